@@ -1,0 +1,1 @@
+"""Everything about one variant and its numbers: recipes, artefacts, tasks, measurement, statistics, the store."""

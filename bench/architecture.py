@@ -1,0 +1,108 @@
+"""What a model folder holds, read from its files without importing torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BadInput
+
+MARKER = "paredown.json"
+# What makes a model behave as it does; a README or a training log beside the weights does not.
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The parts of a model that steps change or depend on; layers are counted, None where there is no such stack."""
+
+    model_type: str
+    class_name: str | None
+    encoder_layers: int | None
+    decoder_layers: int | None
+    labels: tuple[str, ...] | None
+    positions: int | None
+    dtype: str = "float32"
+    int8: bool = False
+
+    @property
+    def classifies(self) -> bool:
+        return bool(self.class_name and self.class_name.endswith("ForSequenceClassification"))
+
+    def changed(self, **changes: Any) -> "Architecture":
+        return replace(self, **changes)
+
+
+def model_files(folder: Path) -> list[str]:
+    """Names of the files that make up the model in `folder`, sorted; `paredown.json` belongs to them."""
+    names = [p.name for p in folder.iterdir() if p.is_file()]
+    return sorted(n for n in names if not n.startswith(".") and any(fnmatch(n, pattern) for pattern in MODEL_FILES))
+
+
+def check_model_folder(folder: Path, asked: str) -> None:
+    """Raise BadInput unless `folder` can be loaded without executing or unpickling anything."""
+    if not folder.is_dir():
+        raise BadInput(
+            f"The base model {asked!r} is not a folder: give a folder with config.json and safetensors weights."
+        )
+    names = [p.name for p in folder.iterdir()]
+    if "config.json" not in names:
+        raise BadInput(
+            f"The model folder {asked!r} has no config.json: save the model with save_pretrained and try again."
+        )
+    if not any(n.endswith(".safetensors") for n in names):
+        pickled = sorted(n for n in names if any(fnmatch(n, p) for p in PICKLED))
+        found = f"only pickled weights ({', '.join(pickled)})" if pickled else "no weights"
+        raise BadInput(
+            f"The model folder {asked!r} has {found}; paredown loads safetensors only, because unpickling runs code: "
+            "save it again with save_pretrained(..., safe_serialization=True)."
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read as JSON ({error}): save the model again.") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"{path} holds {type(value).__name__}, not a JSON object: save the model again.")
+    return value
+
+
+def describe(folder: Path) -> Architecture:
+    """Read the architecture of the model saved in `folder`. Raises BadInput where config.json cannot be read."""
+    config = _json(folder / "config.json")
+    marker = _json(folder / MARKER) if (folder / MARKER).exists() else {}
+    return architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+
+
+def architecture_of(config: dict[str, Any], *, int8: bool = False) -> Architecture:
+    """The architecture that a transformers config (as a dict) stands for."""
+    if "decoder_layers" in config and "encoder_layers" in config:
+        encoder: int | None = int(config["encoder_layers"])
+        decoder: int | None = int(config["decoder_layers"])
+    else:
+        layers = next((config[k] for k in ("num_hidden_layers", "n_layers", "n_layer") if k in config), None)
+        encoder, decoder = (None if layers is None else int(layers)), None
+    classes = config.get("architectures") or [None]
+    labels = config.get("id2label")
+    if labels is None and str(classes[0]).endswith("ForSequenceClassification"):
+        labels = {str(i): f"LABEL_{i}" for i in range(int(config.get("num_labels", 2)))}
+    return Architecture(
+        model_type=str(config.get("model_type", "unknown")),
+        class_name=classes[0],
+        encoder_layers=encoder,
+        decoder_layers=decoder,
+        labels=tuple(str(labels[k]) for k in sorted(labels, key=int)) if labels else None,
+        positions=config.get("max_position_embeddings"),
+        dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
+        int8=int8,
+    )
+
+
+def label_ids(id2label: Mapping[Any, Any] | None) -> dict[str, int]:
+    """The model's label numbers by lower-case name."""
+    return {str(name).lower(): int(number) for number, name in (id2label or {}).items()}

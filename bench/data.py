@@ -1,0 +1,125 @@
+"""Labelled text as a task or a training step needs it: rows of a file or of the shipped zoo, with named columns."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.errors import BadInput
+from bench.identity import digest, file_digest
+
+ZOO = "zoo://"
+FORMATS = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled input; `index` is its row in the file, by which outcomes of two variants are paired."""
+
+    index: int
+    text: str
+    pair: str | None
+    label: str
+
+
+class DataSpec(BaseModel):
+    """Where labelled rows come from and which columns hold what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="a .jsonl, .csv or .parquet file, or zoo://NAME")
+    text: str = Field(default="text", description="column of the (first) text")
+    pair: str | None = Field(default=None, description="column of the second text, if the input is a pair")
+    label: str = Field(default="label", description="column of the label's name")
+    labels: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
+    limit: int | None = Field(default=None, gt=0, description="use the first so many rows")
+    licence: str | None = Field(default=None, description="licence of the data, shown beside every number from it")
+
+    @property
+    def data_id(self) -> str:
+        """SHA-256 that names the rows: the file's bytes (or the zoo's version), the columns, labels and limit."""
+        if self.source.startswith(ZOO):
+            from bench import zoo
+
+            content = zoo.data_version(self.source.removeprefix(ZOO))
+        else:
+            content = _file_digest(self._path(), self._path().stat().st_mtime_ns)
+        columns = {"text": self.text, "pair": self.pair, "label": self.label}
+        return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
+
+    def _path(self) -> Path:
+        path = Path(self.source)
+        if not path.is_file():
+            raise BadInput(
+                f"The data file {self.source!r} does not exist: give the path of a {', '.join(FORMATS)} file."
+            )
+        if path.suffix not in FORMATS:
+            raise BadInput(f"The data file {self.source!r} ends in {path.suffix!r}; readable are {', '.join(FORMATS)}.")
+        return path
+
+    def examples(self) -> list[Example]:
+        """All rows, in file order. Raises BadInput for a missing column, an empty file or an empty cell."""
+        wanted = [c for c in (self.text, self.pair, self.label) if c is not None]
+        found: list[Example] = []
+        for index, row in enumerate(self._rows()):
+            if self.limit is not None and index >= self.limit:
+                break
+            missing = [c for c in wanted if row.get(c) is None]
+            if missing:
+                raise BadInput(
+                    f"Row {index + 1} of {self.source!r} has no value in column {missing[0]!r}; its columns are "
+                    f"{', '.join(map(str, row)) or 'none'}: name the columns with text, pair and label."
+                )
+            label = str(row[self.label])
+            pair = None if self.pair is None else str(row[self.pair])
+            found.append(Example(index, str(row[self.text]), pair, self.labels.get(label, label)))
+        if not found:
+            raise BadInput(f"The data {self.source!r} has no rows: give a file with at least one example.")
+        return found
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        if self.source.startswith(ZOO):
+            from bench import zoo
+
+            yield from zoo.rows(self.source.removeprefix(ZOO))
+            return
+        path = self._path()
+        try:
+            yield from {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix](path)
+        except (ValueError, OSError, csv.Error) as error:
+            raise BadInput(f"The data file {self.source!r} cannot be read as {path.suffix}: {error}.") from error
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, changed_ns: int) -> str:
+    """The file's digest, kept while its modification time stays the same."""
+    del changed_ns
+    return file_digest(path)
+
+
+def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is not a JSON object")
+            yield row
+
+
+def _csv(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, strict=True)
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
+        yield from batch.to_pylist()

@@ -1,0 +1,180 @@
+"""What a worker does with a job: the whole of an experiment, read top to bottom."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bench.artefacts import Artefacts, weight_bytes
+from bench.errors import BadInput, DiskFull
+from bench.identity import digest
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob
+from bench.measure.conditions import capture
+from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Finished, Record, Samples, Value
+
+DISK_FULL = 28  # errno.ENOSPC
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a worker finds artefacts, how many threads it may use, where it notes what was acknowledged."""
+
+    artefacts: Path
+    threads: int = 1
+    acknowledgements: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job gave, before it becomes a record."""
+
+    outcome: Finished
+    conditions: Conditions | None = None
+    examples: Examples | None = None
+    samples: Samples | None = None
+
+
+Execute = Callable[[Job, Site], Done]
+
+
+def execute(job: Job, site: Site) -> Done:
+    """Do the job. Raises BadInput for a request that cannot be met, anything else for a fault."""
+    artefacts = Artefacts(site.artefacts)
+    if isinstance(job, BuildJob):
+        return build(job, artefacts, site.threads)
+    if isinstance(job, EvaluateJob):
+        return evaluate(job, artefacts, site.threads)
+    if isinstance(job, LatencyJob):
+        from bench.measure.latency import run_lease
+
+        finished, samples, conditions = run_lease(job, artefacts)
+        return Done(finished, conditions, samples=samples)
+    if isinstance(job, MemoryJob):
+        from bench.measure.memory import run_memory
+
+        finished, conditions = run_memory(job, artefacts)
+        return Done(finished, conditions)
+    raise TypeError(f"no worker knows what to do with a {type(job).__name__}")
+
+
+def attempt(job: Job, number: int, site: Site, run: Execute = execute) -> Delivery:
+    """Attempt a job and say how it went. Only a full disk is raised: it stops the whole sweep."""
+    started, begin = datetime.now(UTC), time.perf_counter()
+    outcome: Finished | Failed
+    done: Done | None = None
+    try:
+        done = run(job, site)
+        outcome = done.outcome
+    except Exception as error:  # the edge where whatever went wrong becomes a record
+        if isinstance(error, OSError) and error.errno == DISK_FULL:
+            raise DiskFull(str(error)) from error
+        outcome = failure(error, job.kind)
+    record = Record(
+        key=job.key,
+        kind=job.kind,
+        attempt=number,
+        outcome=outcome,
+        job={"type": type(job).__name__, **job.model_dump(mode="json")},
+        started=started.isoformat(timespec="milliseconds"),
+        seconds=time.perf_counter() - begin,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        conditions=done.conditions if done else None,
+    )
+    return Delivery(record, done.examples if done else None, done.samples if done else None)
+
+
+def failure(error: BaseException, stage: str) -> Failed:
+    """The typed failure that an exception stands for."""
+    log = "".join(traceback.format_exception(error))[-4000:]
+    return Failed(stage=stage, kind=_kind(error), reason=_reason(error), log=log)
+
+
+def _kind(error: BaseException) -> FailureKind:
+    if isinstance(error, BadInput):
+        return "bad spec"
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
+    ):
+        return "out of memory"
+    return "bug"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:600]
+    return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
+
+
+def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
+    """Apply the job's step to its parent's artefact, or import the base model, and publish the result."""
+    import torch
+
+    from bench.methods.checkpoint import Checkpoint
+    from bench.models import copy_model, layer_count, load, parameter_count, save
+    from bench.recipe import Workplace, step_class
+
+    torch.set_num_threads(threads)
+    step = step_class(job.step).model_validate(job.settings) if job.step else None
+    with artefacts.draft() as draft:
+        if step is None and job.folder:
+            copy_model(Path(job.folder), draft)
+        elif isinstance(step, Checkpoint):
+            copy_model(step.folder, draft)
+        elif step is not None and job.parent:
+            work = Workplace(job.seed, job.data, threads)
+            save(step.apply(load(artefacts.path(job.parent)), work), draft)
+        else:
+            raise TypeError("a build needs a base folder, or a step and a parent")
+        loaded = load(draft)  # what cannot be loaded again is not published
+        artefact_id = artefacts.publish(draft)
+    folder = artefacts.path(artefact_id)
+    values = {
+        "size": weight_bytes(folder),
+        "parameters": parameter_count(loaded.model),
+        "layers": layer_count(loaded.model),
+    }
+    exact = tuple(Value.exact(artefact_id, metric, float(value)) for metric, value in values.items())
+    return Done(Finished(artefact_id=artefact_id, values=exact), capture(threads))
+
+
+def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
+    """Run the artefact on its slice of the task, and keep the outcome of every example."""
+    import torch
+
+    from bench.models import load
+    from bench.tasks.windows import windows_of
+
+    torch.set_num_threads(threads)
+    loaded = load(artefacts.path(job.artefact_id))
+    windows = windows_of(job.task.data.examples())[job.first : job.last]
+    begin = time.perf_counter()
+    parts = [job.task.task.outcomes(loaded, window) for window in windows]
+    seconds = time.perf_counter() - begin
+    examples = replace(_joined(parts), artefact_id=job.artefact_id, task=job.task.fingerprint)
+    count = len(examples.index)
+    order = digest([int(i) for i in examples.index])
+    notes: dict[str, str | float | int | bool | None] = {
+        "examples": count,
+        "seconds": round(seconds, 3),
+        "order": order,
+    }
+    return Done(Finished(notes=notes), capture(threads), examples=examples)
+
+
+def _joined(parts: list[Examples]) -> Examples:
+    return replace(
+        parts[0],
+        index=np.concatenate([p.index for p in parts]),
+        label=tuple(x for p in parts for x in p.label),
+        prediction=tuple(x for p in parts for x in p.prediction),
+        score=np.concatenate([p.score for p in parts]),
+        confidence=np.concatenate([p.confidence for p in parts]),
+    )

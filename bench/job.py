@@ -1,0 +1,181 @@
+"""The units that workers run, and the keys under which their results are known."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from bench.data import DataSpec
+from bench.identity import digest
+from bench.record import Frozen, JobKind
+from bench.tasks.spec import TaskSpec
+
+# Raised by hand whenever the way of measuring changes; rows of different protocols never share a chart.
+LATENCY_PROTOCOL = 1
+MEMORY_PROTOCOL = 1
+LIBRARIES = ("torch", "transformers")
+
+
+def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Installed versions, read from metadata without importing anything."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def shape_scope(batch: int, length: int) -> str:
+    """How a latency or memory shape is written everywhere."""
+    return f"batch {batch} x {length} tokens"
+
+
+class Job(Frozen):
+    """One unit of work. `key` names its result: the same key always means the same question."""
+
+    kind: ClassVar[JobKind]
+    exclusive: ClassVar[bool] = False  # nothing else of ours may run on the node
+    fresh: ClassVar[bool] = False  # runs in a process of its own, which ends with it
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answer."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        return digest({"job": type(self).__name__, **self.identity()})
+
+    @property
+    def title(self) -> str:
+        """A few words for progress displays and logs."""
+        raise NotImplementedError
+
+
+class BuildJob(Job):
+    """Apply one step to its parent's artefact; without a step, import the base model."""
+
+    kind: ClassVar[JobKind] = "build"
+
+    recipe_id: str
+    name: str
+    folder: str | None = None  # of the base model, where there is no parent
+    parent: str | None = None  # artefact_id
+    step: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, DataSpec] = Field(default_factory=dict)
+    seed: int = 0
+
+    def identity(self) -> dict[str, Any]:
+        return {"recipe_id": self.recipe_id}
+
+    @property
+    def title(self) -> str:
+        return f"build {self.name}"
+
+
+class EvaluateJob(Job):
+    """Run an artefact on the windows `first` to `last` - 1 of a task."""
+
+    kind: ClassVar[JobKind] = "evaluate"
+
+    artefact_id: str
+    name: str
+    task: TaskSpec
+    first: int
+    last: int
+    versions: dict[str, str]
+    device: str = "cpu"
+
+    def identity(self) -> dict[str, Any]:
+        # The artefact's bytes fix the data type: its config and its tensors say it.
+        return {
+            "artefact_id": self.artefact_id,
+            "task": self.task.fingerprint,
+            "windows": [self.first, self.last],
+            "versions": self.versions,
+            "device": self.device,
+        }
+
+    @property
+    def title(self) -> str:
+        return f"evaluate {self.name} on {self.task.name}"
+
+
+class MeasureJob(Job):
+    """Measure a group of artefacts, the base first, on one hardware class."""
+
+    kind: ClassVar[JobKind] = "measure"
+    fresh: ClassVar[bool] = True
+
+    artefact_ids: tuple[str, ...]
+    names: tuple[str, ...]
+    hardware_class: str
+    inputs: TaskSpec  # whose texts the inputs are made of
+    versions: dict[str, str]
+    lease: int = 0
+
+    def conditions_identity(self) -> dict[str, Any]:
+        """What two measurements must share to be of the same quantity."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.conditions_identity(), "artefacts": list(self.artefact_ids), "lease": self.lease}
+
+
+class LatencyJob(MeasureJob):
+    """One lease: the base and up to six variants in interleaved rounds."""
+
+    exclusive: ClassVar[bool] = True
+
+    shapes: tuple[tuple[int, int], ...]  # batch size, tokens
+    first_rounds: int
+    max_rounds: int
+    half_width: float
+    burst_ms: float
+    threads: int
+
+    def conditions_identity(self) -> dict[str, Any]:
+        named = (
+            "hardware_class",
+            "versions",
+            "shapes",
+            "first_rounds",
+            "max_rounds",
+            "half_width",
+            "burst_ms",
+            "threads",
+        )
+        return {
+            "protocol": LATENCY_PROTOCOL,
+            "inputs": self.inputs.data_id,
+            **self.model_dump(mode="json", include=set(named)),
+        }
+
+    @property
+    def title(self) -> str:
+        return f"latency of {len(self.artefact_ids)} models, lease {self.lease + 1}"
+
+
+class MemoryJob(MeasureJob):
+    """Peak and resident memory of each artefact in fresh processes, at the largest declared shape."""
+
+    shape: tuple[int, int]
+    repeats: int
+
+    def conditions_identity(self) -> dict[str, Any]:
+        return {
+            "protocol": MEMORY_PROTOCOL,
+            "inputs": self.inputs.data_id,
+            **self.model_dump(mode="json", include={"hardware_class", "versions", "shape", "repeats"}),
+        }
+
+    @property
+    def title(self) -> str:
+        return f"memory of {len(self.artefact_ids)} models"
+
+
+MEASURES: dict[str, type[MeasureJob]] = {"LatencyJob": LatencyJob, "MemoryJob": MemoryJob}

@@ -1,0 +1,1 @@
+"""Latency, memory, size and the conditions they were measured under."""

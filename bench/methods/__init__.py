@@ -1,0 +1,9 @@
+"""One file a compression method. A method is imported when a sweep names it."""
+
+METHODS: dict[str, str] = {
+    "cast": "bench.methods.cast:Cast",
+    "checkpoint": "bench.methods.checkpoint:Checkpoint",
+    "finetune": "bench.methods.finetune:Finetune",
+    "int8_dynamic": "bench.methods.int8_dynamic:Int8Dynamic",
+    "layer_copy": "bench.methods.layer_copy:LayerCopy",
+}

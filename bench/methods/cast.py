@@ -1,0 +1,40 @@
+"""Casting: every weight in a shorter floating-point format. The baseline that any quantisation has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from bench.architecture import Architecture
+from bench.errors import BadInput
+from bench.recipe import Step, Workplace
+
+if TYPE_CHECKING:
+    from bench.models import Loaded
+
+SHORT = {"bfloat16": "bf16", "float16": "fp16"}
+
+
+class Cast(Step):
+    """Store and compute in bfloat16 or float16."""
+
+    name: ClassVar[str] = "cast"
+    version: ClassVar[int] = 1
+
+    dtype: Literal["bfloat16", "float16"] = "bfloat16"
+
+    def check(self, architecture: Architecture) -> Architecture:
+        if architecture.int8:
+            raise BadInput("cast cannot follow int8_dynamic: put it before, or leave it out.")
+        return architecture.changed(dtype=self.dtype)
+
+    def label(self, architecture: Architecture) -> str:
+        del architecture
+        return SHORT[self.dtype]
+
+    def apply(self, model: Loaded, work: Workplace) -> Loaded:
+        del work
+        import torch
+
+        model.model = model.model.to(getattr(torch, self.dtype))
+        model.model.config.dtype = self.dtype
+        return model

@@ -1,0 +1,172 @@
+"""Load and save any artefact: a folder with safetensors, a config, a tokenizer, and `paredown.json` naming the loader.
+
+Nothing is unpickled and no code of a model folder is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.architecture import MARKER, architecture_of, check_model_folder, model_files
+from bench.errors import BadInput
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+NOT_TOKENIZER = ("config.json", MARKER, "model.safetensors.index.json")
+
+
+@dataclass
+class Loaded:
+    """A model in memory with its tokenizer, and how it must be saved so that it loads again."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Path  # folder it was loaded from; its tokenizer files are copied byte for byte when the model is saved
+    loader: str = "transformers"
+    loader_settings: dict[str, Any] = field(default_factory=dict)
+
+
+def load(folder: Path) -> Loaded:
+    """Load the artefact or model saved in `folder`, in the data type it was saved in, on the CPU, in eval mode.
+
+    Raises BadInput where the folder holds no config, only pickled weights, or an architecture that transformers lacks.
+    """
+    check_model_folder(folder, str(folder))
+    marker_file = folder / MARKER
+    marker: dict[str, Any] = {"loader": "transformers"}
+    if marker_file.exists():
+        marker = json.loads(marker_file.read_text(encoding="utf-8"))
+    if marker.get("format", FORMAT) > FORMAT:
+        raise BadInput(f"{marker_file} has format {marker['format']}, newer than {FORMAT}: update paredown.")
+    settings = marker.get("settings", {})
+    if marker["loader"] == "int8_dynamic":
+        model = _load_int8(folder, **settings)
+    else:
+        model = _class_of(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
+    model.train(False)
+    return Loaded(model, load_tokenizer(folder), folder, marker["loader"], settings)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer saved beside a model."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"The model folder {folder} has no tokenizer that can be loaded: save the tokenizer beside it."
+        ) from error
+    return tokenizer
+
+
+def _class_of(folder: Path) -> type[PreTrainedModel]:
+    """The transformers class that the folder's config names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = (config.get("architectures") or [None])[0]
+    found = getattr(transformers, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
+        raise BadInput(
+            f"The config of {folder.name!r} names the architecture {name!r}, which transformers "
+            f"{transformers.__version__} does not have: set 'architectures' in config.json to a class of transformers."
+        )
+    return found
+
+
+def empty_model(folder: Path) -> PreTrainedModel:
+    """The folder's model with weights on the meta device; computed buffers are real."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with init_empty_weights(include_buffers=False):
+        return _class_of(folder)(config)
+
+
+def _load_int8(folder: Path, activations: str) -> PreTrainedModel:
+    """Rebuild the model with an `Int8DynamicLinear` for every layer whose saved weight is int8."""
+    from bench.methods.int8_linear import Int8DynamicLinear
+
+    state: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        state.update(load_file(file))
+    model = empty_model(folder)
+    for name in [key.removesuffix(".weight_int8") for key in state if key.endswith(".weight_int8")]:
+        linear = model.get_submodule(name)
+        if not isinstance(linear, nn.Linear):
+            raise BadInput(
+                f"{folder} holds int8 weights for {name!r}, which is no Linear layer: build the variant again."
+            )
+        with torch.device("meta"):
+            quantised = Int8DynamicLinear(
+                linear.in_features, linear.out_features, bias=linear.bias is not None, activations=activations
+            )
+        model.set_submodule(name, quantised)
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+    missing = sorted(n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta)
+    if missing:
+        raise BadInput(f"{folder} lacks the weights {', '.join(missing[:3])}: build the variant again.")
+    return model
+
+
+def save(loaded: Loaded, folder: Path) -> None:
+    """Write the artefact's files into the empty folder `folder`: weights, config, tokenizer, `paredown.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if loaded.loader == "transformers":
+        loaded.model.save_pretrained(folder)
+    else:
+        loaded.model.config.save_pretrained(folder)
+        save_file(unique_state(loaded.model), folder / WEIGHTS, metadata={"format": "pt"})
+    for name in model_files(loaded.source):
+        if not name.endswith(".safetensors") and name not in NOT_TOKENIZER and not (folder / name).exists():
+            shutil.copyfile(loaded.source / name, folder / name)
+    mark(folder, loaded.loader, loaded.loader_settings)
+
+
+def copy_model(source: Path, folder: Path) -> None:
+    """Copy a model's files byte for byte, by hard link where the file system allows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in model_files(source):
+        try:
+            os.link((source / name).resolve(), folder / name)
+        except OSError:
+            shutil.copyfile(source / name, folder / name)
+    if not (folder / MARKER).exists():
+        mark(folder)
+
+
+def mark(folder: Path, loader: str = "transformers", settings: dict[str, Any] | None = None) -> None:
+    """Write `paredown.json`, by which `load` knows what to do."""
+    text = json.dumps({"format": FORMAT, "loader": loader, "settings": settings or {}}, sort_keys=True)
+    (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+
+
+def unique_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict with each shared tensor under its first name only, contiguous, on the CPU."""
+    seen: set[int] = set()
+    unique: dict[str, torch.Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        unique[name] = tensor.detach().cpu().contiguous()
+    return unique
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Numbers that make up the weights: parameters and saved buffers, each storage once."""
+    return sum(tensor.numel() for tensor in unique_state(model).values())
+
+
+def layer_count(model: PreTrainedModel) -> int:
+    """Transformer layers that the config of the model declares, encoder and decoder together."""
+    found = architecture_of(model.config.to_dict())
+    return (found.encoder_layers or 0) + (found.decoder_layers or 0)

@@ -1,0 +1,99 @@
+"""What a frontier is drawn over: objectives, and the evidence for each variant on one of them."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One axis: its full name, which way is better, and the smallest difference that `matters`, in its unit.
+
+    ValueError for another direction or a negative or non-finite difference.
+    """
+
+    name: str
+    better: Literal["lower", "higher"]
+    matters: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f"'{self.name}' is better lower or higher, got '{self.better}'")
+        if not (math.isfinite(self.matters) and self.matters >= 0):
+            raise ValueError(f"a difference that matters on '{self.name}' is 0 or more, got {self.matters}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """All variants on one objective, in the objective's own unit and direction.
+
+    `estimates` [V]; NaN or infinite where a variant has no number. `draws` [B, V] are coherent resamples, row b of
+    every objective being one world; None where the numbers are exact, as bytes on disk are. `n` is the number of
+    independent examples or blocks of rounds behind an estimate: with it small samples pay Student's price. `span` is
+    the range of one example's score (1 for right or wrong, 100 in percent, 0 where unbounded): with it, variants that
+    differ on few examples or none do not look certain (see `simultaneous.half_widths`). Give it for bounded scores.
+
+    ValueError for shapes that do not match, n below 2, a negative span, or a span without n.
+    """
+
+    objective: Objective
+    estimates: FloatArray
+    draws: FloatArray | None = None
+    n: int | None = None
+    span: float = 0.0
+
+    def __post_init__(self) -> None:
+        name = self.objective.name
+        if self.estimates.ndim != 1:
+            raise ValueError(f"estimates of '{name}' come as one row, got shape {self.estimates.shape}")
+        if self.draws is not None and (self.draws.ndim != 2 or self.draws.shape[1] != self.estimates.size):
+            raise ValueError(f"draws of '{name}' need shape [B, {self.estimates.size}], got {self.draws.shape}")
+        if self.n is not None and self.n < 2:
+            raise ValueError(f"'{name}' needs at least 2 examples or blocks, got {self.n}")
+        if not (math.isfinite(self.span) and self.span >= 0) or (self.span > 0 and self.n is None):
+            raise ValueError(f"the span of '{name}' is 0 or more and comes with n, got {self.span} with n={self.n}")
+
+    @property
+    def present(self) -> BoolArray:
+        """[V]: whether a variant has a finite number here, in every draw too."""
+        finite = np.isfinite(self.estimates)
+        return finite if self.draws is None else finite & np.isfinite(self.draws).all(axis=0)
+
+    @property
+    def costs(self) -> FloatArray:
+        """Estimates [V] turned so that lower is better. Directions turn here and in `cost_draws`, nowhere else."""
+        return self.estimates if self.objective.better == "lower" else -self.estimates
+
+    @property
+    def cost_draws(self) -> FloatArray | None:
+        """Draws [B, V] turned so that lower is better."""
+        if self.draws is None or self.objective.better == "lower":
+            return self.draws
+        return -self.draws
+
+    def only(self, rows: NDArray[np.intp]) -> "Evidence":
+        """The same evidence for some of the variants."""
+        draws = None if self.draws is None else self.draws[:, rows]
+        return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span)
+
+
+def count_variants(evidence: tuple[Evidence, ...]) -> int:
+    """V, after checking that all objectives speak of as many variants and draw as many worlds; ValueError otherwise."""
+    if not evidence:
+        raise ValueError("a frontier needs at least one objective; without one every variant would be on it")
+    names = [each.objective.name for each in evidence]
+    if len(set(names)) < len(names):
+        raise ValueError(f"objectives must differ, got {names}")
+    sizes = {each.objective.name: each.estimates.size for each in evidence}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"objectives must hold the same variants, got {sizes}")
+    worlds = {each.objective.name: each.draws.shape[0] for each in evidence if each.draws is not None}
+    if len(set(worlds.values())) > 1:
+        raise ValueError(f"objectives must be drawn equally often, got {worlds}")
+    return evidence[0].estimates.size

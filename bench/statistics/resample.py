@@ -1,0 +1,117 @@
+"""Coherent draws: what the variants' numbers might have been on other examples and other rounds, all of them together.
+
+One draw is one world. Variants compared on the same examples share the resampled examples, and variants timed in the
+same rounds share the resampled rounds, so the difference of two columns of draws keeps what pairing gained.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.statistics.intervals import block_length
+
+FloatArray = NDArray[np.float64]
+
+# Resampled indices or values held at once; results do not depend on it.
+CHUNK = 4_000_000
+
+
+def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator) -> FloatArray:
+    """Bootstrap draws [draws, V] of the mean score of V variants on the same examples, from scores [V, n].
+
+    Every draw resamples the examples once for all variants (Efron, Annals of Statistics 7, 1979). A variant without
+    scores may hold NaN: its draws are NaN and the others' are untouched. ValueError for an empty array.
+    """
+    table = _table(scores, "scores")
+    out = np.empty((draws, table.shape[0]))
+    for rows, counts in _counts(table.shape[1], draws, rng):
+        out[rows] = counts @ table.T / table.shape[1]
+    return out
+
+
+def ratio_of_sums_draws(
+    numerators: ArrayLike, denominators: ArrayLike, draws: int, rng: np.random.Generator
+) -> FloatArray:
+    """Bootstrap draws [draws, V] of sum(numerators) / sum(denominators), both [V, n] on the same examples.
+
+    For perplexity: log-likelihoods over token counts, then exp(-draws). ValueError for unequal shapes or denominators
+    that are not positive.
+    """
+    upper, lower = _table(numerators, "numerators"), _table(denominators, "denominators")
+    if upper.shape != lower.shape:
+        raise ValueError(f"numerators and denominators share a shape, got {upper.shape} and {lower.shape}")
+    if (lower <= 0).any():
+        raise ValueError("denominators must be positive")
+    out = np.empty((draws, upper.shape[0]))
+    for rows, counts in _counts(upper.shape[1], draws, rng):
+        out[rows] = (counts @ upper.T) / (counts @ lower.T)
+    return out
+
+
+def lease_draws(ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator) -> FloatArray:
+    """Draws [draws, V] of the median ratio to the base, for V models timed together in each of 1 to 3 leases.
+
+    `ratios_by_lease` holds one array [rounds, V] a lease, rows in the order measured, columns aligned, every ratio
+    positive and finite; the base's column is all ones and its draws are exactly 1. Each draw picks one lease at random
+    and resamples its rounds in blocks, jointly for all models (circular block bootstrap, Politis and Romano 1992; block
+    length from the most correlated model), then takes the median ratio. A lease is never averaged with another, so the
+    spread between leases stays in the draws in full, and so does one lease's own.
+
+    With two or three leases that spread is known from one or two degrees of freedom: where leases differ by much more
+    than a lease's own interval, no resampling can repair it. ValueError for no lease, no round or bad ratios.
+    """
+    leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
+    if not leases or len({lease.shape[1] for lease in leases}) != 1:
+        raise ValueError("leases of one group time the same models, and there is at least one lease")
+    out = np.empty((draws, leases[0].shape[1]))
+    chosen = rng.integers(len(leases), size=draws)
+    for index, lease in enumerate(leases):
+        rows = np.flatnonzero(chosen == index)
+        # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
+        length = max(block_length(column) for column in lease.T)
+        step = max(1, CHUNK // lease.size)
+        for start in range(0, rows.size, step):
+            part = rows[start : start + step]
+            out[part] = _median_by_round(lease[_block_indices(lease.shape[0], length, part.size, rng)])
+    return np.exp(out)
+
+
+def _median_by_round(values: FloatArray) -> FloatArray:
+    """Median over axis 1 of [draws, rounds, V]; models first, so that each median reads memory in one run."""
+    return np.median(np.ascontiguousarray(values.transpose(0, 2, 1)), axis=2, overwrite_input=True)
+
+
+def _block_indices(rounds: int, length: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Round indices [draws, rounds]: whole blocks of neighbouring rounds from random starts, wrapping at the end."""
+    blocks = -(-rounds // length)
+    starts = rng.integers(rounds, size=(draws, blocks, 1))
+    return ((starts + np.arange(length)) % rounds).reshape(draws, blocks * length)[:, :rounds]
+
+
+def _counts(n: int, draws: int, rng: np.random.Generator) -> Iterator[tuple[slice, FloatArray]]:
+    """How often each of n examples is drawn, [rows, n] at a time."""
+    if draws < 1:
+        raise ValueError(f"there is at least one draw, got {draws}")
+    step = max(1, CHUNK // n)
+    for start in range(0, draws, step):
+        rows = slice(start, min(start + step, draws))
+        size = rows.stop - rows.start
+        picked = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        yield rows, np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def _table(values: ArrayLike, what: str) -> FloatArray:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"{what} come as a table [variants, examples], got shape {table.shape}")
+    return table
+
+
+def _log_ratios(ratios: ArrayLike) -> FloatArray:
+    table = np.asarray(ratios, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"ratios come as a table [rounds, models], got shape {table.shape}")
+    if not (np.isfinite(table).all() and (table > 0).all()):
+        raise ValueError("ratios must be finite and above zero")
+    return np.log(table)

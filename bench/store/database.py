@@ -1,0 +1,137 @@
+"""The query form: DuckDB tables filled from journal parts. Held open by one writer; readers get snapshots instead."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bench.errors import BadInput
+from bench.store.folder import SCHEMA_VERSION
+from bench.store.journal import parts, read_entries
+
+
+def open_database(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
+    """Open or make the database and take in whatever parts of the journal it lacks.
+
+    A database that cannot be opened is made anew: it holds nothing that the journal does not.
+    """
+    try:
+        connection = _connect(path)
+    except duckdb.IOException as error:
+        if "lock" in str(error):
+            raise BadInput(f"{path} is held open by another process: close it and try again.") from error
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        connection = _connect(path)
+    have = {row[0] for row in connection.execute("select name from parts").fetchall()}
+    for part in parts(journal):
+        if part.name not in have:
+            take_in(connection, part)
+    return connection
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(str(path))
+    # Ours is one of many processes on a node, and the node's cores belong to the models.
+    connection.execute("set threads to 1")
+    connection.execute("set memory_limit = '2GB'")
+    connection.execute(files("bench.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+    connection.execute("insert into schema_version values (?) on conflict do nothing", [SCHEMA_VERSION])
+    return connection
+
+
+def take_in(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
+    """Insert a part's entries, each identity once, in one transaction."""
+    connection.execute("begin")
+    try:
+        (ordinal,) = connection.execute("select count(*) from entries").fetchone() or (0,)
+        new: list[str] = []
+        for position, (entry, identity, body) in enumerate(read_entries(part)):
+            fresh = connection.execute(
+                "insert into entries values (?, ?, ?, ?) on conflict do nothing returning identity",
+                [identity, entry, part.name, position],
+            ).fetchall()
+            if fresh:
+                _take_in_entry(connection, entry, identity, json.loads(body), ordinal + len(new))
+                new.append(identity)
+        if new:
+            _take_in_raw(connection, part, new)
+        connection.execute("insert into parts values (?) on conflict do nothing", [part.name])
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def _take_in_entry(
+    connection: duckdb.DuckDBPyConnection, entry: str, identity: str, body: dict[str, Any], ordinal: int
+) -> None:
+    if entry == "sweep":
+        connection.execute(
+            "insert or replace into sweeps values (?, ?, ?, ?)",
+            [body["sweep_id"], body["name"], body["declared"], json.dumps(body, sort_keys=True)],
+        )
+    elif entry == "retry":
+        connection.executemany("insert into retries values (?, ?)", [[key, body["declared"]] for key in body["keys"]])
+    elif entry == "record":
+        _take_in_record(connection, identity, body, ordinal)
+
+
+def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: dict[str, Any], ordinal: int) -> None:
+    outcome, job = body["outcome"], body["job"]
+    connection.execute(
+        f"insert into records values ({', '.join('?' * 19)})",  # noqa: S608 - only question marks
+        [
+            identity,
+            body["key"],
+            body["kind"],
+            job.get("type", ""),
+            outcome["status"],
+            body["attempt"],
+            job.get("recipe_id"),
+            outcome.get("artefact_id") or job.get("artefact_id"),
+            outcome.get("stage"),
+            outcome.get("kind"),
+            outcome.get("reason"),
+            outcome.get("log"),
+            body["started"],
+            body["seconds"],
+            body["worker"],
+            json.dumps(job, sort_keys=True),
+            json.dumps(outcome.get("notes") or {}, sort_keys=True),
+            json.dumps(body["conditions"], sort_keys=True) if body["conditions"] else None,
+            ordinal,
+        ],
+    )
+    rows = [
+        [identity, *(v[k] for k in ("artefact_id", "metric", "scope", "estimate", "low", "high", "n", "method"))]
+        for v in outcome.get("values") or ()
+    ]
+    if rows:
+        connection.executemany("insert into numbers values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _take_in_raw(connection: duckdb.DuckDBPyConnection, part: Path, identities: list[str]) -> None:
+    """Copy per-example outcomes and timings straight from Parquet."""
+    connection.execute(
+        """
+        insert into examples
+        select identity, artefact_id, task, e.index, e.label, e.prediction, e.score, e.confidence
+        from (select identity, artefact_id, task, unnest(examples) as e from read_parquet(?)
+              where examples is not null and list_contains(?, identity))
+        """,
+        [str(part), identities],
+    )
+    connection.execute(
+        """
+        insert into samples
+        select identity, lease, s.artefact_id, s.scope, s.round, s.position, s.calls, s.seconds, s.first
+        from (select identity, lease, unnest(samples) as s from read_parquet(?)
+              where samples is not null and list_contains(?, identity))
+        """,
+        [str(part), identities],
+    )

@@ -1,0 +1,30 @@
+"""A number with what its interval came from: the form in which summaries pass evidence on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.statistics.intervals import Interval
+
+DRAWS = 1000
+SEED = 7  # draws are the same in every snapshot of the same records
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number:
+    """One metric of one artefact in one scope. `draws` [DRAWS] are None where it is exact."""
+
+    metric: str
+    scope: str
+    interval: Interval
+    draws: NDArray[np.float64] | None = None
+    evidence: int | None = None  # independent examples or blocks behind it
+    span: float = 0.0  # range of one example's score, 0 where unbounded
+    hardware_class: str | None = None
+    note: str | None = None
+
+
+def exact(metric: str, scope: str, value: float, hardware_class: str | None = None) -> Number:
+    """A number known without sampling."""
+    return Number(metric, scope, Interval(value, value, value, 0.95, 1, "exact"), hardware_class=hardware_class)

@@ -1,0 +1,79 @@
+"""Read a store's published snapshot. Never touches the writer's files, so it never meets a lock."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bench.errors import BadInput
+from bench.store.folder import SCHEMA_VERSION, Folder, open_folder
+
+TRIES = 20
+
+
+class Snapshot:
+    """One published state of a store. Follows the pointer once, when it is made."""
+
+    def __init__(self, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:
+        self.folder = folder
+        self.name = name
+        self._connection = connection
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The result of a query, one dict a row."""
+        cursor = self._connection.execute(query, list(parameters))
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def info(self) -> dict[str, str]:
+        """When and by which layout the snapshot was published; `progress` is JSON."""
+        return {row["key"]: row["value"] for row in self.rows("select key, value from info")}
+
+    def sweeps(self) -> list[dict[str, Any]]:
+        """Declarations of all sweeps, newest first, with the body parsed."""
+        rows = self.rows("select sweep_id, name, declared, body from sweeps order by declared desc")
+        return [{**row, "body": json.loads(row["body"])} for row in rows]
+
+
+def current_name(folder: Folder) -> str | None:
+    """Name of the newest snapshot, None before the first: cheap enough to be asked once a second."""
+    try:
+        found = json.loads(folder.pointer.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"The pointer {folder.pointer} cannot be read ({error}): run `paredown run` again.") from error
+    return str(found["snapshot"])
+
+
+@contextmanager
+def open_snapshot(root: Path) -> Iterator[Snapshot]:
+    """Open the newest snapshot of the store in `root`.
+
+    Raises BadInput where there is no store, no snapshot yet, or a newer layout.
+    """
+    folder = open_folder(root)
+    for _ in range(TRIES):
+        name = current_name(folder)
+        if name is None:
+            raise BadInput(f"The store {root} has nothing to show yet: start a sweep with `paredown run`.")
+        try:
+            connection = duckdb.connect(str(folder.published / name), read_only=True)
+        except duckdb.IOException:
+            time.sleep(0.05)  # the writer replaced it between two lines of ours; the pointer already says so
+            continue
+        try:
+            snapshot = Snapshot(folder, name, connection)
+            if int(snapshot.info()["schema"]) > SCHEMA_VERSION:
+                raise BadInput(f"The store {root} was written by a newer paredown: update this one.")
+            yield snapshot
+        finally:
+            connection.close()
+        return
+    raise BadInput(f"The newest snapshot of {root} cannot be opened: run `paredown run` again to publish a new one.")

@@ -1,0 +1,68 @@
+"""The rows of a snapshot, one type a table."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class VariantRow(NamedTuple):
+    """A variant of a sweep."""
+
+    sweep_id: str
+    recipe_id: str
+    position: int
+    name: str
+    base: str
+    is_base: bool
+    seed: int | None
+    recipe_group: str
+    steps: str
+    artefact_id: str | None
+    status: str
+    reason: str | None
+
+
+class NumberRow(NamedTuple):
+    """A number of a variant."""
+
+    sweep_id: str
+    recipe_id: str
+    metric: str
+    scope: str
+    estimate: float
+    low: float
+    high: float
+    n: int
+    method: str
+    hardware_class: str | None
+    note: str | None
+
+
+class VerdictRow(NamedTuple):
+    """Where a variant stands on the sweep's declared objectives."""
+
+    sweep_id: str
+    recipe_id: str
+    verdict: str
+    share: float
+    dominated_by: str | None
+    reason: str
+
+
+class DrawRow(NamedTuple):
+    """Coherent bootstrap draws of a number."""
+
+    sweep_id: str
+    recipe_id: str
+    metric: str
+    scope: str
+    draws: list[float]
+
+
+@dataclass
+class Summary:
+    """Everything that a snapshot says of one sweep."""
+
+    variants: list[VariantRow] = field(default_factory=list)
+    numbers: list[NumberRow] = field(default_factory=list)
+    verdicts: list[VerdictRow] = field(default_factory=list)
+    draws: list[DrawRow] = field(default_factory=list)

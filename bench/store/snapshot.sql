@@ -1,0 +1,37 @@
+-- What readers see: complete in itself, never changed after it is published. Version 1.
+
+create table snapshot.info (key varchar primary key, value varchar not null);
+
+create table snapshot.metrics (
+    name varchar primary key, title varchar, unit varchar, better varchar, exact boolean, meaning varchar
+);
+
+create table snapshot.sweeps (sweep_id varchar primary key, name varchar, declared varchar, body varchar);
+
+create table snapshot.records (
+    key varchar, kind varchar, job_type varchar, status varchar, attempt integer, recipe_id varchar, artefact_id varchar,
+    stage varchar, failure varchar, reason varchar, log varchar, started varchar, seconds double, worker varchar,
+    job varchar, notes varchar, conditions varchar, ordinal bigint
+);
+
+-- one row a variant of a sweep
+create table snapshot.variants (
+    sweep_id varchar, recipe_id varchar, position integer, name varchar, base varchar, is_base boolean, seed integer,
+    recipe_group varchar, steps varchar, artefact_id varchar,
+    status varchar,                       -- waiting | failed | partial | complete
+    reason varchar                        -- why there is no number, where there is none
+);
+
+-- one row a number of a variant, in long form
+create table snapshot.numbers (
+    sweep_id varchar, recipe_id varchar, metric varchar, scope varchar, estimate double, low double, high double,
+    n integer, method varchar, hardware_class varchar, note varchar
+);
+
+-- where each variant stands on the sweep's declared objectives
+create table snapshot.verdicts (
+    sweep_id varchar, recipe_id varchar, verdict varchar, share double, dominated_by varchar, reason varchar
+);
+
+-- coherent bootstrap draws of a number: the same position is the same resample for all variants of a sweep and base
+create table snapshot.draws (sweep_id varchar, recipe_id varchar, metric varchar, scope varchar, draws float[])

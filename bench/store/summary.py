@@ -1,0 +1,305 @@
+"""From records and raw material to the rows of the board. The same journal always gives the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from bench.identity import digest
+from bench.metrics import metric
+from bench.statistics.frontier import verdicts
+from bench.statistics.objectives import Evidence, Objective
+from bench.store import quality, timing
+from bench.store.numbers import DRAWS, Number, exact
+from bench.store.rows import DrawRow, NumberRow, Summary, VariantRow, VerdictRow
+
+Declaration = Mapping[str, Any]
+Numbers = dict[str, list[Number]]  # artefact_id -> its numbers
+Cache = MutableMapping[Any, Any]
+
+
+def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: Cache) -> Summary:
+    """Everything the board shows of one declared sweep.
+
+    Args:
+        connection: the query form of the journal.
+        sweep: the declaration's body.
+        cache: outcomes and scores of earlier calls; filled here.
+    """
+    artefacts = _artefacts(connection)
+    numbers: Numbers = {}
+    for artefact_id, found in _exact_numbers(connection).items():
+        numbers.setdefault(artefact_id, []).extend(found)
+    for found_by_artefact in (_latency(connection, sweep, cache), _memory(connection, sweep)):
+        for artefact_id, found in found_by_artefact.items():
+            numbers.setdefault(artefact_id, []).extend(found)
+    _quality(connection, sweep, artefacts, numbers, cache)
+    failures = _failures(connection, sweep)
+    summary = Summary()
+    for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
+        variants = [v for v in sweep["variants"] if v["base"] == base]
+        _fill(summary, sweep, variants, artefacts, numbers, failures)
+    return summary
+
+
+def _artefacts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """recipe_id -> artefact_id; the first published build wins."""
+    rows = connection.execute(
+        "select recipe_id, arg_min(artefact_id, ordinal) from records "
+        "where kind = 'build' and status = 'finished' and recipe_id is not null group by recipe_id"
+    ).fetchall()
+    return dict(rows)
+
+
+def _exact_numbers(connection: duckdb.DuckDBPyConnection) -> Numbers:
+    rows = connection.execute(
+        "select n.artefact_id, n.metric, n.scope, any_value(n.estimate) from numbers n join records r using (identity) "
+        "where r.kind = 'build' group by all order by all"
+    ).fetchall()
+    found: Numbers = {}
+    for artefact_id, name, scope, value in rows:
+        found.setdefault(artefact_id, []).append(exact(name, scope, value))
+    return found
+
+
+def _matching(connection: duckdb.DuckDBPyConnection, sweep: Declaration, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """(identity, job) of finished measurements that answer the sweep's question, in order of acknowledgement."""
+    rows = connection.execute(
+        "select identity, job from records where job_type = ? and status = 'finished' order by ordinal", [kind]
+    ).fetchall()
+    from bench.job import MEASURES
+
+    wanted = digest(sweep["questions"][kind])
+    matching = []
+    for identity, text in rows:
+        job = json.loads(text)
+        job.pop("type", None)
+        if digest(MEASURES[kind].model_validate(job).conditions_identity()) == wanted:
+            matching.append((identity, job))
+    return matching
+
+
+def _latency(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: Cache) -> Numbers:
+    from bench.job import shape_scope
+
+    leases = [
+        timing.LeaseRecord(
+            identity,
+            job["lease"],
+            tuple(job["artefact_ids"]),
+            tuple(shape_scope(*shape) for shape in job["shapes"]),
+            job["first_rounds"],
+            job["max_rounds"],
+        )
+        for identity, job in _matching(connection, sweep, "LatencyJob")
+    ]
+    key = ("latency", sweep["sweep_id"], tuple(record.identity for record in leases))
+    if key not in cache:
+        cache[key] = timing.latency(connection, leases, sweep["hardware_class"], sweep["leases"]) if leases else {}
+    found: Numbers = cache[key]
+    return found
+
+
+def _memory(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> Numbers:
+    found: Numbers = {}
+    for identity, _ in _matching(connection, sweep, "MemoryJob"):
+        for artefact_id, numbers in timing.memory(connection, identity, sweep["hardware_class"]).items():
+            found.setdefault(artefact_id, numbers)
+    return found
+
+
+def _quality(
+    connection: duckdb.DuckDBPyConnection,
+    sweep: Declaration,
+    artefacts: Mapping[str, str],
+    numbers: Numbers,
+    cache: Cache,
+) -> None:
+    """Add scores, paired differences to the base and recovery to `numbers`."""
+    evaluations = _evaluations(connection, sweep)
+    main: dict[tuple[str, str], Number] = {}
+    for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
+        mine = [v for v in sweep["variants"] if v["base"] == base and v["recipe_id"] in artefacts]
+        base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
+        for task in sweep["tasks"]:
+            reference = _outcomes(connection, evaluations, base_id, task, cache) if base_id else None
+            for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
+                outcomes = _outcomes(connection, evaluations, artefact_id, task, cache)
+                if outcomes is None:
+                    continue
+                key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None)
+                if key not in cache:
+                    cache[key] = quality.score(outcomes, task["name"])
+                    if reference is not None:
+                        cache[key] += quality.compare(outcomes, reference, task["name"])
+                numbers.setdefault(artefact_id, []).extend(cache[key])
+                main[artefact_id, task["name"]] = cache[key][0]
+        _recovery(sweep, {artefacts[v["recipe_id"]] for v in mine}, base_id, main, numbers)
+
+
+def _recovery(
+    sweep: Declaration,
+    artefact_ids: set[str],
+    base_id: str | None,
+    main: Mapping[tuple[str, str], Number],
+    numbers: Numbers,
+) -> None:
+    names = [task["name"] for task in sweep["tasks"]]
+    if base_id is None or any((base_id, name) not in main for name in names):
+        return
+    base = [main[base_id, name] for name in names]
+    if any(b.interval.estimate <= 0 for b in base):
+        return
+    for artefact_id in sorted(artefact_ids):
+        if all((artefact_id, name) in main for name in names):
+            mine = [main[artefact_id, name] for name in names]
+            numbers.setdefault(artefact_id, []).append(quality.recovery(mine, base))
+
+
+def _evaluations(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> dict[tuple[str, str], list[str]]:
+    """(artefact_id, task fingerprint) -> identities of finished evaluations under the sweep's library versions."""
+    rows = connection.execute(
+        "select r.identity, r.artefact_id, r.job from records r "
+        "where r.kind = 'evaluate' and r.status = 'finished' order by r.ordinal"
+    ).fetchall()
+    found: dict[tuple[str, str], list[str]] = {}
+    fingerprints = dict(
+        connection.execute("select identity, any_value(task) from examples group by identity").fetchall()
+    )
+    for identity, artefact_id, text in rows:
+        if json.loads(text).get("versions") == sweep["versions"] and identity in fingerprints:
+            found.setdefault((artefact_id, fingerprints[identity]), []).append(identity)
+    return found
+
+
+def _outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    evaluations: Mapping[tuple[str, str], list[str]],
+    artefact_id: str,
+    task: Mapping[str, Any],
+    cache: Cache,
+) -> quality.Outcomes | None:
+    identities = evaluations.get((artefact_id, task["fingerprint"]), [])
+    key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities))
+    if key not in cache:
+        cache[key] = quality.read_outcomes(connection, identities, task["examples"]) if identities else None
+    found: quality.Outcomes | None = cache[key]
+    return found
+
+
+def _failures(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> dict[str, str]:
+    """recipe_id or artefact_id -> reason of its last failure, where no later attempt at the same key finished."""
+    rows = connection.execute(
+        "select recipe_id, artefact_id, stage, failure, reason, job from records r where status = 'failed' "
+        "and not exists (select 1 from records f where f.key = r.key and f.status = 'finished') order by ordinal"
+    ).fetchall()
+    del sweep
+    found: dict[str, str] = {}
+    for recipe_id, artefact_id, stage, kind, reason, text in rows:
+        sentence = f"{stage}: {kind}: {reason}"
+        job = json.loads(text)
+        for subject in (recipe_id, artefact_id if recipe_id is None else None, *job.get("artefact_ids", ())[1:]):
+            if subject:
+                found[subject] = sentence
+    return found
+
+
+def _fill(
+    summary: Summary,
+    sweep: Declaration,
+    variants: Sequence[Mapping[str, Any]],
+    artefacts: Mapping[str, str],
+    numbers: Numbers,
+    failures: Mapping[str, str],
+) -> None:
+    """Rows of all variants of one base."""
+    sweep_id = sweep["sweep_id"]
+    placed = [artefacts.get(v["recipe_id"]) for v in variants]
+    for variant, artefact_id in zip(variants, placed, strict=True):
+        mine = numbers.get(artefact_id, []) if artefact_id else []
+        summary.variants.append(_variant_row(sweep, variant, artefact_id, mine, failures))
+        for number in mine:
+            interval = number.interval
+            summary.numbers.append(
+                NumberRow(
+                    sweep_id,
+                    variant["recipe_id"],
+                    number.metric,
+                    number.scope,
+                    interval.estimate,
+                    interval.low,
+                    interval.high,
+                    interval.n,
+                    interval.method,
+                    number.hardware_class,
+                    number.note,
+                )
+            )
+            if number.draws is not None:
+                draws = number.draws.astype(np.float32).tolist()
+                summary.draws.append(DrawRow(sweep_id, variant["recipe_id"], number.metric, number.scope, draws))
+    evidence = [
+        gather(objective, [numbers.get(a, []) if a else [] for a in placed]) for objective in sweep["objectives"]
+    ]
+    for variant, verdict in zip(variants, verdicts(evidence), strict=True):
+        by = None if verdict.dominated_by is None else variants[verdict.dominated_by]["recipe_id"]
+        summary.verdicts.append(
+            VerdictRow(sweep_id, variant["recipe_id"], verdict.state, verdict.share, by, verdict.reason)
+        )
+
+
+def gather(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]]) -> Evidence:
+    """The evidence of all variants on one objective, NaN where a variant has no number."""
+    found = [
+        next((n for n in mine if n.metric == objective["metric"] and n.scope == objective["scope"]), None)
+        for mine in numbers
+    ]
+    described = metric(objective["metric"])
+    estimates = np.array([n.interval.estimate if n else np.nan for n in found])
+    axis = Objective(objective["title"], described.better)
+    if described.exact and all(n is None or n.draws is None for n in found):
+        return Evidence(axis, estimates)
+    missing = np.full(DRAWS, np.nan)
+    columns = [
+        missing if n is None else np.full(DRAWS, n.interval.estimate) if n.draws is None else n.draws for n in found
+    ]
+    present = [n for n in found if n is not None]
+    pieces = [n.evidence for n in present if n.evidence is not None]
+    span = max((n.span for n in present), default=0.0) if pieces else 0.0
+    return Evidence(axis, estimates, np.column_stack(columns), min(pieces, default=None), span)
+
+
+def _variant_row(
+    sweep: Declaration,
+    variant: Mapping[str, Any],
+    artefact_id: str | None,
+    numbers: Sequence[Number],
+    failures: Mapping[str, str],
+) -> VariantRow:
+    reason = next((failures[p] for p in (*variant["prefixes"], artefact_id) if p in failures), None)
+    have = {(n.metric, n.scope) for n in numbers}
+    complete = all((o["metric"], o["scope"]) in have for o in sweep["objectives"])
+    if complete:
+        status = "complete"
+    elif reason is not None:
+        status = "failed"
+    else:
+        status = "partial" if artefact_id else "waiting"
+    return VariantRow(
+        sweep_id=sweep["sweep_id"],
+        recipe_id=variant["recipe_id"],
+        position=variant["position"],
+        name=variant["name"],
+        base=variant["base"],
+        is_base=variant["is_base"],
+        seed=variant["seed"],
+        recipe_group=variant["group"],
+        steps=json.dumps(variant["steps"]),
+        artefact_id=artefact_id,
+        status=status,
+        reason=reason,
+    )

@@ -1,0 +1,104 @@
+"""The one process that writes into a store: journal first, then acknowledgement, then the query form and a snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from bench.errors import DiskFull
+from bench.record import Record
+from bench.store.database import open_database, take_in
+from bench.store.folder import Folder, Lease
+from bench.store.journal import Entry, Journal, parts, read_entries
+from bench.store.publish import Publisher
+
+SHORTEST_PAUSE = 1.0  # seconds between two snapshots
+LARGEST_SHARE = 0.1  # of the writer's time that snapshots may take
+
+
+class Writer:
+    """Appends entries under a lease. One thread at a time.
+
+    `append` returns when its entries survive the loss of any process; everything after that can be made again from the
+    journal, so a failure there loses nothing.
+    """
+
+    def __init__(self, folder: Folder, epoch: int) -> None:
+        self.lease = Lease(folder, epoch)
+        self.lease.check()
+        self._journal = Journal(self.lease)
+        self._connection = open_database(folder.database, folder.journal)
+        known = self._connection.execute("select identity from entries").fetchall()
+        self._known: set[str] = {row[0] for row in known}
+        self._pending = [p for p in parts(folder.journal) if not self._has(p.name)]
+        self._publisher = Publisher(folder, epoch)
+        self._dirty = True
+        self._next_publish = 0.0
+        self.progress: dict[str, Any] = {}
+
+    def _has(self, name: str) -> bool:
+        return self._connection.execute("select 1 from parts where name = ?", [name]).fetchone() is not None
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Make entries durable; those already there are left alone.
+
+        Raises StaleLease when another driver holds the store, DiskFull when there is no room; nothing is written then.
+        """
+        new = {e.identity: e for e in entries if e.identity not in self._known}
+        if new:
+            self._pending.append(self._journal.append(list(new.values())))
+            self._known.update(new)
+            self._dirty = True
+
+    def records(self) -> list[Record]:
+        """Every acknowledged record, in the order of acknowledgement, each once."""
+        found: dict[str, Record] = {}
+        for part in parts(self.lease.folder.journal):
+            for entry, identity, body in read_entries(part):
+                if entry == "record" and identity not in found:
+                    found[identity] = Record.model_validate_json(body)
+        return list(found.values())
+
+    def retried(self) -> dict[str, str]:
+        """Job key -> UTC time before which its failures no longer count."""
+        self._take_in()
+        rows = self._connection.execute("select key, max(declared) from retries group by key").fetchall()
+        return dict(rows)
+
+    def _take_in(self) -> None:
+        while self._pending:
+            take_in(self._connection, self._pending[0])
+            self._pending.pop(0)
+
+    def publish(self, *, now: bool = False) -> bool:
+        """Publish a snapshot if something changed and the last one is long enough ago (`now` skips the wait).
+
+        Returns whether one was published. A disk without room is left for the next append to report.
+        """
+        if not self._dirty or (not now and time.monotonic() < self._next_publish):
+            return False
+        begin = time.monotonic()
+        try:
+            self._take_in()
+            self._publisher.publish(self._connection, self.progress)
+        except (OSError, duckdb.IOException, DiskFull):
+            self._next_publish = begin + 10 * SHORTEST_PAUSE
+            return False
+        took = time.monotonic() - begin
+        self._next_publish = time.monotonic() + max(SHORTEST_PAUSE, took / LARGEST_SHARE)
+        self._dirty = False
+        return True
+
+    def report(self, progress: dict[str, Any]) -> None:
+        """Keep what the driver says about its progress for the next snapshot. Not part of the journal."""
+        if progress != self.progress:
+            self.progress = progress
+            self._dirty = True
+
+    def close(self) -> None:
+        """Publish what is left and let go of the database."""
+        self.publish(now=True)
+        self._connection.close()

@@ -1,0 +1,230 @@
+"""From a sweep file to recipes: grids opened, names resolved, every step checked before anything is spent."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.bases import resolve_base
+from bench.data import DataSpec
+from bench.errors import BadInput, unknown
+from bench.identity import digest
+from bench.job import shape_scope
+from bench.metrics import metric
+from bench.recipe import Base, Recipe, Stage, Step, step_class
+from bench.sweep_file import SweepFile, find_sweep, read_sweep, sentence
+from bench.tasks.spec import TaskSpec, bind_task
+
+AXES = ("quality", "latency", "memory", "size", "parameters")
+
+
+class Objective(BaseModel):
+    """One axis of the frontier: a metric in one scope. The scope is a task, a shape, or empty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    axis: str
+    metric: str
+    scope: str
+
+    @property
+    def title(self) -> str:
+        """The full name of the axis, as it stands on every plot and table."""
+        found = metric(self.metric)
+        return f"{found.title}, {self.scope}" if self.scope else found.title
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep with nothing left to look up."""
+
+    file: SweepFile
+    bases: tuple[Base, ...]
+    tasks: tuple[TaskSpec, ...]
+    recipes: tuple[Recipe, ...]
+    objectives: tuple[Objective, ...]
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @cached_property
+    def sweep_id(self) -> str:
+        """SHA-256 over everything that the sweep asks for."""
+        return digest(
+            {
+                "name": self.name,
+                "recipes": [r.recipe_id for r in self.recipes],
+                "tasks": [t.fingerprint for t in self.tasks],
+                "objectives": [o.model_dump() for o in self.objectives],
+                "latency": self.file.latency.model_dump(),
+                "memory": self.file.memory.model_dump(),
+            }
+        )
+
+    def data(self) -> Mapping[str, DataSpec]:
+        return self.file.data
+
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Every declared (batch size, tokens) of the latency grid."""
+        return tuple(product(self.file.latency.batch, self.file.latency.length))
+
+
+def load_sweep(asked: str, overrides: Sequence[str] = ()) -> Sweep:
+    """Read, resolve and check a sweep. Raises BadInput with one sentence; changes nothing anywhere."""
+    return resolve(read_sweep(find_sweep(asked), overrides))
+
+
+def resolve(file: SweepFile) -> Sweep:
+    """Resolve a parsed sweep file."""
+    bases = tuple(resolve_base(name, section.model, section.licence) for name, section in file.bases.items())
+    tasks = tuple(bind_task(name, section, file.data) for name, section in file.tasks.items())
+    recipes = tuple(_recipes(file, bases))
+    for recipe in recipes:
+        architecture = recipe.check()
+        if recipe.is_base:
+            for task in tasks:
+                task.check(architecture, recipe.base.name)
+            _check_shapes(file, architecture.positions, recipe.base.name)
+    return Sweep(file, bases, tasks, recipes, _objectives(file, tasks))
+
+
+def _check_shapes(file: SweepFile, positions: int | None, base: str) -> None:
+    if min(file.latency.batch) < 1 or min(file.latency.length) < 8:
+        raise BadInput("latency.batch must be at least 1 and latency.length at least 8 tokens: mend the sweep.")
+    if positions is not None and max(file.latency.length) > positions:
+        raise BadInput(
+            f"latency.length asks for {max(file.latency.length)} tokens but the base {base!r} has {positions} "
+            "positions: choose a shorter length."
+        )
+
+
+def _recipes(file: SweepFile, bases: Sequence[Base]) -> Iterator[Recipe]:
+    """Base first, then every distinct recipe of the grids, for each base model."""
+    data_ids: dict[str, str] = {}
+    lines = [line for recipe in file.recipes for line in _open(recipe)]
+    for base in bases:
+        section = file.bases[base.name]
+        prepare = [Stage(s, section.seed) for line in _open(section.prepare) for s in line]
+        if len(list(_open(section.prepare))) > 1:
+            raise BadInput(f"bases.{base.name}.prepare opens a grid; a base is one model: name two bases instead.")
+        seen: set[str] = set()
+        for line, seed in product([(), *lines], file.seeds):
+            for step in (*line, *(s.step for s in prepare)):
+                for name in step.data_names():
+                    if name not in file.data:
+                        raise unknown("data set in this sweep", name, file.data)
+                    data_ids.setdefault(name, file.data[name].data_id)
+            recipe = Recipe(base, (*prepare, *(Stage(s, seed) for s in line)), data_ids, len(prepare))
+            if recipe.recipe_id not in seen:
+                seen.add(recipe.recipe_id)
+                yield recipe
+
+
+def _open(items: Sequence[Any]) -> Iterator[tuple[Step, ...]]:
+    """Open the grids of one recipe: a list where a step or a setting stands means each of its entries in turn."""
+    choices: list[list[Step | None]] = []
+    for item in items:
+        alternatives = item if isinstance(item, list) else [item]
+        if not alternatives:
+            raise BadInput(
+                "A recipe has an empty list where a step should stand: an empty grid runs nothing; remove it."
+            )
+        choices.append([step for alternative in alternatives for step in _steps(alternative)])
+    for line in product(*choices):
+        yield tuple(step for step in line if step is not None)
+
+
+def _steps(item: Any) -> list[Step | None]:
+    """One entry of a recipe as the steps that its settings' grid opens into; null is 'no step'."""
+    if item is None:
+        return [None]
+    if isinstance(item, str):
+        item = {item: {}}
+    if not isinstance(item, dict) or len(item) != 1:
+        raise BadInput(f"A step is a name or a mapping of one name to its settings, but a recipe holds {item!r}.")
+    ((name, settings),) = item.items()
+    cls = step_class(str(name))
+    settings = {} if settings is None else settings
+    if not isinstance(settings, dict):
+        raise BadInput(
+            f"The settings of step {name!r} are {settings!r}; give a mapping such as {name}: {{key: value}}."
+        )
+    grids: list[list[tuple[str, Any]]] = []
+    for key, value in settings.items():
+        values = value if _opens_grid(cls, str(key), value) else [value]
+        if not values:
+            raise BadInput(f"The setting {key!r} of step {name!r} is an empty list: an empty grid runs nothing.")
+        grids.append([(str(key), v) for v in values])
+    return [_step(cls, dict(chosen)) for chosen in product(*grids)]
+
+
+def _step(cls: type[Step], settings: dict[str, Any]) -> Step:
+    try:
+        return cls.model_validate(settings)
+    except ValidationError as error:
+        raise BadInput(sentence(error, f"step {cls.name}", cls)) from error
+
+
+def _opens_grid(cls: type[Step], key: str, value: Any) -> bool:
+    """Whether a list stands where the setting wants a single value, or a list of lists where it wants a list."""
+    if not isinstance(value, list):
+        return False
+    field = cls.model_fields.get(key)
+    wants_list = field is not None and any(get_origin(t) in (tuple, list) for t in _members(field.annotation))
+    return not wants_list or (bool(value) and all(isinstance(v, list) for v in value))
+
+
+def _members(annotation: Any) -> list[Any]:
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return list(get_args(annotation)) if union else [annotation]
+
+
+def _objectives(file: SweepFile, tasks: Sequence[TaskSpec]) -> tuple[Objective, ...]:
+    found = tuple(_objective(text, file, tasks) for text in file.objectives)
+    if len({(o.metric, o.scope) for o in found}) < len(found):
+        raise BadInput(f"objectives names one axis twice: {', '.join(file.objectives)}.")
+    return found
+
+
+def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objective:
+    """Resolve 'quality', 'quality:TASK.METRIC', 'latency:BATCHxLENGTH', 'memory', 'size' or 'parameters'."""
+    axis, _, choice = text.partition(":")
+    if axis not in AXES:
+        raise unknown("objective", axis, AXES)
+    if axis == "quality":
+        return _quality(choice or file.quality, tasks)
+    if axis == "latency":
+        shapes = {f"{b}x{n}": shape_scope(b, n) for b, n in product(file.latency.batch, file.latency.length)}
+        if not choice and len(shapes) > 1:
+            raise BadInput(
+                f"The sweep measures several shapes: name one in objectives, as latency:SHAPE, of {', '.join(shapes)}."
+            )
+        if choice and choice not in shapes:
+            raise unknown("measured shape", choice, shapes)
+        return Objective(
+            axis=axis, metric="latency_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
+        )
+    names = {"memory": "host_peak", "size": "size", "parameters": "parameters"}
+    largest = shape_scope(max(file.latency.batch), max(file.latency.length))
+    return Objective(axis=axis, metric=names[axis], scope=largest if axis == "memory" else "")
+
+
+def _quality(choice: str | None, tasks: Sequence[TaskSpec]) -> Objective:
+    known = [f"{t.name}.{m}" for t in tasks for m in t.metrics]
+    if choice is None:
+        if len(tasks) > 1:
+            raise BadInput(f"The sweep has several tasks: set quality to one of {', '.join([*known, 'recovery'])}.")
+        return Objective(axis="quality", metric=tasks[0].metrics[0], scope=tasks[0].name)
+    if choice == "recovery":
+        return Objective(axis="quality", metric="recovery", scope=" + ".join(t.name for t in tasks))
+    if choice not in known:
+        raise unknown("quality", choice, [*known, "recovery"])
+    task, name = choice.rsplit(".", 1)
+    return Objective(axis="quality", metric=name, scope=task)

@@ -1,0 +1,204 @@
+"""The YAML of a sweep: what may stand in it, overrides from the command line, and sentences about what is wrong."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.data import ZOO, DataSpec
+from bench.errors import BadInput, unknown
+
+SHIPPED = Path(__file__).parent / "sweeps"
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BaseSection(Section):
+    """A base model: where it is and, if it needs some, the steps that make it ready before anything is compared."""
+
+    model: str = Field(description="hub id (ORG/NAME@REVISION), a local folder, or zoo://NAME")
+    prepare: list[Any] = Field(default_factory=list, description="steps applied first; their result is the base")
+    seed: int = Field(default=0, ge=0, description="seed of the prepare steps")
+    licence: str | None = None
+
+
+class LatencySection(Section):
+    """How latency is measured; see `bench.measure.latency`."""
+
+    batch: list[int] = Field(default=[1], min_length=1)
+    length: list[int] = Field(default=[32], min_length=1)
+    first_rounds: int = Field(default=40, ge=20, description="rounds before the first look")
+    max_rounds: int = Field(default=320, ge=20, description="rounds after which a lease ends whatever the width")
+    half_width: float = Field(
+        default=0.02, gt=0, lt=1, description="relative half-width of the ratio at which a lease ends"
+    )
+    burst_ms: float = Field(default=50.0, gt=0, description="shortest time of one visit to a model")
+    leases: int = Field(default=2, ge=1, le=3, description="independent repetitions, each in a new process")
+    threads: int = Field(default=1, ge=1)
+
+
+class MemorySection(Section):
+    """How memory is measured; see `bench.measure.memory`."""
+
+    repeats: int = Field(default=3, ge=1, le=20, description="fresh processes per model")
+
+
+class LimitsSection(Section):
+    """What one job may use before it is ended and recorded as failed."""
+
+    seconds: float = Field(default=3600, gt=0, description="wall time of one job")
+    memory_gb: float | None = Field(default=None, gt=0, description="private memory of one job, in GB = 10^9 bytes")
+    attempts: int = Field(default=3, ge=1, description="attempts at a job whose failure may pass")
+
+
+class TaskSection(Section):
+    """A task: its kind and data; further settings belong to the kind."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str = "classification"
+    data: str = Field(description="name of a data set of this file")
+
+
+class SweepFile(Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    description: str = ""
+    bases: dict[str, BaseSection] = Field(min_length=1)
+    data: dict[str, DataSpec] = Field(default_factory=dict)
+    tasks: dict[str, TaskSection] = Field(min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    recipes: list[list[Any]] = Field(default_factory=list)
+    objectives: list[str] = Field(default=["quality", "latency"], min_length=1, max_length=3)
+    quality: str | None = Field(default=None, description="TASK.METRIC, or recovery")
+    latency: LatencySection = LatencySection()
+    memory: MemorySection = MemorySection()
+    limits: LimitsSection = LimitsSection()
+    runner: Literal["auto", "local", "ray"] = "auto"
+
+
+def find_sweep(asked: str) -> Path:
+    """The file that `asked` names: a path, or the name of a sweep that ships. Raises BadInput."""
+    path = Path(asked)
+    if path.is_file():
+        return path
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
+    if asked in shipped:
+        return shipped[asked]
+    if path.suffix in (".yaml", ".yml") or "/" in asked:
+        raise BadInput(f"The sweep file {asked!r} does not exist: give a file, or one of {', '.join(shipped)}.")
+    raise unknown("sweep file or shipped sweep", asked, shipped)
+
+
+def read_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
+    """Parse and validate a sweep file with `key=value` overrides. Raises BadInput with one sentence."""
+    values = _parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    if not isinstance(values, dict):
+        raise BadInput(
+            f"The sweep {path} holds {_kind(values)}, not a mapping of keys such as name, bases, tasks, recipes."
+        )
+    _anchor(values, path.parent)
+    for override in overrides:
+        _override(values, override)
+    try:
+        return SweepFile.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(sentence(error, f"sweep {path.name}", SweepFile)) from error
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.constructor.ConstructorError as error:
+        raise BadInput(
+            f"{where} uses a YAML tag that is not allowed ({error.problem}): use plain values only."
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise BadInput(f"{where} is not valid YAML{line}: {problem}. Mend that line and try again.") from error
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__
+
+
+def _local(text: Any, folder: Path) -> Any:
+    """A path relative to `folder` where such a file or folder exists, else the text as it is."""
+    if isinstance(text, str) and not text.startswith(ZOO) and not Path(text).is_absolute() and (folder / text).exists():
+        return str((folder / text).resolve())
+    return text
+
+
+def _anchor(values: dict[str, Any], folder: Path) -> None:
+    """Paths in the file are relative to the file."""
+    for group, key in (("bases", "model"), ("data", "source")):
+        section = values.get(group)
+        for entry in section.values() if isinstance(section, dict) else ():
+            if isinstance(entry, dict) and key in entry:
+                entry[key] = _local(entry[key], folder)
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    """Set one dotted key; list items are addressed by number. Paths are relative to the working directory."""
+    key, equals, written = text.partition("=")
+    if not equals or not key:
+        raise BadInput(f"The override {text!r} is not of the form key=value, such as latency.max_rounds=40.")
+    value = _local(_parse(written, f"The override {text!r}"), Path.cwd())
+    here: Any = values
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(here, list):
+            if not part.isdigit() or int(part) >= len(here):
+                raise BadInput(
+                    f"The override {text!r} asks for item {part!r} of a list with items 0 to {len(here) - 1}."
+                )
+            index: Any = int(part)
+        elif isinstance(here, dict):
+            index = part
+            if not last and here.get(part) is None:
+                here[part] = {}
+        else:
+            raise BadInput(f"The override {text!r} goes below {'.'.join(parts[:depth])!r}, which is a plain value.")
+        if last:
+            here[index] = value
+        else:
+            here = here[index]
+
+
+def sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    """One sentence about the first problem that pydantic found, with near misses for an unknown key."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(p) for p in problem["loc"])
+    more = f" ({len(error.errors()) - 1} more problems after it)" if len(error.errors()) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        allowed = sorted(_model_at(model, problem["loc"][:-1]).model_fields)
+        near = get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"Unknown key {place!r} in the {where}.{hint} Allowed: {', '.join(allowed)}{more}."
+    if problem["type"] == "missing":
+        return f"The {where} lacks the key {place!r}: add it{more}."
+    received = repr(problem["input"])
+    received = received if len(received) <= 60 else received[:57] + "..."
+    return f"{place!r} in the {where} is {received}, but: {problem['msg']}{more}."
+
+
+def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model whose key was unknown, followed down from the top of the file."""
+    current: Any = model
+    for part in place:
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = current.model_fields[str(part)].annotation
+        arguments = [a for a in getattr(current, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        current = arguments[0] if arguments else current
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else model

@@ -1,0 +1,109 @@
+"""A task as a sweep names it: bound to its data, with a fingerprint, and small enough to be sent to a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.architecture import Architecture
+from bench.data import DataSpec, Example
+from bench.errors import BadInput, unknown
+from bench.identity import digest
+from bench.sweep_file import TaskSection, sentence
+from bench.tasks import TASKS
+
+if TYPE_CHECKING:
+    from bench.models import Loaded
+    from bench.record import Examples
+
+WINDOW = 512
+
+
+class Task(BaseModel):
+    """A kind of task with its settings. Subclasses are named in `bench.tasks.TASKS`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    version: ClassVar[int]  # raised by hand whenever the same model would get other outcomes
+    metrics: ClassVar[tuple[str, ...]]  # the first is the main one
+
+    def check(self, architecture: Architecture, base: str, labels: frozenset[str]) -> None:
+        """Raise BadInput where a model of this architecture cannot do the task with these labels."""
+        raise NotImplementedError
+
+    def outcomes(self, model: Loaded, window: Sequence[Example]) -> Examples:
+        """Run the model on one window of examples. Runs on a worker."""
+        raise NotImplementedError
+
+
+class TaskSpec(BaseModel):
+    """A named task bound to its data."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    data: DataSpec
+    data_id: str
+    version: int
+    labels: tuple[str, ...]
+    examples: int
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the data, its order and windows, the settings (batch lists follow from them) and the version."""
+        named = self.model_dump(mode="json", include={"kind", "settings", "data_id", "version"})
+        return digest({**named, "window": WINDOW})
+
+    @property
+    def task(self) -> Task:
+        return task_class(self.kind).model_validate(self.settings)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return task_class(self.kind).metrics
+
+    @property
+    def windows(self) -> int:
+        """How many windows of at most 512 examples the data is cut into."""
+        return -(-self.examples // WINDOW)
+
+    def check(self, architecture: Architecture, base: str) -> None:
+        self.task.check(architecture, base, frozenset(self.labels))
+
+
+def task_class(kind: str) -> type[Task]:
+    """The class of a kind of task. Raises BadInput with near misses for an unknown one."""
+    if kind not in TASKS:
+        raise unknown("kind of task", kind, TASKS)
+    module, attribute = TASKS[kind].split(":")
+    found: type[Task] = getattr(import_module(module), attribute)
+    return found
+
+
+def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> TaskSpec:
+    """Bind a task of a sweep file to its data, which is read once to check it. Raises BadInput."""
+    cls = task_class(section.kind)
+    if section.data not in data:
+        raise unknown("data set in this sweep", section.data, data)
+    try:
+        task = cls.model_validate(section.model_extra or {})
+    except ValidationError as error:
+        raise BadInput(sentence(error, f"task {name}", cls)) from error
+    spec = data[section.data]
+    examples = spec.examples()
+    return TaskSpec(
+        name=name,
+        kind=section.kind,
+        settings=task.model_dump(mode="json"),
+        data=spec,
+        data_id=spec.data_id,
+        version=cls.version,
+        labels=tuple(sorted({e.label for e in examples})),
+        examples=len(examples),
+    )

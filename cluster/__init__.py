@@ -1,0 +1,1 @@
+"""Many variants: what to run next, where it runs, and the `paredown` command."""

@@ -1,0 +1,218 @@
+"""The `paredown` command: the only place where the three packages meet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from bench.errors import BadInput, DiskFull, StaleLease
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which compressed variant of our model should we deploy, and how sure are we?",
+)
+out = Console()
+err = Console(stderr=True)
+
+SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130
+STORE = Path("results/store")
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one that ships.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Dotted keys override the file.")
+]
+StoreOption = Annotated[Path, typer.Option("--store", help="The results folder.")]
+FormatOption = Annotated[Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+
+
+@app.command()
+def plan(
+    sweep: SweepArgument,
+    overrides: Overrides = None,
+    store: StoreOption = STORE,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a sweep would run, what is known already, and how long it may take. Runs nothing."""
+    from bench.processor import prepare
+    from bench.sweep import load_sweep
+    from cluster.plan import Planner
+    from cluster.session import known_without_writing, machine_here
+    from cluster.show import plan_table, print_table
+
+    loaded = load_sweep(sweep, overrides or [])
+    prepare()
+    planner = Planner(loaded, machine_here(loaded.file.latency.threads))
+    found = planner(known_without_writing(store), frozenset())
+    print_table(plan_table(loaded, found), "json" if as_json else form, out)
+
+
+@app.command()
+def run(
+    sweep: SweepArgument,
+    overrides: Overrides = None,
+    store: StoreOption = STORE,
+    runner: Annotated[
+        Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
+    ] = "auto",
+    address: Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")] = False,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Run a sweep, or go on with it: nothing that is finished is repeated."""
+    from bench.sweep import load_sweep
+    from cluster.progress import Progress
+    from cluster.session import Options, Tally, run_sweep
+
+    loaded = load_sweep(sweep, overrides or [])
+    chosen = _runner(loaded.file.runner if runner == "auto" else runner, address)
+    options = Options(store, chosen, address, workers, take_over)
+    tally = Tally()
+    with Progress(err, slots=_slots(workers)) as progress:
+        try:
+            for record in run_sweep(loaded, options, progress.watch, progress.started):
+                tally.add(record)
+                progress.took(record)
+        except DiskFull as error:
+            err.print(
+                f"[red]Stopped:[/] {error}: free some space and run the same command again; nothing finished is lost."
+            )
+            raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
+        except StaleLease as error:
+            err.print(f"[red]Stopped:[/] {error}.")
+            raise typer.Exit(SOME_FAILED) from None
+        except KeyboardInterrupt:
+            err.print("Interrupted. What was finished is kept; run the same command again to go on.")
+            raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(_conclude(store, loaded.name, "json" if as_json else form))
+
+
+def _conclude(store: Path, name: str, form: str) -> int:
+    """Print the frontier and say where everything is. Returns the exit code."""
+    from bench.store.reader import open_snapshot
+    from cluster.show import board_table, print_table
+    from leaderboard.rows import read_board
+
+    with open_snapshot(store) as snapshot:
+        board = read_board(snapshot, name)
+    print_table(board_table(board), form, out)
+    failed = [row for row in board.rows if row.status != "complete"]
+    for row in failed:
+        err.print(f"[red]No number:[/] {row.name}: {row.reason or row.verdict_reason}", highlight=False)
+    err.print(
+        f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.",
+        highlight=False,
+    )
+    if len(failed) == len(board.rows):
+        return NOTHING
+    return SOME_FAILED if failed else 0
+
+
+def _runner(asked: str, address: str | None) -> Literal["local", "ray"]:
+    from importlib.util import find_spec
+
+    if asked == "local":
+        if address is not None:
+            raise BadInput(f"--address {address} needs the Ray runner: leave out --runner local.")
+        return "local"
+    if find_spec("ray") is None:
+        if asked == "ray" or address is not None:
+            raise BadInput(
+                "The Ray runner needs Ray, which is not installed: pip install 'paredown[cluster]', or --runner local."
+            )
+        return "local"
+    return "ray"
+
+
+def _slots(workers: int | None) -> int:
+    from bench.measure.conditions import cpu_quota
+    from cluster.runner_local import workers_for
+
+    return workers_for(cpu_quota(), workers)
+
+
+@app.command()
+def show(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")
+    ] = None,
+    store: StoreOption = STORE,
+    objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the leaderboard of a store."""
+    from bench.store.reader import open_snapshot
+    from cluster.show import board_table, print_table
+    from leaderboard.rows import read_board, with_objectives
+
+    with open_snapshot(store) as snapshot:
+        board = read_board(snapshot, sweep)
+        if objectives:
+            board = with_objectives(snapshot, board, objectives.split(","))
+    print_table(board_table(board), "json" if as_json else form, out)
+
+
+@app.command()
+def retry(
+    store: StoreOption = STORE,
+    where: Annotated[str | None, typer.Option(help="Only failures of this kind, such as 'bug'.")] = None,
+) -> None:
+    """Let failed jobs be tried again by the next run."""
+    from cluster.session import forget_failures
+
+    count = forget_failures(store, where)
+    out.print(f"{count} failed job{'s' * (count != 1)} will be tried again by the next `paredown run`.")
+
+
+@app.command()
+def board(
+    store: StoreOption = STORE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 8501,
+) -> None:
+    """Open the leaderboard page, on the loopback address."""
+    from leaderboard.serve import serve
+
+    from bench.store.folder import open_folder
+
+    raise typer.Exit(serve(open_folder(store).root, port))
+
+
+@app.command("ls")
+def list_known(
+    what: Annotated[Literal["methods", "tasks", "metrics", "sweeps", "models"], typer.Argument(help="What to list.")],
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """List what a sweep can name."""
+    from cluster.show import known_table, print_table
+
+    print_table(known_table(what), "json" if as_json else form, out)
+
+
+def main() -> None:
+    """Entry point: a wrong request is one sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        err.print(f"[bold red]Error:[/] {_plain(error)}", highlight=False)
+        sys.exit(WRONG_REQUEST)
+
+
+def _plain(error: BadInput) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Which models are measured together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from bench.job import MEASURES, LatencyJob, MeasureJob
+from bench.record import Finished, Record, Value
+
+LARGEST_GROUP = 6  # variants beside the base in one lease
+
+
+def same_question(template: MeasureJob, records: Iterable[Record]) -> Iterator[tuple[MeasureJob, Record]]:
+    """Finished measurements of the template's kind under its conditions, against its base."""
+    for record in records:
+        if record.job.get("type") != type(template).__name__:
+            continue
+        job = MEASURES[record.job["type"]].model_validate(_fields(record.job))
+        if (
+            job.artefact_ids[0] == template.artefact_ids[0]
+            and job.conditions_identity() == template.conditions_identity()
+        ):
+            yield job, record
+
+
+def _fields(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if key != "type"}
+
+
+def measure_groups(
+    template: MeasureJob,
+    variants: Mapping[str, str],
+    records: Iterable[Record],
+    given_up: Callable[[MeasureJob], bool],
+) -> Iterator[MeasureJob]:
+    """The measurements that cover `variants` (artefact_id -> name) in the template's lease.
+
+    Groups that were measured already are named again as they were; what is left is cut into groups of up to six. A
+    group that failed for good is taken apart, so that one bad model does not cost the others their numbers.
+    """
+    left = dict(variants)
+    measured = [job for job, _ in same_question(template, records) if job.lease == template.lease]
+    for job in measured:
+        yield job
+        for artefact_id in job.artefact_ids:
+            left.pop(artefact_id, None)
+    names = tuple(left)
+    groups = [names[i : i + LARGEST_GROUP] for i in range(0, len(names), LARGEST_GROUP)]
+    if not variants and not measured:
+        groups = [()]  # a base alone is measured too
+    for group in groups:
+        job = _with(template, group, variants)
+        if len(group) > 1 and given_up(job):
+            yield from (_with(template, (artefact_id,), variants) for artefact_id in group)
+        else:
+            yield job
+
+
+def _with(template: MeasureJob, group: tuple[str, ...], names: Mapping[str, str]) -> MeasureJob:
+    return template.model_copy(
+        update={
+            "artefact_ids": (template.artefact_ids[0], *group),
+            "names": (template.names[0], *(names[a] for a in group)),
+        }
+    )
+
+
+def unstable(template: LatencyJob, variants: Mapping[str, str], records: Iterable[Record]) -> dict[str, str]:
+    """Variants whose ratio intervals of the declared leases do not all overlap: they get one lease more."""
+    found: dict[tuple[str, str], list[Value]] = {}
+    for job, record in same_question(template, records):
+        if job.lease < template.lease and isinstance(record.outcome, Finished):
+            for value in record.outcome.values:
+                if value.metric == "latency_ratio":
+                    found.setdefault((value.artefact_id, value.scope), []).append(value)
+    apart = {
+        artefact_id
+        for (artefact_id, _), values in found.items()
+        if max(v.low for v in values) > min(v.high for v in values)
+    }
+    return {artefact_id: name for artefact_id, name in variants.items() if artefact_id in apart}

@@ -1,0 +1,279 @@
+"""What to run next. Pure: the same sweep, records and jobs in flight always give the same answer.
+
+It is asked again whenever a record arrives. Every rule about order, sharing, retry and repetition lives here or below,
+never in a loop of a runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
+from bench.recipe import Recipe
+from bench.record import Finished, Record
+from bench.sweep import Sweep
+from bench.tasks.spec import TaskSpec
+from cluster.groups import measure_groups, unstable
+from cluster.retry import decide
+
+WINDOWS_A_JOB = 8  # one job loads the model once for so many windows of 512 examples
+
+Status = Literal["done", "running", "ready", "waiting", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the measuring node is, for the keys of measurements and evaluations."""
+
+    hardware_class: str
+    versions: Mapping[str, str]
+
+
+@dataclass
+class Known:
+    """The records of a store, as the plan needs them."""
+
+    finished: dict[str, Record] = field(default_factory=dict)
+    failed: dict[str, list[Record]] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Take in one record; a key that is already finished keeps its first record."""
+        if record.finished:
+            self.finished.setdefault(record.key, record)
+        else:
+            self.failed.setdefault(record.key, []).append(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job of the sweep and where it stands."""
+
+    job: Job
+    status: Status
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Jobs that will follow once others are done; which, depends on what those give."""
+
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every job that is known by now, and how many more are expected."""
+
+    jobs: tuple[Planned, ...]
+    expected: tuple[Expected, ...]
+
+    def ready(self) -> list[Planned]:
+        return [p for p in self.jobs if p.status == "ready"]
+
+    def count(self, status: Status) -> int:
+        return sum(p.status == status for p in self.jobs)
+
+
+class Planner:
+    """Plans one sweep on one kind of machine."""
+
+    def __init__(self, sweep: Sweep, machine: Machine) -> None:
+        self._sweep = sweep
+        self._machine = machine
+        self._attempts = sweep.file.limits.attempts
+        self._prefixes: dict[str, Recipe] = {}
+        for recipe in sweep.recipes:
+            for length in range(len(recipe.stages) + 1):
+                prefix = recipe.prefix(length)
+                self._prefixes.setdefault(prefix.recipe_id, prefix)
+        self._builds = {rid: self._build_skeleton(rid, prefix) for rid, prefix in self._prefixes.items()}
+
+    def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
+        """All jobs of the sweep as far as they are known, builds first, latency last."""
+        jobs: list[Planned] = []
+        artefacts = self._plan_builds(known, in_flight, jobs)
+        settled = not any(p.status in ("ready", "running", "waiting") for p in jobs)
+        self._plan_evaluations(artefacts, known, in_flight, jobs)
+        if settled:
+            self._plan_memory(artefacts, known, in_flight, jobs)
+            quiet = not any(p.status in ("ready", "running") for p in jobs)
+            self._plan_latency(artefacts, known, in_flight, jobs, quiet=quiet)
+        return Plan(tuple(jobs), self._expected(artefacts, jobs, settled=settled))
+
+    def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
+        failures = known.failed.get(job.key, [])
+        if job.key in known.finished:
+            return Planned(job, "done")
+        if job.key in in_flight:
+            return Planned(job, "running", len(failures) + 1)
+        if failures and decide(failures, self._attempts) == "give up":
+            return Planned(job, "failed", len(failures))
+        return Planned(job, "ready", len(failures) + 1)
+
+    def _build_skeleton(self, recipe_id: str, recipe: Recipe) -> BuildJob:
+        if not recipe.stages:
+            return BuildJob(recipe_id=recipe_id, name=recipe.variant_name, folder=recipe.base.folder)
+        stage = recipe.stages[-1]
+        return BuildJob(
+            recipe_id=recipe_id,
+            name=recipe.variant_name,
+            step=stage.step.name,
+            settings=stage.step.model_dump(mode="json"),
+            data={name: self._sweep.data()[name] for name in stage.step.data_names()},
+            seed=stage.seed,
+        )
+
+    def _plan_builds(self, known: Known, in_flight: frozenset[str], jobs: list[Planned]) -> dict[str, str]:
+        """Plan each distinct prefix once. Returns recipe_id -> artefact_id of what is built."""
+        artefacts: dict[str, str] = {}
+        blocked: set[str] = set()
+        for recipe_id, recipe in self._prefixes.items():
+            job = self._builds[recipe_id]
+            parent = recipe.prefix(len(recipe.stages) - 1).recipe_id if recipe.stages else None
+            if parent in blocked:
+                blocked.add(recipe_id)
+                continue
+            planned = self._status(job, known, in_flight)
+            if planned.status == "done":
+                outcome = known.finished[job.key].outcome
+                if isinstance(outcome, Finished) and outcome.artefact_id:
+                    artefacts[recipe_id] = outcome.artefact_id
+            elif planned.status == "failed":
+                blocked.add(recipe_id)
+            elif parent is not None and parent not in artefacts:
+                planned = Planned(job, "waiting", planned.attempt)
+            elif parent is not None:
+                planned = Planned(job.model_copy(update={"parent": artefacts[parent]}), planned.status, planned.attempt)
+            jobs.append(planned)
+        return artefacts
+
+    def _built(self, artefacts: Mapping[str, str]) -> Iterator[tuple[Recipe, str]]:
+        """The sweep's recipes that are built, each artefact once."""
+        seen: set[str] = set()
+        for recipe in self._sweep.recipes:
+            artefact_id = artefacts.get(recipe.recipe_id)
+            if artefact_id is not None and artefact_id not in seen:
+                seen.add(artefact_id)
+                yield recipe, artefact_id
+
+    def _plan_evaluations(
+        self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
+    ) -> None:
+        for recipe, artefact_id in self._built(artefacts):
+            for task in self._sweep.tasks:
+                for first, last in slices(task):
+                    job = EvaluateJob(
+                        artefact_id=artefact_id,
+                        name=recipe.variant_name,
+                        task=task,
+                        first=first,
+                        last=last,
+                        versions=dict(self._machine.versions),
+                    )
+                    jobs.append(self._status(job, known, in_flight))
+
+    def _groups(self, artefacts: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+        """For each base model: its artefact_id, and artefact_id -> name of its variants with other bytes."""
+        for base in self._sweep.bases:
+            mine = [(r, a) for r, a in self._built(artefacts) if r.base.name == base.name]
+            bases = [a for r, a in mine if r.is_base]
+            if bases:
+                yield bases[0], {a: r.variant_name for r, a in mine if a != bases[0]}
+
+    def _memory_job(self, base: str) -> MemoryJob:
+        file = self._sweep.file
+        return MemoryJob(
+            artefact_ids=(base,),
+            names=("base",),
+            hardware_class=self._machine.hardware_class,
+            inputs=self._sweep.tasks[0],
+            versions=dict(self._machine.versions),
+            shape=(max(file.latency.batch), max(file.latency.length)),
+            repeats=file.memory.repeats,
+        )
+
+    def _latency_job(self, base: str, lease: int) -> LatencyJob:
+        file = self._sweep.file.latency
+        return LatencyJob(
+            artefact_ids=(base,),
+            names=("base",),
+            hardware_class=self._machine.hardware_class,
+            inputs=self._sweep.tasks[0],
+            versions=dict(self._machine.versions),
+            lease=lease,
+            shapes=self._sweep.shapes(),
+            **file.model_dump(include={"first_rounds", "max_rounds", "half_width", "burst_ms", "threads"}),
+        )
+
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """What a measurement must have in common with this sweep to count for it, by type of job."""
+        jobs = (self._latency_job("", 0), self._memory_job(""))
+        return {type(job).__name__: job.conditions_identity() for job in jobs}
+
+    def _plan_memory(
+        self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
+    ) -> None:
+        for base, variants in self._groups(artefacts):
+            template = self._memory_job(base)
+            jobs.extend(self._measure(template, variants, known, in_flight))
+
+    def _plan_latency(
+        self,
+        artefacts: Mapping[str, str],
+        known: Known,
+        in_flight: frozenset[str],
+        jobs: list[Planned],
+        *,
+        quiet: bool,
+    ) -> None:
+        """Latency comes last and one lease at a time: nothing else of ours may run beside it."""
+        file = self._sweep.file.latency
+        for base, variants in self._groups(artefacts):
+            for lease in range(file.leases + 1):
+                template = self._latency_job(base, lease)
+                wanted = variants if lease < file.leases else unstable(template, variants, known.finished.values())
+                if lease == file.leases and (not wanted or file.leases < 2):
+                    continue
+                for planned in self._measure(template, wanted, known, in_flight):
+                    if planned.status == "ready" and not quiet:
+                        planned = Planned(planned.job, "waiting", planned.attempt)
+                    quiet = quiet and planned.status not in ("ready", "running")
+                    jobs.append(planned)
+
+    def _measure(
+        self, template: MeasureJob, variants: Mapping[str, str], known: Known, in_flight: frozenset[str]
+    ) -> Iterator[Planned]:
+        def given_up(job: MeasureJob) -> bool:
+            return self._status(job, known, in_flight).status == "failed"
+
+        for job in measure_groups(template, variants, known.finished.values(), given_up):
+            yield self._status(job, known, in_flight)
+
+    def _expected(
+        self, artefacts: Mapping[str, str], jobs: Sequence[Planned], *, settled: bool
+    ) -> tuple[Expected, ...]:
+        """How many jobs will follow if every build that is still open succeeds."""
+        if settled:
+            return ()
+        open_builds = {p.job.key for p in jobs if p.status in ("ready", "running", "waiting")}
+        coming = [r for r in self._sweep.recipes if self._builds[r.recipe_id].key in open_builds]
+        slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
+        groups = sum(
+            -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // 6)
+            for base in self._sweep.bases
+        )
+        del artefacts
+        counts = {
+            "evaluate": len(coming) * slices_a_variant,
+            "memory": groups,
+            "latency": groups * self._sweep.file.latency.leases,
+        }
+        return tuple(Expected(kind, count) for kind, count in counts.items() if count)
+
+
+def slices(task: TaskSpec) -> list[tuple[int, int]]:
+    """The runs of whole windows that one job evaluates: (first, one past the last)."""
+    return [(i, min(i + WINDOWS_A_JOB, task.windows)) for i in range(0, task.windows, WINDOWS_A_JOB)]

@@ -1,0 +1,179 @@
+"""One run of one sweep: take the store, start workers, drive the plan to its end, let go of everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bench.artefacts import Artefacts
+from bench.errors import unknown
+from bench.execute import Site
+from bench.job import library_versions
+from bench.measure.conditions import cpu_quota, hardware_class
+from bench.processor import prepare
+from bench.record import PASSING, Failed, FailureKind, Record
+from bench.store.folder import Folder, Lease, open_folder, take_lease
+from bench.store.journal import Entry
+from bench.store.writer import Writer
+from bench.sweep import Sweep
+from cluster.declare import declare
+from cluster.drive import Pool, drive
+from cluster.plan import Known, Machine, Plan, Planner
+from cluster.runner_local import Limits, LocalPool, workers_for
+
+RunnerName = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a sweep is run, apart from what it asks for."""
+
+    store: Path
+    runner: RunnerName
+    address: str | None = None
+    workers: int | None = None
+    take_over: bool = False
+
+
+@dataclass
+class Tally:
+    """What a run came to."""
+
+    finished: int = 0
+    failed: int = 0
+
+    def add(self, record: Record) -> None:
+        self.finished += record.finished
+        self.failed += not record.finished
+
+
+def machine_here(threads: int) -> Machine:
+    """This machine as a measuring node. One cluster's nodes of the default class are alike."""
+    return Machine(hardware_class(threads), library_versions())
+
+
+def counting(records: list[Record], retried: dict[str, str]) -> Known:
+    """What of a store's records counts at the start of a run.
+
+    Failures that may pass by themselves get a new chance with every run; the others stand until `retry`.
+    """
+    known = Known()
+    for record in records:
+        outcome = record.outcome
+        if isinstance(outcome, Failed) and (outcome.kind in PASSING or record.started <= retried.get(record.key, "")):
+            continue
+        known.add(record)
+    return known
+
+
+def run_sweep(
+    sweep: Sweep, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+) -> Iterator[Record]:
+    """Run a sweep to its end, or go on with it; yields each record as it is acknowledged.
+
+    Raises BadInput where the store cannot be used, DiskFull where there is no more room, StaleLease when another driver
+    takes the store over.
+    """
+    prepare()
+    folder = open_folder(options.store, create=True)
+    lease = take_lease(folder, take_over=options.take_over)
+    try:
+        Artefacts(folder.artefacts).sweep_drafts()
+        machine = machine_here(sweep.file.latency.threads)
+        planner = Planner(sweep, machine)
+        entry = declare(sweep, machine, planner)
+        with _pool(sweep, options, lease, entry) as (pool, known):
+            started(planner(known, frozenset()))
+            yield from drive(planner, known, pool, watch)
+    finally:
+        lease.release()
+
+
+@contextmanager
+def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterator[tuple[Pool, Known]]:
+    """Workers and what the store knew before, for either runner."""
+    folder = lease.folder
+    memory = sweep.file.limits.memory_gb
+    limits = Limits(sweep.file.limits.seconds, None if memory is None else int(memory * 1e9))
+    pool: Pool
+    if options.runner == "local":
+        writer = Writer(folder, lease.epoch)
+        writer.append([entry])
+        known = counting(writer.records(), writer.retried())
+        workers = workers_for(cpu_quota(), options.workers)
+        pool = LocalPool(writer, Site(folder.artefacts), workers=workers, limits=limits, logs=folder.logs)
+        try:
+            yield pool, known
+        finally:
+            pool.close()
+        return
+    import ray
+
+    from cluster import runner_ray
+
+    runner_ray.start(options.address, options.workers)
+    try:
+        actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
+        ray.get(actor.append.remote([entry]))
+        known = counting(ray.get(actor.records.remote()), ray.get(actor.retried.remote()))
+        pool = runner_ray.RayPool(actor, Site(folder.artefacts, acknowledgements=folder.logs), limits=limits)
+        try:
+            yield pool, known
+        finally:
+            pool.close()
+    finally:
+        ray.shutdown()
+
+
+def store_id(folder: Folder) -> str:
+    """The name that a store was born with."""
+    found: str = json.loads((folder.root / "store.json").read_text(encoding="utf-8"))["id"]
+    return found
+
+
+def known_without_writing(root: Path) -> Known:
+    """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
+    from bench.store.journal import parts, read_entries
+
+    if not (root / "store.json").exists():
+        return Known()
+    folder = open_folder(root)
+    records: dict[str, Record] = {}
+    for part in parts(folder.journal):
+        for entry, identity, body in read_entries(part):
+            if entry == "record":
+                records.setdefault(identity, Record.model_validate_json(body))
+    return counting(list(records.values()), {})
+
+
+def forget_failures(root: Path, kind: str | None) -> int:
+    """State in the journal that earlier failures no longer count; returns how many jobs that concerns.
+
+    Raises BadInput for a store that is not there or in use, or a kind of failure that does not exist.
+    """
+    kinds = get_args(FailureKind)
+    if kind is not None and kind not in kinds:
+        raise unknown("kind of failure", kind, kinds)
+    folder = open_folder(root)
+    lease = take_lease(folder)
+    try:
+        writer = Writer(folder, lease.epoch)
+        known = counting(writer.records(), writer.retried())
+        keys = sorted(
+            key
+            for key, records in known.failed.items()
+            if key not in known.finished
+            and any(isinstance(r.outcome, Failed) and kind in (None, r.outcome.kind) for r in records)
+        )
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        if keys:
+            writer.append([Entry.statement("retry", f"retry {now}", {"keys": keys, "declared": now})])
+        writer.close()
+    finally:
+        lease.release()
+    return len(keys)

@@ -1,0 +1,1 @@
+"""Reads the published snapshot of a store and draws it."""

@@ -1,0 +1,235 @@
+"""The rows of a leaderboard, read from a snapshot: numbers first, drawing later. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.errors import BadInput, unknown
+from bench.statistics.frontier import Verdict, verdicts
+from bench.statistics.objectives import Evidence, Objective
+from bench.store.reader import Snapshot
+
+Key = tuple[str, str]  # metric, scope
+VERDICT_ORDER = {"certain": 0, "contested": 1, "dominated": 2, "not evaluated": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number of a row with its interval."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    method: str
+    hardware_class: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A metric in a scope, as it can be shown or chosen."""
+
+    metric: str
+    scope: str
+    title: str  # full name: metric and scope
+    unit: str
+    better: Literal["higher", "lower"]
+    exact: bool
+    meaning: str
+
+    @property
+    def key(self) -> Key:
+        return self.metric, self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant."""
+
+    recipe_id: str
+    name: str
+    base: str
+    is_base: bool
+    seed: int | None
+    group: str
+    methods: tuple[str, ...]
+    artefact_id: str | None
+    status: str
+    reason: str | None
+    verdict: str
+    share: float
+    verdict_reason: str
+    cells: Mapping[Key, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One sweep on one hardware class."""
+
+    sweep_id: str
+    name: str
+    description: str
+    hardware_class: str
+    published: str
+    progress: Mapping[str, Any]
+    objectives: tuple[Key, ...]
+    axes: Mapping[Key, Axis]  # everything that some row has a number for
+    rows: tuple[Row, ...]
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.base for row in self.rows))
+
+
+def find_sweep(snapshot: Snapshot, asked: str | None = None) -> dict[str, Any]:
+    """The declaration of a sweep by name or id prefix; the newest without one. Raises BadInput."""
+    sweeps = snapshot.sweeps()
+    if not sweeps:
+        raise BadInput(f"The store {snapshot.folder.root} holds no sweep yet: start one with `paredown run`.")
+    if asked is None:
+        return sweeps[0]
+    for sweep in sweeps:
+        if sweep["name"] == asked or (len(asked) >= 6 and sweep["sweep_id"].startswith(asked)):
+            return sweep
+    raise unknown("sweep in this store", asked, {s["name"] for s in sweeps})
+
+
+def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
+    """All rows of a sweep, the base first, then by verdict and main objective."""
+    sweep = find_sweep(snapshot, asked)
+    body, sweep_id = sweep["body"], sweep["sweep_id"]
+    objectives = tuple((o["metric"], o["scope"]) for o in body["objectives"])
+    cells = _cells(snapshot, sweep_id)
+    axes = _axes(snapshot, cells, objectives)
+    stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
+    rows = [
+        _row(record, stands.get(record["recipe_id"]), cells.get(record["recipe_id"], {}))
+        for record in snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep_id])
+    ]
+    info = snapshot.info()
+    return Board(
+        sweep_id=sweep_id,
+        name=body["name"],
+        description=body["description"],
+        hardware_class=body["hardware_class"],
+        published=info["published"],
+        progress=json.loads(info["progress"]),
+        objectives=objectives,
+        axes=axes,
+        rows=tuple(sorted(rows, key=lambda row: _rank(row, axes.get(objectives[0])))),
+    )
+
+
+def _cells(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Cell]]:
+    found: dict[str, dict[Key, Cell]] = {}
+    for r in snapshot.rows("select * from numbers where sweep_id = ?", [sweep_id]):
+        cell = Cell(r["estimate"], r["low"], r["high"], r["n"], r["method"], r["hardware_class"], r["note"])
+        found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = cell
+    return found
+
+
+def _axes(snapshot: Snapshot, cells: Mapping[str, Mapping[Key, Cell]], objectives: Sequence[Key]) -> dict[Key, Axis]:
+    """Objectives first, then whatever has numbers, in the order of the metrics table."""
+    metrics = {r["name"]: r for r in snapshot.rows("select * from metrics")}
+    order = {name: i for i, name in enumerate(metrics)}
+    have = {key for mine in cells.values() for key in mine}
+    keys = [*objectives, *sorted(have - set(objectives), key=lambda k: (order.get(k[0], 99), k[1]))]
+    axes = {}
+    for name, scope in keys:
+        m = metrics[name]
+        title = f"{m['title']}, {scope}" if scope else m["title"]
+        axes[name, scope] = Axis(name, scope, title, m["unit"], m["better"], m["exact"], m["meaning"])
+    return axes
+
+
+def _row(record: Mapping[str, Any], stand: Mapping[str, Any] | None, cells: Mapping[Key, Cell]) -> Row:
+    return Row(
+        recipe_id=record["recipe_id"],
+        name=record["name"],
+        base=record["base"],
+        is_base=record["is_base"],
+        seed=record["seed"],
+        group=record["recipe_group"],
+        methods=tuple(step["step"] for step in json.loads(record["steps"])),
+        artefact_id=record["artefact_id"],
+        status=record["status"],
+        reason=record["reason"],
+        verdict=stand["verdict"] if stand else "not evaluated",
+        share=stand["share"] if stand else 0.0,
+        verdict_reason=stand["reason"] if stand else "no number yet",
+        cells=cells,
+    )
+
+
+def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
+    cell = row.cells.get(axis.key) if axis else None
+    value = float("inf") if cell is None or axis is None else cell.estimate * (-1 if axis.better == "higher" else 1)
+    return row.base, not row.is_base, VERDICT_ORDER.get(row.verdict, 9), value
+
+
+def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:
+    """The same board judged on other objectives, named by metric or `metric:scope`. Raises BadInput."""
+    keys = tuple(_find_axis(board, name) for name in metrics)
+    stands = judge(snapshot, board, board.rows, keys)
+    rows = [
+        replace(row, verdict=v.state, share=v.share, verdict_reason=v.reason)
+        for row, v in zip(board.rows, stands, strict=True)
+    ]
+    rows.sort(key=lambda row: _rank(row, board.axes[keys[0]]))
+    return replace(board, objectives=keys, rows=tuple(rows))
+
+
+def _find_axis(board: Board, asked: str) -> Key:
+    name, _, scope = asked.strip().partition(":")
+    found = [key for key in board.axes if key[0] == name and scope in ("", key[1])]
+    if not found:
+        raise unknown("metric on this board", asked, {f"{m}:{s}" if s else m for m, s in board.axes})
+    if len(found) > 1:
+        raise BadInput(f"{name} stands for several numbers: name one of {', '.join(f'{m}:{s}' for m, s in found)}.")
+    return found[0]
+
+
+def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> dict[tuple[str, Key], np.ndarray[Any, Any]]:
+    """(recipe_id, key) -> bootstrap draws of the named numbers."""
+    found = {}
+    for metric, scope in keys:
+        for r in snapshot.rows(
+            "select recipe_id, draws from draws where sweep_id = ? and metric = ? and scope = ?",
+            [board.sweep_id, metric, scope],
+        ):
+            found[r["recipe_id"], (metric, scope)] = np.asarray(r["draws"], dtype=np.float64)
+    return found
+
+
+def judge(snapshot: Snapshot, board: Board, rows: Sequence[Row], keys: Sequence[Key]) -> list[Verdict]:
+    """Verdicts of `rows`, one base at a time, on any chosen axes: the same statistics as for the declared objectives.
+
+    Rows of different bases never beat each other: their latency ratios are ratios to different models.
+    """
+    draws = read_draws(snapshot, board, keys)
+    found: dict[str, Verdict] = {}
+    for base in dict.fromkeys(row.base for row in rows):
+        mine = [row for row in rows if row.base == base]
+        evidence = [_evidence(board.axes[key], mine, draws) for key in keys]
+        found.update({row.recipe_id: v for row, v in zip(mine, verdicts(evidence), strict=True)})
+    return [found[row.recipe_id] for row in rows]
+
+
+def _evidence(axis: Axis, rows: Sequence[Row], draws: Mapping[tuple[str, Key], np.ndarray[Any, Any]]) -> Evidence:
+    estimates = np.array([row.cells[axis.key].estimate if axis.key in row.cells else np.nan for row in rows])
+    objective = Objective(axis.title, axis.better)
+    mine = [draws.get((row.recipe_id, axis.key)) for row in rows]
+    size = next((d.size for d in mine if d is not None), 0)
+    if not size:
+        return Evidence(objective, estimates)
+    columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
+    n = min((row.cells[axis.key].n for row in rows if axis.key in row.cells), default=2)
+    # A share of examples moves by one example at the most; everything else on the board is unbounded.
+    bounded = axis.metric in ("accuracy", "macro_f1")
+    return Evidence(objective, estimates, np.column_stack(columns), max(2, n), 1.0 if bounded else 0.0)

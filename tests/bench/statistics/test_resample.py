@@ -1,0 +1,116 @@
+"""Coherent draws: shared resamples, right spread, the base exactly 1."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from bench.statistics import resample
+from bench.statistics.intervals import block_median
+from bench.statistics.resample import lease_draws, mean_draws, ratio_of_sums_draws
+
+
+def test_mean_draws_have_the_mean_and_the_standard_error() -> None:
+    scores = np.random.default_rng(0).random((3, 400))
+    draws = mean_draws(scores, 4000, np.random.default_rng(1))
+    assert draws.shape == (4000, 3)
+    error = scores.std(axis=1) / math.sqrt(400)
+    assert np.abs(draws.mean(axis=0) - scores.mean(axis=1)).max() < 4 * error.max() / math.sqrt(4000)
+    assert draws.std(axis=0) == pytest.approx(error, rel=0.06)
+
+
+def test_variants_share_the_resampled_examples() -> None:
+    scores = np.random.default_rng(2).integers(0, 2, 300).astype(float)
+    draws = mean_draws(np.stack([scores, scores, 1 - scores]), 200, np.random.default_rng(3))
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert draws[:, 0] + draws[:, 2] == pytest.approx(np.ones(200))
+    assert draws[:, 0].std() > 0
+
+
+def test_a_variant_without_scores_leaves_the_others_alone() -> None:
+    scores = np.random.default_rng(4).random((2, 50))
+    with_gap = np.vstack([scores, np.full(50, np.nan)])
+    draws = mean_draws(with_gap, 50, np.random.default_rng(5))
+    assert np.isnan(draws[:, 2]).all()
+    assert draws[:, :2] == pytest.approx(mean_draws(scores, 50, np.random.default_rng(5)))
+
+
+def test_draws_depend_on_the_seed_and_not_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(6).integers(0, 2, (3, 64))
+    leases = [np.exp(np.random.default_rng(7).normal(0, 0.1, (40, 3)))]
+    whole = mean_draws(scores, 90, np.random.default_rng(8)), lease_draws(leases, 90, np.random.default_rng(8))
+    other = mean_draws(scores, 90, np.random.default_rng(9))
+    monkeypatch.setattr(resample, "CHUNK", 1000)
+    parts = mean_draws(scores, 90, np.random.default_rng(8)), lease_draws(leases, 90, np.random.default_rng(8))
+    assert (whole[0] == parts[0]).all()
+    assert (whole[1] == parts[1]).all()
+    assert (whole[0] != other).any()
+
+
+def test_ratio_of_sums_resamples_both_sums_together() -> None:
+    rng = np.random.default_rng(10)
+    tokens = rng.integers(5, 500, (1, 300)).astype(float)
+    constant = ratio_of_sums_draws(2.5 * tokens, tokens, 100, rng)
+    assert constant == pytest.approx(np.full((100, 1), 2.5))
+    losses = tokens * rng.normal(2.5, 0.3, (1, 300))
+    draws = ratio_of_sums_draws(losses, tokens, 2000, rng)
+    residual = losses - tokens * losses.sum() / tokens.sum()
+    assert draws.std() == pytest.approx(residual.std() * math.sqrt(300) / tokens.sum(), rel=0.1)
+    with pytest.raises(ValueError, match="positive"):
+        ratio_of_sums_draws(losses, 0 * tokens, 10, rng)
+    with pytest.raises(ValueError, match="share a shape"):
+        ratio_of_sums_draws(losses, tokens[:, 1:], 10, rng)
+
+
+def test_the_base_is_exactly_one_and_equal_models_stay_equal() -> None:
+    noise = np.exp(np.random.default_rng(11).normal(0, 0.1, (40, 1)))
+    draws = lease_draws([np.hstack([np.ones((40, 1)), noise, noise])], 300, np.random.default_rng(12))
+    assert (draws[:, 0] == 1.0).all()
+    assert (draws[:, 1] == draws[:, 2]).all()
+    assert draws[:, 1].std() > 0
+
+
+def test_one_lease_draws_as_wide_as_its_interval() -> None:
+    rng = np.random.default_rng(13)
+    shares = []
+    for _ in range(20):
+        ratios = np.exp(rng.normal(0, 0.05, (160, 1)))
+        draws = lease_draws([ratios], 1000, rng)[:, 0]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        shares.append((high - low) / (2 * block_median(ratios[:, 0]).half_width))
+    assert 0.7 <= np.mean(shares) <= 1.1
+
+
+def test_correlated_rounds_draw_wider() -> None:
+    rng = np.random.default_rng(14)
+    noise = rng.normal(0, 0.05, (320, 1))
+    smooth = np.sqrt(8) * np.apply_along_axis(lambda x: np.convolve(x, np.full(8, 1 / 8), "same"), 0, noise)
+    independent = lease_draws([np.exp(noise)], 500, rng).std()
+    assert lease_draws([np.exp(smooth)], 500, rng).std() > 1.8 * independent
+
+
+def test_the_spread_between_leases_stays_in_the_draws() -> None:
+    rng = np.random.default_rng(15)
+    leases = [np.exp(rng.normal(shift, 0.001, (80, 2))) for shift in (-0.1, 0.1)]
+    draws = np.log(lease_draws(leases, 2000, rng))
+    assert (np.abs(np.abs(draws) - 0.1) < 0.01).all()
+    assert (draws[:, 0] * draws[:, 1] > 0).all()
+    assert 0.45 <= (draws[:, 0] > 0).mean() <= 0.55
+
+
+@pytest.mark.parametrize(
+    "leases",
+    [[], [np.ones((4, 2)), np.ones((4, 3))], [np.zeros((4, 2))], [np.full((4, 2), np.nan)], [np.ones(4)]],
+)
+def test_bad_leases_are_refused(leases: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]) -> None:
+    with pytest.raises(ValueError, match=r"lease|ratios"):
+        lease_draws(leases, 10, np.random.default_rng(0))
+
+
+def test_seven_models_of_320_rounds_are_drawn_in_well_under_a_second() -> None:
+    rng = np.random.default_rng(16)
+    leases = [np.exp(rng.normal(0, 0.05, (320, 7))) for _ in range(2)]
+    start = time.process_time()
+    assert lease_draws(leases, 1000, rng).shape == (1000, 7)
+    assert time.process_time() - start < 1.0

@@ -1,0 +1,105 @@
+"""Simultaneous intervals: level over all pairs, guards, exactness."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.simultaneous import half_widths
+from tests.bench.statistics.simulated_sweeps import quality
+
+COST = Objective("cost", "lower")
+
+
+def normal_evidence(size: int, rng: np.random.Generator, draws: int = 1000, name: str = "cost") -> Evidence:
+    """Estimates with independent errors of deviation 1 about zero, and draws of the same spread about them."""
+    estimates = rng.standard_normal(size)
+    return Evidence(Objective(name, "lower"), estimates, estimates + rng.standard_normal((draws, size)))
+
+
+def misses(evidence: tuple[Evidence, ...], level: float = 0.95) -> bool:
+    """Whether any interval misses a true difference of zero."""
+    widths = half_widths(evidence, level)
+    gaps = [np.abs(np.subtract.outer(each.estimates, each.estimates)) for each in evidence]
+    return any(bool((gap > width).any()) for gap, width in zip(gaps, widths, strict=True))
+
+
+def test_all_pairs_are_covered_together() -> None:
+    rng = np.random.default_rng(0)
+    missed = sum(misses((normal_evidence(6, rng, 400), normal_evidence(6, rng, 400, "b"))) for _ in range(600))
+    assert stats.binom.ppf(0.005, 600, 0.05) <= missed <= stats.binom.ppf(0.995, 600, 0.05)
+
+
+@pytest.mark.parametrize(("accuracy", "n"), [(0.85, 60), (0.85, 400), (0.98, 200)])
+def test_right_and_wrong_outcomes_are_covered_too(accuracy: float, n: int) -> None:
+    rng = np.random.default_rng(1)
+    missed = sum(misses((quality(np.full(6, accuracy), n, rng),)) for _ in range(300))
+    assert missed <= stats.binom.ppf(0.99, 300, 0.05)
+
+
+def test_more_pairs_and_more_objectives_widen() -> None:
+    rng = np.random.default_rng(2)
+    few, many, other = normal_evidence(2, rng), normal_evidence(12, rng), normal_evidence(12, rng, name="b")
+    two = half_widths((few,), 0.95)[0][0, 1]
+    twelve = half_widths((many,), 0.95)[0][0, 1]
+    both = half_widths((many, other), 0.95)[0][0, 1]
+    assert two == pytest.approx(1.96 * math.sqrt(2), rel=0.1)
+    # The studentised range of twelve: 4.62 deviations of one value.
+    assert twelve == pytest.approx(stats.studentized_range.isf(0.05, 12, 1e6), rel=0.08)
+    assert both > 1.02 * twelve
+    assert half_widths((many,), 0.99)[0][0, 1] > 1.05 * twelve
+
+
+def test_widths_are_symmetric_and_exact_objectives_have_none() -> None:
+    rng = np.random.default_rng(3)
+    size = Evidence(Objective("size", "lower"), np.arange(5.0))
+    first, second = half_widths((size, normal_evidence(5, rng)), 0.95)
+    assert (first == 0).all()
+    assert (second == second.T).all()
+    assert (np.diag(second) == 0).all()
+    assert (half_widths((size,), 0.95)[0] == 0).all()
+
+
+def test_pairing_narrows() -> None:
+    rng = np.random.default_rng(4)
+    shared = rng.standard_normal((500, 1))
+    own = 0.1 * rng.standard_normal((500, 2))
+    width = half_widths((Evidence(COST, np.zeros(2), shared + own),), 0.95)[0][0, 1]
+    assert width == pytest.approx(1.96 * 0.1 * math.sqrt(2), rel=0.15)
+
+
+def test_a_pair_that_never_differs_is_unknown_unless_its_score_is_bounded() -> None:
+    draws = np.repeat(np.random.default_rng(5).standard_normal((500, 1)), 2, axis=1) * 1e3
+    draws[:, 1] = np.nextafter(draws[:, 1], np.inf)
+    assert (draws[:, 1] != draws[:, 0]).all()
+    same = Evidence(COST, np.zeros(2), draws)
+    assert half_widths((same,), 0.95)[0][0, 1] == math.inf
+    bounded = Evidence(COST, np.zeros(2), draws, n=100, span=1.0)
+    expected = stats.t.isf(0.025, 99) * math.sqrt(2) / 100
+    assert half_widths((bounded,), 0.95)[0][0, 1] == pytest.approx(expected)
+
+
+def test_a_bias_of_the_draws_widens() -> None:
+    draws = np.random.default_rng(6).standard_normal((500, 2))
+    straight = half_widths((Evidence(COST, np.zeros(2), draws),), 0.95)[0][0, 1]
+    biased = half_widths((Evidence(COST, np.array([0.0, 3.0]), draws),), 0.95)[0][0, 1]
+    assert biased > 1.5 * straight
+
+
+def test_few_blocks_pay_students_price() -> None:
+    rng = np.random.default_rng(7)
+    plain = normal_evidence(2, rng)
+    small = Evidence(plain.objective, plain.estimates, plain.draws, n=8)
+    ratio = half_widths((small,), 0.95)[0][0, 1] / half_widths((plain,), 0.95)[0][0, 1]
+    assert ratio == pytest.approx(stats.t.isf(0.025, 7) / 1.96, rel=0.05)
+
+
+def test_too_few_draws_for_the_level_are_refused() -> None:
+    rng = np.random.default_rng(8)
+    assert half_widths((normal_evidence(3, rng, 19),), 0.95)
+    with pytest.raises(ValueError, match="19 can"):
+        half_widths((normal_evidence(3, rng, 18),), 0.95)
+    with pytest.raises(ValueError, match="level"):
+        half_widths((normal_evidence(3, rng, 18),), 1.0)

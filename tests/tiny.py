@@ -1,0 +1,136 @@
+"""Small models and data that the tests make themselves: random weights, a word-level tokenizer, learnable labels."""
+
+import json
+import random
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    BartConfig,
+    BartForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+LABELS = {0: "contradiction", 1: "neutral", 2: "entailment"}
+WORDS = ["red", "blue", "green", "cat", "dog", "bird", "runs", "sleeps", "not", "big", "small", "the"]
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Word-level, framed as BART frames: <s> a </s></s> b </s>."""
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def bart(decoder_layers: int = 4, encoder_layers: int = 2, width: int = 16, seed: int = 0) -> PreTrainedModel:
+    """A BART classifier with random weights."""
+    torch.manual_seed(seed)
+    config = BartConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        d_model=width,
+        encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=2 * width,
+        decoder_ffn_dim=2 * width,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+        forced_eos_token_id=2,
+        id2label=LABELS,
+        label2id={name: i for i, name in LABELS.items()},
+    )
+    return BartForSequenceClassification(config).eval()
+
+
+def bert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
+    """A BERT classifier with random weights."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        id2label=LABELS,
+        label2id={name: i for i, name in LABELS.items()},
+    )
+    return BertForSequenceClassification(config).eval()
+
+
+def saved(model: PreTrainedModel, folder: Path) -> Path:
+    """The model and the tokenizer, saved as a user would save them."""
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Premise, hypothesis and a label that depends on both: equal colours entail, 'not' contradicts, else neutral."""
+    rng = random.Random(seed)
+    found = []
+    for i in range(count):
+        colour, animal = rng.choice(WORDS[:3]), rng.choice(WORDS[3:6])
+        label = rng.choice(list(LABELS.values()))
+        other = rng.choice([c for c in WORDS[:3] if c != colour])
+        premise = " ".join(["the", colour, animal, "runs", *rng.choices(WORDS[9:11], k=rng.randrange(4))])
+        said = {"entailment": colour, "contradiction": f"not {colour}", "neutral": other}[label]
+        found.append({"id": str(i), "premise": premise, "hypothesis": f"the {animal} {said}", "label": label})
+    return found
+
+
+def data_file(path: Path, count: int, seed: int = 0) -> Path:
+    """The rows as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(count, seed)), encoding="utf-8")
+    return path
+
+
+def sweep_file(folder: Path, **changes: object) -> Path:
+    """A small sweep over a fresh tiny BART: a base, four recipes, one task. `changes` replace top-level keys."""
+    import yaml
+
+    if not (folder / "model").exists():
+        saved(bart(), folder / "model")
+        data_file(folder / "train.jsonl", 96, seed=1)
+        data_file(folder / "test.jsonl", 120, seed=2)
+    pair = {"text": "premise", "pair": "hypothesis", "label": "label"}
+    values: dict[str, object] = {
+        "name": "tiny",
+        "bases": {"tiny": {"model": "model"}},
+        "data": {"train": {"source": "train.jsonl", **pair}, "test": {"source": "test.jsonl", **pair}},
+        "tasks": {"pairs": {"kind": "classification", "data": "test", "max_length": 32}},
+        "recipes": [
+            [{"layer_copy": {"decoder": [2]}}, [None, {"finetune": {"data": "train", "learning_rate": 1e-3}}]],
+            ["int8_dynamic"],
+            [{"cast": {"dtype": "bfloat16"}}],
+        ],
+        "latency": {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2},
+        "memory": {"repeats": 1},
+        **changes,
+    }
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
