@@ -54,7 +54,7 @@ def load(folder: Path) -> Loaded:
     if marker["loader"] == "int8_dynamic":
         model = _load_int8(folder, **settings)
     else:
-        model = _class_of(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
+        model = model_class(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
     model.train(False)
     return Loaded(model, load_tokenizer(folder), folder, marker["loader"], settings)
 
@@ -70,7 +70,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _class_of(folder: Path) -> type[PreTrainedModel]:
+def model_class(folder: Path) -> type[PreTrainedModel]:
     """The transformers class that the folder's config names."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     name = (config.get("architectures") or [None])[0]
@@ -87,7 +87,7 @@ def empty_model(folder: Path) -> PreTrainedModel:
     """The folder's model with weights on the meta device; computed buffers are real."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with init_empty_weights(include_buffers=False):
-        return _class_of(folder)(config)
+        return model_class(folder)(config)
 
 
 def _load_int8(folder: Path, activations: str) -> PreTrainedModel:

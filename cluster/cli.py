@@ -17,7 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which compressed variant of our model should we deploy, and how sure are we?",
 )
-out = Console()
+WIDE = None if sys.stdout.isatty() else 150  # a file or a pipe has no width of its own
+out = Console(width=WIDE)
 err = Console(stderr=True)
 
 SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130

@@ -43,6 +43,8 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        if not self._live.console.is_terminal:
+            self._live.console.print()  # a display that is not redrawn ends without a new line
 
     def started(self, plan: Plan) -> None:
         self._plan = plan

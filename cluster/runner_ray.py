@@ -1,6 +1,6 @@
 """Jobs as Ray tasks. Workers hand their deliveries to the one writer, an actor on the head node, and return the record.
 
-Everything that this project needs different from Ray's defaults is set in `SETTINGS` and `start`.
+What this project needs different from Ray's defaults is set in `cluster.ray_settings`, before Ray is imported.
 """
 
 from __future__ import annotations
@@ -43,28 +43,14 @@ GATHER_MOST = 500
 ORPHAN_SECONDS = 60.0  # the writer ends itself so long after its last driver
 HEAD = "node:__internal_head__"
 
-# Ray's defaults notice a dead node after a minute, re-run a task lost in a partition after five, and repeat a task that
-# ran out of memory for ever.
-SETTINGS = {
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
-    "RAY_health_check_failure_threshold": "3",
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_grpc_client_keepalive_time_ms": "5000",
-    "RAY_grpc_client_keepalive_timeout_ms": "5000",
-    "RAY_task_oom_retries": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
-}
-
 
 def start(address: str | None, cpus: int | None = None) -> None:
-    """Connect to a cluster, or start one on this machine. Raises BadInput where no Ray answers at `address`."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    """Connect to a cluster, or start one on this machine. Raises BadInput where no Ray answers at `address`.
+
+    `ray_settings.apply` must have come before this module was imported.
+    """
     try:
         if address is None:
-            _ensure_token()
             ray.init(
                 num_cpus=cpus,
                 namespace=NAMESPACE,
@@ -80,21 +66,6 @@ def start(address: str | None, cpus: int | None = None) -> None:
         raise BadInput(
             f"No Ray cluster can be reached at {address!r} ({reason}): check the address and the token."
         ) from error
-
-
-def _ensure_token() -> None:
-    """A local cluster listens on every interface, so it never runs without a token that only this user can read."""
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        return
-    import secrets
-
-    path = Path.home() / ".ray" / "auth_token"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
 
 
 class WriterActor:
@@ -148,10 +119,10 @@ class WriterActor:
         self._writer.report(progress)
 
     async def records(self) -> list[Record]:
-        return self._writer.records()
+        return await asyncio.to_thread(self._writer.records)
 
     async def retried(self) -> dict[str, str]:
-        return self._writer.retried()
+        return await asyncio.to_thread(self._writer.retried)
 
     async def close(self) -> None:
         """Publish what is left and let go of the database."""

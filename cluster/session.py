@@ -21,6 +21,7 @@ from bench.store.folder import Folder, Lease, open_folder, take_lease
 from bench.store.journal import Entry
 from bench.store.writer import Writer
 from bench.sweep import Sweep
+from cluster import ray_settings
 from cluster.declare import declare
 from cluster.drive import Pool, drive
 from cluster.plan import Known, Machine, Plan, Planner
@@ -112,6 +113,7 @@ def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterato
         finally:
             pool.close()
         return
+    ray_settings.apply()
     import ray
 
     from cluster import runner_ray

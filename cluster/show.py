@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -53,11 +54,17 @@ def print_table(table: Printable, form: str, console: Console) -> None:
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows]
         console.file.write("\n".join([*lines, "", *table.notes]) + "\n")
     else:
-        drawn = Table(title=Text(table.title), title_justify="left")
-        for column in table.columns:
-            drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
+        drawn = Table(title=Text(table.title), title_justify="left", pad_edge=False, show_lines=False, box=SIMPLE_HEAD)
+        for place, column in enumerate(table.columns):
+            # An interval goes below its estimate, a scope below its metric: columns stay narrow, nothing is cut off.
+            drawn.add_column(
+                column.replace(", ", ",\n", 1),
+                justify="right" if column in table.right else "left",
+                overflow="fold",
+                min_width=22 if place == 0 else None,
+            )
         for row in table.rows:
-            drawn.add_row(*(Text(cell) for cell in row))
+            drawn.add_row(Text(row[0]), *(Text(cell.replace(" (", "\n(", 1)) for cell in row[1:]))
         console.print(drawn)
         for note in table.notes:
             console.print(Text(note))
@@ -115,10 +122,9 @@ def _cell(row: Row, axis: Axis) -> str:
     if cell is None:
         return "–"
     text = number(cell.estimate, axis.unit, axis.metric)
-    if cell.low == cell.high:
-        return text
-    mark = " !" if cell.note and "unstable" in cell.note else ""
-    return f"{text} ({interval(cell.low, cell.high, axis.unit, axis.metric)}){mark}"
+    if cell.low != cell.high:
+        text += f" ({interval(cell.low, cell.high, axis.unit, axis.metric)})"
+    return f"{text} {cell.note}" if cell.note else text
 
 
 def board_records(board: Board) -> dict[str, Any]:

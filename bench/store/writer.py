@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
-from bench.errors import DiskFull
 from bench.record import Record
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, Lease
@@ -20,7 +20,7 @@ LARGEST_SHARE = 0.1  # of the writer's time that snapshots may take
 
 
 class Writer:
-    """Appends entries under a lease. One thread at a time.
+    """Appends entries under a lease. Appending is for one thread; publishing and reading may happen in another.
 
     `append` returns when its entries survive the loss of any process; everything after that can be made again from the
     journal, so a failure there loses nothing.
@@ -35,6 +35,7 @@ class Writer:
         self._known: set[str] = {row[0] for row in known}
         self._pending = [p for p in parts(folder.journal) if not self._has(p.name)]
         self._publisher = Publisher(folder, epoch)
+        self._using = threading.Lock()  # of the connection, which serves one thread at a time
         self._dirty = True
         self._next_publish = 0.0
         self.progress: dict[str, Any] = {}
@@ -64,8 +65,9 @@ class Writer:
 
     def retried(self) -> dict[str, str]:
         """Job key -> UTC time before which its failures no longer count."""
-        self._take_in()
-        rows = self._connection.execute("select key, max(declared) from retries group by key").fetchall()
+        with self._using:
+            self._take_in()
+            rows = self._connection.execute("select key, max(declared) from retries group by key").fetchall()
         return dict(rows)
 
     def _take_in(self) -> None:
@@ -81,15 +83,17 @@ class Writer:
         if not self._dirty or (not now and time.monotonic() < self._next_publish):
             return False
         begin = time.monotonic()
+        self._dirty = False  # what is appended from here on needs another snapshot
         try:
-            self._take_in()
-            self._publisher.publish(self._connection, self.progress)
-        except (OSError, duckdb.IOException, DiskFull):
+            with self._using:
+                self._take_in()
+                self._publisher.publish(self._connection, self.progress)
+        except (OSError, duckdb.IOException):
+            self._dirty = True
             self._next_publish = begin + 10 * SHORTEST_PAUSE
             return False
         took = time.monotonic() - begin
         self._next_publish = time.monotonic() + max(SHORTEST_PAUSE, took / LARGEST_SHARE)
-        self._dirty = False
         return True
 
     def report(self, progress: dict[str, Any]) -> None:
@@ -101,4 +105,5 @@ class Writer:
     def close(self) -> None:
         """Publish what is left and let go of the database."""
         self.publish(now=True)
-        self._connection.close()
+        with self._using:
+            self._connection.close()

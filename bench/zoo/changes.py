@@ -65,7 +65,7 @@ def holdings(rng: Random, small: bool) -> Scene:
     people = 4
     order_of_people = rng.sample(range(people), people)
     shape = rng.choice(("one gift", "two gifts", "settled"))
-    a, b, c, d = order_of_people
+    a, b, c = order_of_people[:3]
     if shape == "settled":
         story, holder = [f"{{n{a}}} gave the {{t0}} to {{n{b}}} or {{n{c}}}", f"{{n{b}}} lacks the {{t0}}"], c
         if rng.random() < 0.5:

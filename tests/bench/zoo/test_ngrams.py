@@ -1,11 +1,11 @@
-"""What a reader of one- and two-word phrases can learn: at most 60% on matched pairs, at most chance + 5 on hard ones."""
+"""What one- and two-word phrases can teach: at most 60% on matched pairs, at most chance + 5 points on hard ones."""
 
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from tests.bench.zoo.conftest import Rows
 
