@@ -74,7 +74,7 @@ class BuildJob(Job):
 
     @property
     def title(self) -> str:
-        return f"build {self.name}"
+        return f"build {self.name}" if self.step else f"import {self.name}"
 
 
 class EvaluateJob(Job):

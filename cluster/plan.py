@@ -115,7 +115,7 @@ class Planner:
 
     def _build_skeleton(self, recipe_id: str, recipe: Recipe) -> BuildJob:
         if not recipe.stages:
-            return BuildJob(recipe_id=recipe_id, name=recipe.variant_name, folder=recipe.base.folder)
+            return BuildJob(recipe_id=recipe_id, name=recipe.base.model, folder=recipe.base.folder)
         stage = recipe.stages[-1]
         return BuildJob(
             recipe_id=recipe_id,

@@ -3,18 +3,25 @@
 import math
 
 SIGNS = {"certain": "●", "contested": "◐", "dominated": "○", "not evaluated": "–"}
+MINUS = "−"
+SUFFIXES = (" kB", " MB", " GB", " ms", " s", " pts", "×", "%", " M")
 
 
 def number(value: float, unit: str, metric: str = "") -> str:
-    """One number with its unit; shares as percent, ratios with a times sign, bytes in MB."""
+    """One number with its unit; shares as percent, ratios with a times sign, bytes in kB, MB or GB."""
     if not math.isfinite(value):
         return "–"
+    text = _plain(value, unit, metric)
+    return text.replace("-", MINUS)
+
+
+def _plain(value: float, unit: str, metric: str) -> str:
     if unit == "B":
-        return f"{value / 1e6:.1f} MB" if value < 1e9 else f"{value / 1e9:.2f} GB"
+        return _bytes(value)
     if unit == "count":
         return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value:,.0f}"
     if unit == "ms":
-        return f"{value:.3g} ms"
+        return f"{_three_digits(value)} ms"
     if unit == "s":
         return f"{value:.2f} s"
     if metric == "accuracy_difference":
@@ -24,13 +31,33 @@ def number(value: float, unit: str, metric: str = "") -> str:
     return f"{100 * value:.1f}%"
 
 
+def _bytes(value: float) -> str:
+    if value < 1e6:
+        return f"{value / 1e3:.1f} kB"
+    return f"{value / 1e6:.1f} MB" if value < 1e9 else f"{value / 1e9:.2f} GB"
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits, never in powers of ten."""
+    if value == 0:
+        return "0"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
 def interval(low: float, high: float, unit: str, metric: str = "") -> str:
     """Both ends of an interval in the number's own form, the unit once."""
     if low == high:
         return "exact"
     first, last = number(low, unit, metric), number(high, unit, metric)
-    for suffix in (" MB", " GB", " ms", " s", " pts", "×", "%", " M"):
+    for suffix in SUFFIXES:
         if first.endswith(suffix) and last.endswith(suffix):
             first = first.removesuffix(suffix)
             break
     return f"{first} to {last}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    whole = max(0, int(seconds))
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

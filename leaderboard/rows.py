@@ -15,6 +15,8 @@ from bench.statistics.objectives import Evidence, Objective
 from bench.store.reader import Snapshot
 
 Key = tuple[str, str]  # metric, scope
+Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
+PAIRED_FORM = {"accuracy_difference": "accuracy", "latency_ms": "latency_ratio"}
 VERDICT_ORDER = {"certain": 0, "contested": 1, "dominated": 2, "not evaluated": 3}
 
 
@@ -49,6 +51,15 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a recipe, as it was declared."""
+
+    name: str
+    settings: Mapping[str, Any]
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One variant."""
 
@@ -58,14 +69,19 @@ class Row:
     is_base: bool
     seed: int | None
     group: str
-    methods: tuple[str, ...]
+    steps: tuple[Step, ...]
     artefact_id: str | None
     status: str
     reason: str | None
     verdict: str
     share: float
     verdict_reason: str
+    dominated_by: str | None  # recipe_id
     cells: Mapping[Key, Cell]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(step.name for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +172,14 @@ def _row(record: Mapping[str, Any], stand: Mapping[str, Any] | None, cells: Mapp
         is_base=record["is_base"],
         seed=record["seed"],
         group=record["recipe_group"],
-        methods=tuple(step["step"] for step in json.loads(record["steps"])),
+        steps=tuple(Step(s["step"], s["settings"], s.get("seed")) for s in json.loads(record["steps"])),
         artefact_id=record["artefact_id"],
         status=record["status"],
         reason=record["reason"],
         verdict=stand["verdict"] if stand else "not evaluated",
         share=stand["share"] if stand else 0.0,
         verdict_reason=stand["reason"] if stand else "no number yet",
+        dominated_by=stand["dominated_by"] if stand else None,
         cells=cells,
     )
 
@@ -175,17 +192,16 @@ def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
 
 def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:
     """The same board judged on other objectives, named by metric or `metric:scope`. Raises BadInput."""
-    keys = tuple(_find_axis(board, name) for name in metrics)
-    stands = judge(snapshot, board, board.rows, keys)
-    rows = [
-        replace(row, verdict=v.state, share=v.share, verdict_reason=v.reason)
-        for row, v in zip(board.rows, stands, strict=True)
-    ]
+    keys = tuple(find_axis(board, name) for name in metrics)
+    if len(set(keys)) < len(keys):
+        raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
+    rows = list(judge(board, board.rows, keys, read_draws(snapshot, board, keys)))
     rows.sort(key=lambda row: _rank(row, board.axes[keys[0]]))
     return replace(board, objectives=keys, rows=tuple(rows))
 
 
-def _find_axis(board: Board, asked: str) -> Key:
+def find_axis(board: Board, asked: str) -> Key:
+    """The number that `metric` or `metric:scope` stands for on this board. Raises BadInput."""
     name, _, scope = asked.strip().partition(":")
     found = [key for key in board.axes if key[0] == name and scope in ("", key[1])]
     if not found:
@@ -195,10 +211,10 @@ def _find_axis(board: Board, asked: str) -> Key:
     return found[0]
 
 
-def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> dict[tuple[str, Key], np.ndarray[Any, Any]]:
-    """(recipe_id, key) -> bootstrap draws of the named numbers."""
+def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
+    """Bootstrap draws of what the named numbers are judged as."""
     found = {}
-    for metric, scope in keys:
+    for metric, scope in dict.fromkeys(judged_as(key) for key in keys):
         for r in snapshot.rows(
             "select recipe_id, draws from draws where sweep_id = ? and metric = ? and scope = ?",
             [board.sweep_id, metric, scope],
@@ -207,29 +223,42 @@ def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> dict[tu
     return found
 
 
-def judge(snapshot: Snapshot, board: Board, rows: Sequence[Row], keys: Sequence[Key]) -> list[Verdict]:
-    """Verdicts of `rows`, one base at a time, on any chosen axes: the same statistics as for the declared objectives.
+def judged_as(key: Key) -> Key:
+    """The number that carries the evidence for this one: itself, or its paired form, which orders variants alike."""
+    return PAIRED_FORM.get(key[0], key[0]), key[1]
+
+
+def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> tuple[Row, ...]:
+    """`rows` with verdicts among themselves, on any chosen numbers: the same statistics as for declared objectives.
 
     Rows of different bases never beat each other: their latency ratios are ratios to different models.
     """
-    draws = read_draws(snapshot, board, keys)
-    found: dict[str, Verdict] = {}
+    found: dict[str, Row] = {}
     for base in dict.fromkeys(row.base for row in rows):
         mine = [row for row in rows if row.base == base]
-        evidence = [_evidence(board.axes[key], mine, draws) for key in keys]
-        found.update({row.recipe_id: v for row, v in zip(mine, verdicts(evidence), strict=True)})
-    return [found[row.recipe_id] for row in rows]
+        evidence = [_evidence(board.axes[key], mine, draws) for key in dict.fromkeys(keys)]
+        for row, v in zip(mine, verdicts(evidence), strict=True):
+            by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
+            found[row.recipe_id] = replace(
+                row, verdict=v.state, share=v.share, verdict_reason=v.reason, dominated_by=by
+            )
+    return tuple(found[row.recipe_id] for row in rows)
 
 
-def _evidence(axis: Axis, rows: Sequence[Row], draws: Mapping[tuple[str, Key], np.ndarray[Any, Any]]) -> Evidence:
-    estimates = np.array([row.cells[axis.key].estimate if axis.key in row.cells else np.nan for row in rows])
+def _evidence(axis: Axis, rows: Sequence[Row], draws: Draws) -> Evidence:
+    key = judged_as(axis.key)
     objective = Objective(axis.title, axis.better)
-    mine = [draws.get((row.recipe_id, axis.key)) for row in rows]
+    cells = [row.cells.get(key) for row in rows]
+    estimates = np.array([np.nan if cell is None else cell.estimate for cell in cells])
+    mine = [draws.get((row.recipe_id, key)) for row in rows]
     size = next((d.size for d in mine if d is not None), 0)
     if not size:
+        if any(cell is not None and cell.low < cell.high for cell in cells):
+            # Noisy, but without paired resamples: nothing can be shown, and a bare estimate must not pass for exact.
+            estimates = np.full(len(rows), np.nan)
         return Evidence(objective, estimates)
     columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
-    n = min((row.cells[axis.key].n for row in rows if axis.key in row.cells), default=2)
+    n = min((cell.n for cell, d in zip(cells, mine, strict=True) if cell is not None and d is not None), default=2)
     # A share of examples moves by one example at the most; everything else on the board is unbounded.
-    bounded = axis.metric in ("accuracy", "macro_f1")
-    return Evidence(objective, estimates, np.column_stack(columns), max(2, n), 1.0 if bounded else 0.0)
+    span = 1.0 if key[0] in ("accuracy", "macro_f1") else 0.0
+    return Evidence(objective, estimates, np.column_stack(columns), max(2, n), span)

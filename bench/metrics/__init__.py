@@ -19,59 +19,61 @@ class Metric(NamedTuple):
     meaning: str
 
 
+_TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] = (
+    # name, title, unit, better, exact, meaning
+    ("accuracy", "accuracy", "1", "higher", False, "Share of examples whose predicted label is right."),
+    ("macro_f1", "macro F1", "1", "higher", False, "Unweighted mean over labels of each label's F1 score."),
+    (
+        "accuracy_difference",
+        "accuracy minus base",
+        "1",
+        "higher",
+        False,
+        "Accuracy minus the base's on the same examples; the interval is of the paired difference.",
+    ),
+    ("agreement", "agreement with base", "1", "higher", False, "Share of examples with the base's prediction."),
+    ("recovery", "recovery", "1", "higher", False, "Mean over the named tasks of score divided by the base's score."),
+    (
+        "latency_ratio",
+        "latency relative to base",
+        "1",
+        "lower",
+        False,
+        "Median over rounds of the variant's time divided by the base's in the same round on the same machine.",
+    ),
+    (
+        "latency_ms",
+        "latency",
+        "ms",
+        "lower",
+        False,
+        "Median time of one forward pass. Holds for the hardware class it was measured on, and there only.",
+    ),
+    ("load_seconds", "load time", "s", "lower", False, "Time to load the saved model, files in the page cache."),
+    (
+        "host_peak",
+        "peak host memory",
+        "B",
+        "lower",
+        False,
+        "Peak resident memory of a fresh process that loads and runs the model, minus its own peak after imports.",
+    ),
+    ("host_imports", "memory of imports", "B", "lower", False, "Peak resident memory after imports, before load."),
+    (
+        "resident",
+        "resident memory",
+        "B",
+        "lower",
+        False,
+        "Resident memory after one full forward pass, minus that after imports.",
+    ),
+    ("size", "size on disk", "B", "lower", True, "Bytes of the saved weights; shared tensors are saved once."),
+    ("parameters", "parameters", "count", "lower", True, "Numbers that make up the weights; shared ones count once."),
+    ("layers", "layers", "count", "lower", True, "Transformer layers, encoder and decoder together."),
+)
+
 METRICS: dict[str, Metric] = {
-    m.name: m
-    for m in (
-        Metric("accuracy", "accuracy", "1", "higher", False, "Share of examples whose predicted label is the right one."),
-        Metric("macro_f1", "macro F1", "1", "higher", False, "Unweighted mean over labels of the F1 score of each label."),
-        Metric(
-            "accuracy_difference",
-            "accuracy minus base",
-            "1",
-            "higher",
-            False,
-            "Accuracy minus the base's accuracy on the same examples; the interval is of the paired difference.",
-        ),
-        Metric("agreement", "agreement with base", "1", "higher", False, "Share of examples with the base's prediction."),
-        Metric(
-            "recovery",
-            "recovery",
-            "1",
-            "higher",
-            False,
-            "Unweighted mean over the named tasks of the variant's score divided by the base's.",
-        ),
-        Metric(
-            "latency_ratio",
-            "latency relative to base",
-            "1",
-            "lower",
-            False,
-            "Median over rounds of the variant's time divided by the base's time in the same round, same machine.",
-        ),
-        Metric(
-            "latency_ms",
-            "latency",
-            "ms",
-            "lower",
-            False,
-            "Median time of one forward pass. Holds for the hardware class it was measured on, and there only.",
-        ),
-        Metric("load_seconds", "load time", "s", "lower", True, "Time to load the saved model, files in the page cache."),
-        Metric(
-            "host_peak",
-            "peak host memory",
-            "B",
-            "lower",
-            True,
-            "Peak resident memory of a fresh process that loads and runs the model, minus its own peak after imports.",
-        ),
-        Metric("host_imports", "memory of imports", "B", "lower", True, "Peak resident memory after imports, before load."),
-        Metric("resident", "resident memory", "B", "lower", True, "Resident memory after one full forward pass, minus that after imports."),
-        Metric("size", "size on disk", "B", "lower", True, "Bytes of the saved weights, counted by unique storage."),
-        Metric("parameters", "parameters", "count", "lower", True, "Numbers that make up the weights; shared ones count once."),
-        Metric("layers", "layers", "count", "lower", True, "Transformer layers, encoder and decoder together."),
-    )
+    name: Metric(name, title, unit, better, exact, meaning) for name, title, unit, better, exact, meaning in _TABLE
 }
 
 

@@ -134,7 +134,7 @@ def _quality(
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None)
                 if key not in cache:
                     cache[key] = quality.score(outcomes, task["name"])
-                    if reference is not None:
+                    if reference is not None and artefact_id != base_id:
                         cache[key] += quality.compare(outcomes, reference, task["name"])
                 numbers.setdefault(artefact_id, []).extend(cache[key])
                 main[artefact_id, task["name"]] = cache[key][0]

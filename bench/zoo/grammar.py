@@ -32,7 +32,8 @@ class Split:
     count: int  # rows
     genres: Literal["matched", "mismatched"] = "matched"
     hard: bool = False  # keep only pairs whose word overlap points to the wrong label
-    small: float = 0.0  # share of scenes with one fact, or one step from it (training only, to learn from)
+    small: float = 0.0  # share of scenes with one fact, or one step from it; alone only in training
+    paired: float = 0.0  # share of small scenes that stand beside another small scene about other people
     kinds: tuple[str, ...] = tuple(KINDS)
     opener: float = 0.2  # share of premises that open with a place of the genre
 
@@ -101,9 +102,21 @@ class Lexicon:
         return f"at the {self.lists['p'][7]} , "
 
 
-def owns(side: words.Side, owner: words.Side, small: bool) -> bool:
-    """Small scenes have too few templates to divide: a side that lost one half would learn the other half's label."""
-    return side == ("train" if small else owner)
+def owns(side: words.Side, owner: words.Side, alone: bool) -> bool:
+    """A small scene alone has too few templates to divide: a side that lost one would learn its neighbour's label."""
+    return side == ("train" if alone else owner)
+
+
+def beside(rng: Random, scene: Scene, other: Scene) -> None:
+    """Put another scene's sentences around a scene's own. They share no person, job, place or thing: labels stand."""
+    away = {"n": 4, "j": 1, "p": 3, "t": 1, "a": 1, "d": 1}
+
+    def shift(slot: re.Match[str]) -> str:
+        letter, number, sign = slot.groups()
+        return f"{{{letter}{int(number) + away.get(letter, 0)}{sign}}}"
+
+    for sentence in other.premise:
+        scene.premise.insert(rng.choice((0, len(scene.premise))), SLOT.sub(shift, sentence))
 
 
 def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scene, str, str] | None:
@@ -113,6 +126,10 @@ def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scen
     forms = sorted(form for form in scene.asked if label in scene.asked[form]) if small else scene.full_forms()
     if not forms:
         return None
+    alone = small
+    if small and split.paired and rng.random() < split.paired:
+        beside(rng, scene, KINDS[kind](rng, True))
+        alone = False
     if split.hard:  # forms are mixed here: what must not help is the words, and those were learnt where forms are even
         choices = [hypothesis for form in forms for hypothesis in scene.asked[form][label]]
         premise = " . ".join(scene.premise)
@@ -122,7 +139,7 @@ def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scen
     rng.shuffle(choices)
     for hypothesis in choices:
         template, owner = template_of(kind, scene, hypothesis)
-        if owns(split.side, owner, small):
+        if owns(split.side, owner, alone):
             return scene, hypothesis, template
     return None
 

@@ -9,7 +9,7 @@ import pytest
 from bench.zoo.words import NUMBERS, RELATIONS
 from tests.bench.zoo.conftest import Rows
 
-World = dict[str, object]
+World = dict[object, object]
 Reader = Callable[[str, World], bool]
 NUMBER = {word: value for value, word in enumerate(NUMBERS, start=2)}
 
@@ -28,7 +28,7 @@ def order_worlds(texts: list[str]) -> Iterator[World]:
     people = names_in(texts)
     used = [pair for pair in RELATIONS if any(f" {end} " in text for text in texts for end in pair)]
     for ranks in product(permutations(people), repeat=len(used)):
-        yield dict(zip(used, ranks, strict=True))
+        yield {pair: rank for pair, rank in zip(used, ranks, strict=True)}
 
 
 def order_true(text: str, world: World) -> bool:

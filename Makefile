@@ -1,0 +1,49 @@
+# make demo | test | board; everything else is for working on paredown itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test board lint types check benchmark clean
+
+demo: $(VENV)/.run
+	$(BIN)/paredown run demo
+
+board: $(VENV)/.run
+	$(BIN)/paredown board
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.lint
+	$(BIN)/mypy
+
+check: lint types test
+
+# Claims of speed, measured side by side; prints tables, judges nothing.
+benchmark: $(VENV)/.test
+	$(BIN)/python -m tests.performance.bench_int8_linear
+	$(BIN)/python -m tests.performance.bench_snapshot
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python constraints.txt pyproject.toml
+	$(PIP) -e '.[cluster,board]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(PIP) -e '.[test]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) -e '.[test,lint]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache

@@ -1,0 +1,90 @@
+"""What someone asked to see, and the rows that answer it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Filters. The first three say which variants compete; `standings` only which of them are listed."""
+
+    base: str | None = None
+    methods: tuple[str, ...] = ()
+    text: str = ""
+    standings: tuple[str, ...] = ()  # verdicts
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.base or self.methods or self.text.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The rows to show, judged among `field`: those that match, and their base."""
+
+    board: Board
+    keys: tuple[Key, ...]
+    field: tuple[Row, ...]
+    rows: tuple[Row, ...]
+    narrowed: bool
+
+    def find(self, recipe_id: str | None) -> Row | None:
+        """The row of that variant, judged among the field where it belongs to it."""
+        for row in (*self.field, *self.board.rows):
+            if row.recipe_id == recipe_id:
+                return row
+        return None
+
+    @property
+    def matching(self) -> int:
+        """Rows of the field apart from the bases."""
+        return sum(not row.is_base for row in self.field)
+
+
+def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> View:
+    """The board as `choice` asks for it, judged on `keys`.
+
+    The frontier is recomputed among the rows that match and the base, never among those that happen to have one
+    verdict: a list of dominated variants does not make the best of them certain.
+    """
+    field = tuple(row for row in board.rows if _matches(row, choice))
+    narrowed = choice.narrows and len(field) < len(board.rows)
+    if narrowed or tuple(keys) != board.objectives:
+        field = judge(board, field, keys, draws)
+    standings = choice.standings
+    rows = tuple(row for row in field if row.is_base or not standings or row.verdict in standings)
+    return View(board, tuple(keys), field, rows, narrowed)
+
+
+def _matches(row: Row, choice: Choice) -> bool:
+    if choice.base is not None and row.base != choice.base:
+        return False
+    if row.is_base:
+        return True
+    if choice.methods and not set(choice.methods) & set(row.methods):
+        return False
+    words = choice.text.casefold().split()
+    described = " ".join((row.name, *row.methods, row.recipe_id)).casefold()
+    return all(word in described for word in words)
+
+
+def in_order(rows: Sequence[Row], by: Key | str | None, *, descending: bool) -> list[Row]:
+    """Rows sorted by a number, or by "name" or "verdict"; each base stays above its variants, missing numbers last."""
+    if by is None:
+        return list(rows)
+
+    def place(row: Row) -> tuple[bool, float, str]:
+        if by == "name":
+            return False, 0.0, row.name.casefold()
+        if by == "verdict":
+            return False, VERDICT_ORDER[row.verdict] + (1 - row.share) / 2, ""
+        cell = row.cells.get(by) if isinstance(by, tuple) else None
+        return cell is None, (-cell.estimate if descending else cell.estimate) if cell else 0.0, ""
+
+    ordered = sorted(rows, key=place, reverse=descending and isinstance(by, str))
+    bases = list(dict.fromkeys(row.base for row in rows))
+    return sorted(ordered, key=lambda row: (bases.index(row.base), not row.is_base))

@@ -1,0 +1,100 @@
+// Draws the leaderboard table. Everything from data goes in as text nodes, so no name can become markup.
+
+function element(kind, className, text) {
+  const made = document.createElement(kind);
+  if (className) made.className = className;
+  if (text !== undefined && text !== null) made.textContent = text;
+  return made;
+}
+
+function heading(column, sort, setTriggerValue) {
+  const cell = element("th", column.objective ? "objective" : "");
+  cell.scope = "col";
+  cell.title = column.meaning;
+  const sorted = sort && sort.id === column.id;
+  cell.setAttribute("aria-sort", sorted ? (sort.descending ? "descending" : "ascending") : "none");
+  const button = element("button", "sort");
+  const arrow = column.better === "higher" ? " ↑" : column.better === "lower" ? " ↓" : "";
+  button.append(element("span", "title", column.title + arrow));
+  if (sorted) button.append(element("span", "sorted", sort.descending ? " ▼" : " ▲"));
+  if (column.scope) button.append(element("span", "scope", column.scope));
+  if (column.id === "notes") button.disabled = true;
+  else button.onclick = () => setTriggerValue("sorted", column.id);
+  cell.append(button);
+  return cell;
+}
+
+function bar(ends) {
+  const [low, middle, high] = ends.map((x) => 100 * x);
+  const track = element("span", "bar");
+  const span = element("i");
+  span.style.left = `${low}%`;
+  span.style.width = `${Math.max(high - low, 0.5)}%`;
+  const dot = element("b");
+  dot.style.left = `${middle}%`;
+  track.append(span, dot);
+  track.setAttribute("aria-hidden", "true");
+  return track;
+}
+
+function numberCell(cell, column) {
+  const made = element("td", cell.text === "–" ? "number missing" : "number");
+  made.dataset.label = column.title;
+  made.append(element("span", "estimate", cell.text));
+  if (cell.below) made.append(element("span", "interval", cell.below));
+  if (cell.bar) made.append(bar(cell.bar));
+  if (cell.note) {
+    made.append(element("span", "flag", "!"));
+    made.title = cell.note;
+  }
+  return made;
+}
+
+function bodyRow(row, data, setTriggerValue) {
+  const made = element("tr", `${row.base ? "base" : ""} ${row.status}`);
+  made.dataset.variant = row.id;
+  const name = element("th", "name");
+  name.scope = "row";
+  const button = element("button", "open", row.name);
+  button.title = row.title;
+  name.append(button, element("span", "recipe", row.base ? "base · " + row.recipe : row.recipe));
+  const verdict = element("td", `verdict ${row.verdict.replace(" ", "-")}`);
+  verdict.title = row.why;
+  verdict.append(element("span", "word", `${row.sign} ${row.verdict}`));
+  if (row.share) verdict.append(element("span", "share", row.share));
+  made.append(name, verdict);
+  const notes = element("td", "notes");
+  for (const note of row.notes) {
+    const line = element("span", "note", note);
+    line.title = note;
+    notes.append(line);
+  }
+  if (row.empty) {
+    notes.colSpan = row.cells.length + 1;
+  } else {
+    row.cells.forEach((cell, i) => made.append(numberCell(cell, data.columns[i + 2])));
+  }
+  made.append(notes);
+  made.onclick = () => {
+    if (!String(getSelection())) setTriggerValue("picked", row.id);
+  };
+  return made;
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".board");
+  const as_text = JSON.stringify(data);
+  if (root.dataset.drawn === as_text) return;
+  const left = root.scrollLeft;
+  const table = element("table");
+  const head = element("tr");
+  head.append(...data.columns.map((column) => heading(column, data.sort, setTriggerValue)));
+  const thead = element("thead");
+  thead.append(head);
+  const tbody = element("tbody");
+  tbody.append(...data.rows.map((row) => bodyRow(row, data, setTriggerValue)));
+  table.append(thead, tbody);
+  root.replaceChildren(table);
+  root.dataset.drawn = as_text;
+  root.scrollLeft = left;
+}

@@ -1,0 +1,40 @@
+"""The table as a component of the page: sorted by a click on a heading, opened by a click on a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+KEY = "grid"
+
+
+@cache
+def _component() -> Any:
+    """Registered once a process, on first use."""
+    here = files("leaderboard")
+    return st.components.v2.component(
+        "paredown_grid",
+        html='<div class="board"></div>',
+        css=here.joinpath("grid.css").read_text(encoding="utf-8"),
+        js=here.joinpath("grid.js").read_text(encoding="utf-8"),
+    )
+
+
+def draw_grid(data: dict[str, Any], picked: Callable[[str], None], sorted_by: Callable[[str], None]) -> None:
+    """Draw the table; `picked` hears the recipe_id of a clicked row, `sorted_by` the id of a clicked heading."""
+
+    def tell(name: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        def changed() -> None:
+            value = st.session_state[KEY].get(name)
+            if value:
+                hear(str(value))
+
+        return changed
+
+    _component()(
+        key=KEY, data=data, on_picked_change=tell("picked", picked), on_sorted_change=tell("sorted", sorted_by)
+    )

@@ -1,0 +1,178 @@
+"""The table of the board: which columns, what stands in each cell, and the same as CSV. Numbers first, drawing later."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.choices import View
+from leaderboard.format import SIGNS, interval, number
+from leaderboard.rows import Axis, Board, Cell, Key, Row
+
+USUAL = ("accuracy_difference", "latency_ms", "host_peak", "size", "parameters")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One cell: the number, its interval below it, a remark, and where it lies in its column, from 0 to 1."""
+
+    text: str
+    below: str = ""
+    note: str = ""
+    bar: tuple[float, float, float] | None = None
+
+
+def usual_columns(board: Board) -> tuple[Key, ...]:
+    """The declared objectives, then what a decision needs beside them."""
+    keys = list(board.objectives)
+    scopes = {scope for _, scope in board.objectives}
+    for metric in USUAL:
+        found = [key for key in board.axes if key[0] == metric and key not in keys]
+        same = [key for key in found if key[1] in scopes]
+        keys += (same or found)[:1]
+    return tuple(keys)
+
+
+def label(row: Row, board: Board) -> str:
+    """The variant's name; without the base's where the board has only one."""
+    if len(board.bases) > 1 or not row.name.startswith(f"{row.base}: "):
+        return row.name
+    return row.base if row.is_base else row.name.removeprefix(f"{row.base}: ")
+
+
+def share(row: Row) -> str:
+    """The share of resamples in which the variant is on the frontier."""
+    return "–" if row.verdict == "not evaluated" else f"{100 * row.share:.0f}%"
+
+
+def notes(row: Row, board: Board) -> tuple[str, ...]:
+    """What must be known before a row is believed: why it has no number, or what is odd about one."""
+    found: list[str] = []
+    if row.status == "failed":
+        found.append(f"failed: {row.reason or row.verdict_reason}")
+    elif row.status == "waiting":
+        found.append(f"not built yet{f': {row.reason}' if row.reason else ''}")
+    elif row.status == "partial":
+        found.append(f"not finished: {row.reason or row.verdict_reason}")
+    found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
+    if row.status == "complete" and row.seed is not None:
+        seeds = {other.seed for other in board.rows if other.group == row.group}
+        found += ["one seed"] if len(seeds) == 1 else []
+    if row.status == "complete" and row.reason:
+        found.append(f"a job failed: {row.reason}")
+    return tuple(found)
+
+
+def shown(cell: Cell | None, axis: Axis, ends: tuple[float, float] | None) -> Shown:
+    """A number as a cell; `ends` are the smallest and largest of its column."""
+    if cell is None:
+        return Shown("–")
+    text = number(cell.estimate, axis.unit, axis.metric)
+    if cell.low == cell.high:
+        return Shown(text, "", cell.note or "")
+    bar = None
+    if ends is not None and ends[1] > ends[0]:
+        low, middle, high = ((x - ends[0]) / (ends[1] - ends[0]) for x in (cell.low, cell.estimate, cell.high))
+        bar = (low, middle, high)
+    return Shown(text, interval(cell.low, cell.high, axis.unit, axis.metric), cell.note or "", bar)
+
+
+def column_ends(rows: Sequence[Row], key: Key) -> tuple[float, float] | None:
+    """The smallest low and the largest high of a column."""
+    cells = [row.cells[key] for row in rows if key in row.cells]
+    return (min(c.low for c in cells), max(c.high for c in cells)) if cells else None
+
+
+def column_name(key: Key) -> str:
+    """How a number is written in an address: `metric` or `metric:scope`."""
+    return f"{key[0]}:{key[1]}" if key[1] else key[0]
+
+
+def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[str, bool] | None) -> dict[str, Any]:
+    """The table as plain data for the page: every string in it is text, never markup."""
+    board = view.board
+    axes = [board.axes[key] for key in keys]
+    ends = {key: column_ends(rows, key) for key in keys}
+    return {
+        "columns": [
+            {"id": "name", "title": "variant", "scope": "", "better": "", "meaning": "Click a row for everything known."},
+            {
+                "id": "verdict",
+                "title": "verdict",
+                "scope": "share on the frontier",
+                "better": "",
+                "meaning": "Share: part of resamples in which the variant is on the frontier; not a probability.",
+            },
+            *(
+                {
+                    "id": column_name(axis.key),
+                    "title": axis.title.removesuffix(f", {axis.scope}"),
+                    "scope": axis.scope,
+                    "better": axis.better,
+                    "meaning": f"{axis.meaning} {axis.better.capitalize()} is better.",
+                    "objective": axis.key in view.keys,
+                }
+                for axis in axes
+            ),
+            {"id": "notes", "title": "notes", "scope": "", "better": "", "meaning": "Why a number is missing or odd."},
+        ],
+        "rows": [_row(row, view, axes, ends) for row in rows],
+        "sort": {"id": sort[0], "descending": sort[1]} if sort else None,
+    }
+
+
+def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float, float] | None]) -> dict[str, Any]:
+    cells = []
+    for axis in axes:
+        if row.is_base and axis.metric in ("accuracy_difference", "agreement"):
+            found = Shown("–", "the base itself")
+        else:
+            # Bars only where the decision is made: on every column they would be noise.
+            found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)
+        cells.append({"text": found.text, "below": found.below, "note": found.note, "bar": found.bar})
+    return {
+        "id": row.recipe_id,
+        "name": label(row, view.board),
+        "title": row.name,
+        "recipe": " → ".join(row.methods) if row.methods else "the base model itself",
+        "base": row.is_base,
+        "status": row.status,
+        "verdict": row.verdict,
+        "sign": SIGNS[row.verdict],
+        "share": "" if row.verdict == "not evaluated" else share(row),
+        "why": row.verdict_reason,
+        "cells": cells,
+        "empty": not any(axis.key in row.cells for axis in axes),
+        "notes": list(notes(row, view.board)),
+    }
+
+
+def as_csv(view: View, rows: Sequence[Row]) -> str:
+    """The listed rows at full precision, one line a variant; cells that a spreadsheet would run are quoted as text."""
+    board = view.board
+    keys = [key for key in board.axes if any(key in row.cells for row in rows)]
+    head = ["variant", "recipe_id", "artefact_id", "base", "is_base", "seed", "recipe", "status", "reason", "notes"]
+    head += ["verdict", "share", "verdict_reason", "hardware_class"]
+    for key in keys:
+        name = board.axes[key].title
+        head += [f"{name} [{board.axes[key].unit}]", f"{name}: low", f"{name}: high", f"{name}: n"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_inert(x) for x in head)
+    for row in rows:
+        line: list[Any] = [row.name, row.recipe_id, row.artefact_id, row.base, row.is_base, row.seed]
+        line += ["; ".join(row.methods), row.status, row.reason, "; ".join(notes(row, board))]
+        line += [row.verdict, row.share, row.verdict_reason, board.hardware_class]
+        for key in keys:
+            cell = row.cells.get(key)
+            line += [cell.estimate, cell.low, cell.high, cell.n] if cell else [None] * 4
+        writer.writerow(_inert(x) for x in line)
+    return buffer.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
