@@ -71,8 +71,9 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it: nothing that is finished is repeated."""
     from bench.sweep import load_sweep
+    from cluster.declare import board_id
     from cluster.progress import Progress
-    from cluster.session import Options, Tally, run_sweep
+    from cluster.session import Options, Tally, machine_here, run_sweep
 
     loaded = load_sweep(sweep, overrides or [])
     chosen = _runner(loaded.file.runner if runner == "auto" else runner, address)
@@ -94,17 +95,18 @@ def run(
         except KeyboardInterrupt:
             err.print("Interrupted. What was finished is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(_conclude(store, loaded.name, "json" if as_json else form))
+    here = machine_here(loaded.file.latency.threads)
+    raise typer.Exit(_conclude(store, board_id(loaded, here), "json" if as_json else form))
 
 
-def _conclude(store: Path, name: str, form: str) -> int:
+def _conclude(store: Path, sweep_id: str, form: str) -> int:
     """Print the frontier and say where everything is. Returns the exit code."""
     from bench.store.reader import open_snapshot
     from cluster.show import board_table, print_table
     from leaderboard.rows import read_board
 
     with open_snapshot(store) as snapshot:
-        board = read_board(snapshot, name)
+        board = read_board(snapshot, sweep_id)
     print_table(board_table(board), form, out)
     failed = [row for row in board.rows if row.status != "complete"]
     for row in failed:

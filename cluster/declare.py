@@ -28,6 +28,11 @@ class Declaration(Frozen):
     questions: dict[str, dict[str, Any]]
 
 
+def board_id(sweep: Sweep, machine: Machine) -> str:
+    """A frontier lives in one hardware class, so the same sweep on another class is another board."""
+    return digest({"sweep": sweep.sweep_id, "hardware_class": machine.hardware_class})
+
+
 def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
     """The journal entry that declares a sweep on a kind of machine. The same declaration is made once."""
     variants = tuple(
@@ -46,8 +51,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         }
         for position, recipe in enumerate(sweep.recipes)
     )
-    # A frontier lives in one hardware class, so the same sweep on another class is another board.
-    sweep_id = digest({"sweep": sweep.sweep_id, "hardware_class": machine.hardware_class})
+    sweep_id = board_id(sweep, machine)
     body = Declaration(
         sweep_id=sweep_id,
         name=sweep.name,

@@ -1,7 +1,7 @@
 """Ray's settings where its defaults hurt. Ray reads them when it is imported, so `apply` comes before that.
 
-By default Ray notices a dead node after a minute, re-runs a task lost in a partition after five, repeats a task that ran
-out of memory for ever, reports usage, and starts without a token though it listens on every interface.
+By default Ray notices a dead node after a minute, re-runs a task lost in a partition after five, repeats a task that
+ran out of memory for ever, reports usage, and starts without a token though it listens on every interface.
 """
 
 import os

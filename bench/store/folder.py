@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,8 +130,10 @@ class Lease:
     def release(self) -> None:
         """Say that the driver has ended in good order; the epoch stays used."""
         path = self.folder.leases / f"{self.epoch:06d}.json"
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        write_whole(path, json.dumps({**holder, "released": True}) + "\n")
+        # On a full disk this fails, and the end of the process says the same.
+        with suppress(OSError):
+            mine = json.loads(path.read_text(encoding="utf-8"))
+            write_whole(path, json.dumps({**mine, "released": True}) + "\n")
 
 
 def latest_epoch(folder: Folder) -> int:
