@@ -12,6 +12,8 @@ from bench.errors import BadInput
 MARKER = "paredown.json"
 # What makes a model behave as it does; a README or a training log beside the weights does not.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.*", "*.model")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -60,6 +62,11 @@ def check_model_folder(folder: Path, asked: str) -> None:
             f"The model folder {asked!r} has {found}; paredown loads safetensors only, because unpickling runs code: "
             "save it again with save_pretrained(..., safe_serialization=True)."
         )
+    if not any(fnmatch(n, pattern) for n in names for pattern in TOKENIZER_FILES):
+        raise BadInput(
+            f"The model folder {asked!r} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}): "
+            "save the tokenizer into it with save_pretrained."
+        )
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -76,7 +83,12 @@ def describe(folder: Path) -> Architecture:
     """Read the architecture of the model saved in `folder`. Raises BadInput where config.json cannot be read."""
     config = _json(folder / "config.json")
     marker = _json(folder / MARKER) if (folder / MARKER).exists() else {}
-    return architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+    try:
+        return architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BadInput(
+            f"{folder / 'config.json'} is not the config of a transformers model ({error}): save the model again."
+        ) from error
 
 
 def architecture_of(config: dict[str, Any], *, int8: bool = False) -> Architecture:
@@ -97,10 +109,18 @@ def architecture_of(config: dict[str, Any], *, int8: bool = False) -> Architectu
         encoder_layers=encoder,
         decoder_layers=decoder,
         labels=tuple(str(labels[k]) for k in sorted(labels, key=int)) if labels else None,
-        positions=config.get("max_position_embeddings"),
+        positions=_positions(config),
         dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
         int8=int8,
     )
+
+
+def _positions(config: dict[str, Any]) -> int | None:
+    """The longest input in tokens. RoBERTa counts positions from the padding id on: its first rows serve no token."""
+    positions = config.get("max_position_embeddings")
+    if positions is None or config.get("model_type") not in OFFSET_POSITIONS:
+        return positions
+    return int(positions) - int(config.get("pad_token_id", 1)) - 1
 
 
 def label_ids(id2label: Mapping[Any, Any] | None) -> dict[str, int]:

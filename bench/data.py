@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class DataSpec(BaseModel):
 
             content = zoo.data_version(self.source.removeprefix(ZOO))
         else:
-            content = _file_digest(self._path(), self._path().stat().st_mtime_ns)
+            content = file_digest(self._path())
         columns = {"text": self.text, "pair": self.pair, "label": self.label}
         return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
 
@@ -62,13 +62,16 @@ class DataSpec(BaseModel):
             raise BadInput(f"The data file {self.source!r} ends in {path.suffix!r}; readable are {', '.join(FORMATS)}.")
         return path
 
+    def checked(self) -> "DataSpec":
+        """This, after a look at the first row. Raises BadInput as `examples` does."""
+        self.model_copy(update={"limit": 1}).examples()
+        return self
+
     def examples(self) -> list[Example]:
         """All rows, in file order. Raises BadInput for a missing column, an empty file or an empty cell."""
         wanted = [c for c in (self.text, self.pair, self.label) if c is not None]
         found: list[Example] = []
-        for index, row in enumerate(self._rows()):
-            if self.limit is not None and index >= self.limit:
-                break
+        for index, row in enumerate(islice(self._rows(), self.limit)):
             missing = [c for c in wanted if row.get(c) is None]
             if missing:
                 raise BadInput(
@@ -93,13 +96,6 @@ class DataSpec(BaseModel):
             yield from {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix](path)
         except (ValueError, OSError, csv.Error) as error:
             raise BadInput(f"The data file {self.source!r} cannot be read as {path.suffix}: {error}.") from error
-
-
-@lru_cache(maxsize=64)
-def _file_digest(path: Path, changed_ns: int) -> str:
-    """The file's digest, kept while its modification time stays the same."""
-    del changed_ns
-    return file_digest(path)
 
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,6 @@ Nothing is unpickled and no code of a model folder is run.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,13 +131,10 @@ def save(loaded: Loaded, folder: Path) -> None:
 
 
 def copy_model(source: Path, folder: Path) -> None:
-    """Copy a model's files byte for byte, by hard link where the file system allows."""
+    """Copy a model's files byte for byte. No links: a file written to in its place must not change an artefact."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in model_files(source):
-        try:
-            os.link((source / name).resolve(), folder / name)
-        except OSError:
-            shutil.copyfile(source / name, folder / name)
+        shutil.copyfile(source / name, folder / name)
     if not (folder / MARKER).exists():
         mark(folder)
 

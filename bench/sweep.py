@@ -87,20 +87,19 @@ def resolve(file: SweepFile) -> Sweep:
     tasks = tuple(bind_task(name, section, file.data) for name, section in file.tasks.items())
     recipes = tuple(_recipes(file, bases))
     for recipe in recipes:
+        # Every recipe, for a checkpoint or a new head may change what the base was able to do.
         architecture = recipe.check()
-        if recipe.is_base:
-            for task in tasks:
-                task.check(architecture, recipe.base.name)
-            _check_shapes(file, architecture.positions, recipe.base.name)
+        name = recipe.base.name if recipe.is_base else recipe.variant_name
+        for task in tasks:
+            task.check(architecture, name)
+        _check_shapes(file, architecture.positions, name)
     return Sweep(file, bases, tasks, recipes, _objectives(file, tasks))
 
 
-def _check_shapes(file: SweepFile, positions: int | None, base: str) -> None:
-    if min(file.latency.batch) < 1 or min(file.latency.length) < 8:
-        raise BadInput("latency.batch must be at least 1 and latency.length at least 8 tokens: mend the sweep.")
+def _check_shapes(file: SweepFile, positions: int | None, name: str) -> None:
     if positions is not None and max(file.latency.length) > positions:
         raise BadInput(
-            f"latency.length asks for {max(file.latency.length)} tokens but the base {base!r} has {positions} "
+            f"latency.length asks for {max(file.latency.length)} tokens but the model {name!r} has {positions} "
             "positions: choose a shorter length."
         )
 
@@ -120,7 +119,8 @@ def _recipes(file: SweepFile, bases: Sequence[Base]) -> Iterator[Recipe]:
                 for name in step.data_names():
                     if name not in file.data:
                         raise unknown("data set in this sweep", name, file.data)
-                    data_ids.setdefault(name, file.data[name].data_id)
+                    if name not in data_ids:
+                        data_ids[name] = file.data[name].checked().data_id
             recipe = Recipe(base, (*prepare, *(Stage(s, seed) for s in line)), data_ids, len(prepare))
             if recipe.recipe_id not in seen:
                 seen.add(recipe.recipe_id)

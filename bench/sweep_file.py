@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from bench.data import ZOO, DataSpec
 from bench.errors import BadInput, unknown
 
 SHIPPED = Path(__file__).parent / "sweeps"
+PATHS = ("model", "source", "id")  # keys whose value may be the path of a file or folder
 
 
 class Section(BaseModel):
@@ -25,15 +26,15 @@ class BaseSection(Section):
 
     model: str = Field(description="hub id (ORG/NAME@REVISION), a local folder, or zoo://NAME")
     prepare: list[Any] = Field(default_factory=list, description="steps applied first; their result is the base")
-    seed: int = Field(default=0, ge=0, description="seed of the prepare steps")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the prepare steps")
     licence: str | None = None
 
 
 class LatencySection(Section):
     """How latency is measured; see `bench.measure.latency`."""
 
-    batch: list[int] = Field(default=[1], min_length=1)
-    length: list[int] = Field(default=[32], min_length=1)
+    batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
+    length: list[Annotated[int, Field(ge=8)]] = Field(default=[32], min_length=1, description="tokens")
     first_rounds: int = Field(default=40, ge=20, description="rounds before the first look")
     max_rounds: int = Field(default=320, ge=20, description="rounds after which a lease ends whatever the width")
     half_width: float = Field(
@@ -75,7 +76,7 @@ class SweepFile(Section):
     bases: dict[str, BaseSection] = Field(min_length=1)
     data: dict[str, DataSpec] = Field(default_factory=dict)
     tasks: dict[str, TaskSection] = Field(min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
     recipes: list[list[Any]] = Field(default_factory=list)
     objectives: list[str] = Field(default=["quality", "latency"], min_length=1, max_length=3)
     quality: str | None = Field(default=None, description="TASK.METRIC, or recovery")
@@ -114,9 +115,21 @@ def read_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
         raise BadInput(sentence(error, f"sweep {path.name}", SweepFile)) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no key twice: the second would silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.value != "<<":
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.constructor.ConstructorError as error:
         raise BadInput(
             f"{where} uses a YAML tag that is not allowed ({error.problem}): use plain values only."
@@ -124,8 +137,10 @@ def _parse(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
         raise BadInput(f"{where} is not valid YAML{line}: {problem}. Mend that line and try again.") from error
+    except (ValueError, RecursionError) as error:  # a date that is none; nesting without end
+        raise BadInput(f"{where} is not valid YAML: {error}. Mend it and try again.") from error
 
 
 def _kind(value: Any) -> str:
@@ -146,6 +161,18 @@ def _anchor(values: dict[str, Any], folder: Path) -> None:
         for entry in section.values() if isinstance(section, dict) else ():
             if isinstance(entry, dict) and key in entry:
                 entry[key] = _local(entry[key], folder)
+    _anchor_checkpoints(values, folder)
+
+
+def _anchor_checkpoints(value: Any, folder: Path) -> None:
+    """The same for `checkpoint: {id: FOLDER}`, wherever it stands in the recipes."""
+    if isinstance(value, dict):
+        step = value.get("checkpoint")
+        if isinstance(step, dict) and "id" in step:
+            found = step["id"]
+            step["id"] = [_local(f, folder) for f in found] if isinstance(found, list) else _local(found, folder)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _anchor_checkpoints(inner, folder)
 
 
 def _override(values: dict[str, Any], text: str) -> None:
@@ -153,16 +180,17 @@ def _override(values: dict[str, Any], text: str) -> None:
     key, equals, written = text.partition("=")
     if not equals or not key:
         raise BadInput(f"The override {text!r} is not of the form key=value, such as latency.max_rounds=40.")
-    value = _local(_parse(written, f"The override {text!r}"), Path.cwd())
+    value = _parse(written, f"The override {text!r}")
     here: Any = values
     parts = key.split(".")
+    if parts[-1] in PATHS:
+        value = _local(value, Path.cwd())
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(here, list):
             if not part.isdigit() or int(part) >= len(here):
-                raise BadInput(
-                    f"The override {text!r} asks for item {part!r} of a list with items 0 to {len(here) - 1}."
-                )
+                held = f"items 0 to {len(here) - 1}" if here else "no items"
+                raise BadInput(f"The override {text!r} asks for item {part!r} of a list with {held}.")
             index: Any = int(part)
         elif isinstance(here, dict):
             index = part
@@ -188,6 +216,8 @@ def sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         return f"Unknown key {place!r} in the {where}.{hint} Allowed: {', '.join(allowed)}{more}."
     if problem["type"] == "missing":
         return f"The {where} lacks the key {place!r}: add it{more}."
+    if problem["type"] == "value_error":
+        return f"The {where} is wrong: {problem['msg'].removeprefix('Value error, ')}{more}."
     received = repr(problem["input"])
     received = received if len(received) <= 60 else received[:57] + "..."
     return f"{place!r} in the {where} is {received}, but: {problem['msg']}{more}."

@@ -85,12 +85,10 @@ def run(
                 tally.add(record)
                 progress.took(record)
         except DiskFull as error:
-            err.print(
-                f"[red]Stopped:[/] {error}: free some space and run the same command again; nothing finished is lost."
-            )
+            _say("Stopped", f"{error}: free some space and run the same command again; nothing finished is lost.")
             raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
         except StaleLease as error:
-            err.print(f"[red]Stopped:[/] {error}.")
+            _say("Stopped", f"{error}.")
             raise typer.Exit(SOME_FAILED) from None
         except KeyboardInterrupt:
             err.print("Interrupted. What was finished is kept; run the same command again to go on.")
@@ -110,11 +108,8 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
     print_table(board_table(board), form, out)
     failed = [row for row in board.rows if row.status != "complete"]
     for row in failed:
-        err.print(f"[red]No number:[/] {row.name}: {row.reason or row.verdict_reason}", highlight=False)
-    err.print(
-        f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.",
-        highlight=False,
-    )
+        _say("No number", f"{row.name}: {row.reason or row.verdict_reason}")
+    _say("", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")
     if len(failed) == len(board.rows):
         return NOTHING
     return SOME_FAILED if failed else 0
@@ -207,14 +202,16 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        err.print(f"[bold red]Error:[/] {_plain(error)}", highlight=False)
+        _say("Error", str(error))
         sys.exit(WRONG_REQUEST)
 
 
-def _plain(error: BadInput) -> str:
-    from rich.markup import escape
+def _say(word: str, text: str) -> None:
+    """One line on the error stream, after a word in red; nothing in the text is markup."""
+    from rich.text import Text
 
-    return escape(" ".join(str(error).split()))
+    start = [(f"{word}: ", "bold red")] if word else []
+    err.print(Text.assemble(*start, " ".join(text.split())), soft_wrap=True)
 
 
 if __name__ == "__main__":

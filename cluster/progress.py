@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from bench.job import Job, LatencyJob
 from bench.record import Record
@@ -42,8 +43,9 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._live.transient = self._plan is None  # a run that never began leaves nothing but its error
         self._live.stop()
-        if not self._live.console.is_terminal:
+        if not self._live.console.is_terminal and self._plan is not None:
             self._live.console.print()  # a display that is not redrawn ends without a new line
 
     def started(self, plan: Plan) -> None:
@@ -118,7 +120,7 @@ class Progress:
             else clock(elapsed),
         )
         for title in state["now"]:
-            table.add_row(f"  [dim]{title}[/]")
+            table.add_row(Text(f"  {title}", style="dim"))
         return table
 
 

@@ -13,7 +13,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from bench.statistics.frontier import nondominated
 from leaderboard.choices import View
 from leaderboard.format import interval, number
-from leaderboard.rows import Axis, Row
+from leaderboard.labels import place_labels
+from leaderboard.rows import VERDICT_ORDER, Axis, Row
 from leaderboard.table import label, share
 
 # Readable on white and on black, and apart for every kind of colour blindness; shapes say the same.
@@ -24,7 +25,8 @@ LOOKS = {
     "not evaluated": ("square-open", "#7d8590"),
 }
 LINE = "#7d8590"
-WRITTEN_OUT = 14  # with more labels they would cover each other
+WRITTEN_OUT = 40  # with more points no label would find a place
+PLOT_SIZE = (760.0, 430.0)  # pixels, about, on a wide screen; labels keep clear of each other at this size
 LONGEST = 34
 WEBGL_FROM = 1000
 
@@ -102,7 +104,7 @@ def figure(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, Fal
             y=[b / sy.factor for _, b in line],
             mode="lines",
             line={"color": LINE, "width": 1.5, "dash": "dot", "shape": "hv"},
-            name="frontier of the estimates",
+            name="frontier",
             showlegend=base == view.board.bases[0],
             hoverinfo="skip",
         )
@@ -126,7 +128,13 @@ def _ys(point: Point) -> tuple[float, float, float]:
 
 
 def _trace(
-    verdict: str, found: Sequence[Point], view: View, axes: tuple[Axis, Axis], scales: tuple[Scale, Scale], *, large: bool
+    verdict: str,
+    found: Sequence[Point],
+    view: View,
+    axes: tuple[Axis, Axis],
+    scales: tuple[Scale, Scale],
+    *,
+    large: bool,
 ) -> go.Scatter | go.Scattergl:
     symbol, colour = LOOKS[verdict]
     faint = verdict in ("dominated", "not evaluated")
@@ -195,22 +203,35 @@ def _rings(drawn: go.Figure, found: Sequence[Point], scales: tuple[Scale, Scale]
 def _labels(
     drawn: go.Figure, found: Sequence[Point], view: View, scales: tuple[Scale, Scale], log: tuple[bool, bool]
 ) -> None:
-    """Names beside the points, each shifted away from its neighbours."""
-    sx, sy = scales
-    for place, point in enumerate(sorted(found, key=lambda p: p.x[1])):
-        name = label(point.row, view.board)
-        short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-        at = [point.x[1] / sx.factor, point.y[1] / sy.factor]
-        drawn.add_annotation(
-            # On a logarithmic axis plotly wants the exponent here, and only here.
-            x=math.log10(at[0]) if log[0] else at[0],
-            y=math.log10(at[1]) if log[1] else at[1],
-            text=escape(short),
-            showarrow=False,
-            yshift=19 if place % 2 else -19,
-            font={"size": 12},
-            opacity=0.7 if point.row.verdict == "dominated" else 1.0,
-        )
+    """Names beside the points, the base's and the best verdicts' first; the others are told by pointing at them."""
+    found = sorted(found, key=lambda p: (not p.row.is_base, VERDICT_ORDER[p.row.verdict]))
+    names = [label(p.row, view.board) for p in found]
+    texts = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
+    # On a logarithmic axis plotly wants an annotation's exponent, and only an annotation's.
+    across, up = (
+        [math.log10(v) if as_log else v for v in (where(p)[1] / scale_.factor for p in found)]
+        for where, scale_, as_log in ((_xs, scales[0], log[0]), (_ys, scales[1], log[1]))
+    )
+    pixels = list(zip(_pixels(across, PLOT_SIZE[0]), _pixels(up, PLOT_SIZE[1]), strict=True))
+    for x, y, text, place in zip(across, up, texts, place_labels(pixels, texts, PLOT_SIZE), strict=True):
+        if place is not None:
+            anchor, right, above = place
+            drawn.add_annotation(
+                x=x,
+                y=y,
+                text=escape(text),
+                showarrow=False,
+                xanchor=anchor,
+                xshift=right,
+                yshift=above,
+                font={"size": 12},
+            )
+
+
+def _pixels(values: Sequence[float], length: float) -> list[float]:
+    """About where values lie along an axis that plotly fits to them, with a margin at both ends."""
+    low, high = min(values), max(values)
+    return [length * (0.06 + 0.88 * ((v - low) / (high - low) if high > low else 0.5)) for v in values]
 
 
 def _layout(drawn: go.Figure, x: Axis, y: Axis, scales: tuple[Scale, Scale], log: tuple[bool, bool]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row, judge
 
+SHORTEST = 8  # characters of a recipe_id that name a variant
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -33,9 +35,9 @@ class View:
     narrowed: bool
 
     def find(self, recipe_id: str | None) -> Row | None:
-        """The row of that variant, judged among the field where it belongs to it."""
+        """The row of that variant, by its recipe_id or the beginning of it; judged among the field where it belongs to it."""
         for row in (*self.field, *self.board.rows):
-            if row.recipe_id == recipe_id:
+            if recipe_id and len(recipe_id) >= SHORTEST and row.recipe_id.startswith(recipe_id):
                 return row
         return None
 

@@ -19,7 +19,7 @@ def _plain(value: float, unit: str, metric: str) -> str:
     if unit == "B":
         return _bytes(value)
     if unit == "count":
-        return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value:,.0f}"
+        return f"{_three_digits(value / 1e6)} M" if value >= 1e6 else f"{value:,.0f}"
     if unit == "ms":
         return f"{_three_digits(value)} ms"
     if unit == "s":

@@ -14,7 +14,7 @@ function heading(column, sort, setTriggerValue) {
   const sorted = sort && sort.id === column.id;
   cell.setAttribute("aria-sort", sorted ? (sort.descending ? "descending" : "ascending") : "none");
   const button = element("button", "sort");
-  const arrow = column.better === "higher" ? " ↑" : column.better === "lower" ? " ↓" : "";
+  const arrow = column.better === "higher" ? "\u00a0↑" : column.better === "lower" ? "\u00a0↓" : "";
   button.append(element("span", "title", column.title + arrow));
   if (sorted) button.append(element("span", "sorted", sort.descending ? " ▼" : " ▲"));
   if (column.scope) button.append(element("span", "scope", column.scope));
@@ -41,12 +41,12 @@ function numberCell(cell, column) {
   const made = element("td", cell.text === "–" ? "number missing" : "number");
   made.dataset.label = column.title;
   made.append(element("span", "estimate", cell.text));
-  if (cell.below) made.append(element("span", "interval", cell.below));
-  if (cell.bar) made.append(bar(cell.bar));
   if (cell.note) {
     made.append(element("span", "flag", "!"));
     made.title = cell.note;
   }
+  if (cell.below) made.append(element("span", "interval", cell.below));
+  if (cell.bar) made.append(bar(cell.bar));
   return made;
 }
 
@@ -83,8 +83,8 @@ function bodyRow(row, data, setTriggerValue) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".board");
-  const as_text = JSON.stringify(data);
-  if (root.dataset.drawn === as_text) return;
+  const wanted = JSON.stringify(data);
+  if (root.drawn === wanted) return;
   const left = root.scrollLeft;
   const table = element("table");
   const head = element("tr");
@@ -95,6 +95,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   tbody.append(...data.rows.map((row) => bodyRow(row, data, setTriggerValue)));
   table.append(thead, tbody);
   root.replaceChildren(table);
-  root.dataset.drawn = as_text;
+  root.drawn = wanted;
   root.scrollLeft = left;
 }

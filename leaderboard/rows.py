@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.errors import BadInput, unknown
-from bench.statistics.frontier import Verdict, verdicts
+from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
 from bench.store.reader import Snapshot
 

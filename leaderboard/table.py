@@ -99,7 +99,13 @@ def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[st
     ends = {key: column_ends(rows, key) for key in keys}
     return {
         "columns": [
-            {"id": "name", "title": "variant", "scope": "", "better": "", "meaning": "Click a row for everything known."},
+            {
+                "id": "name",
+                "title": "variant",
+                "scope": "",
+                "better": "",
+                "meaning": "Click a row for everything known.",
+            },
             {
                 "id": "verdict",
                 "title": "verdict",

@@ -174,6 +174,11 @@ def freeze(model: PreTrainedModel, parts: Sequence[str]) -> None:
     """Exclude parts from training: the encoder stack, and every embedding table (tokens and positions, both sides)."""
     from torch import nn
 
+    if "encoder" in parts and not any(name.endswith("encoder") for name, _ in model.named_modules()):
+        raise BadInput(
+            f"finetune.freeze names the encoder, but {type(model).__name__} has no module of that name: "
+            "freeze the embeddings only, or nothing."
+        )
     for name, module in model.named_modules():
         is_encoder = name.endswith("encoder") and not any(name.startswith(f"{n}.") for n in ("decoder",))
         if ("encoder" in parts and is_encoder) or ("embeddings" in parts and isinstance(module, nn.Embedding)):

@@ -44,6 +44,11 @@ class Classification(Task):
                 f"The model {base!r} names its labels {', '.join(sorted(known))}, so their meaning cannot be checked: "
                 "set id2label in its config.json."
             )
+        if len(known) < len(architecture.labels or ()):
+            raise BadInput(
+                f"The model {base!r} has labels that differ at most in case: {', '.join(architecture.labels or ())}; "
+                "give each its own name in id2label of its config.json."
+            )
         strange = sorted(label for label in labels if label.lower() not in known)
         if strange:
             raise BadInput(

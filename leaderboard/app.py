@@ -1,0 +1,17 @@
+"""The page. Streamlit runs this file; everything else is imported."""
+
+import streamlit as st
+
+
+def main() -> None:
+    """Name the pages and run the one that was asked for."""
+    st.set_page_config(page_title="paredown", page_icon="◐", layout="wide")
+    pages = [
+        st.Page("pages_/board.py", title="Leaderboard", default=True),
+        st.Page("pages_/pareto.py", title="Pareto plot", url_path="pareto"),
+        st.Page("pages_/meaning.py", title="How to read it", url_path="meaning"),
+    ]
+    st.navigation(pages, position="top").run()
+
+
+main()

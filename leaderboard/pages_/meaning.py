@@ -1,0 +1,64 @@
+"""What the words and numbers mean."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from leaderboard import markup
+from leaderboard.format import SIGNS
+from leaderboard.live import follow
+from leaderboard.source import NothingToShow, load
+
+VERDICTS = (
+    (
+        "certain",
+        "Against every other variant it is better beyond the interval on some objective: nothing here beats it.",
+    ),
+    ("contested", "Neither shown to be beaten nor shown to be unbeaten: more examples or rounds would tell."),
+    ("dominated", "One other is better on every objective beyond the interval, or no worse where numbers are exact."),
+    ("not evaluated", "It has no number on some objective; its row says why."),
+)
+NOTES = (
+    ("share on the frontier", "Part of resamples in which the variant is on the frontier. A share, not a probability."),
+    ("interval", "95%, over examples and timing rounds. It speaks of this artefact, not of the method."),
+    ("one seed", "The recipe trains with chance, and only one seed was run."),
+    ("unstable", "Two sessions of timing, each with its own process, gave intervals that do not overlap."),
+    (
+        "1 of 2 leases",
+        "Only one of the declared timing sessions is finished: what changes between sessions is not seen.",
+    ),
+    ("under a filter", "The frontier is recomputed among the variants that match and the base."),
+    ("hardware class", "Times hold on one kind of machine. A frontier never joins two kinds."),
+)
+UNITS = {"1": "share or ratio", "B": "bytes", "count": "number"}
+
+
+def main() -> None:
+    """Draw the page."""
+    st.html(markup.STYLE)
+    st.html(
+        markup.block(
+            markup.heading("Verdicts"),
+            markup.table(("verdict", "meaning"), ((f"{SIGNS[w]} {w}", m) for w, m in VERDICTS), frozenset({0})),
+            markup.heading("Words", 3),
+            markup.table(("word", "meaning"), NOTES, frozenset({0})),
+        )
+    )
+    try:
+        loaded = load(None, (None, None))
+    except NothingToShow:
+        follow(None)
+        return
+    follow(loaded.snapshot)
+    rows = [
+        (m["title"], UNITS.get(m["unit"], m["unit"]), f"{m['better']} is better", m["meaning"]) for m in loaded.metrics
+    ]
+    st.html(
+        markup.block(
+            markup.heading("Numbers", 3),
+            markup.table(("number", "unit", "direction", "meaning"), rows, frozenset({0, 2})),
+        )
+    )
+
+
+main()

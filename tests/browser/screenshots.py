@@ -1,0 +1,47 @@
+"""Pictures of every page at two widths, light and dark: `python -m tests.browser.screenshots --store S --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.served import ARGUMENTS, chromium, serving
+
+PAGES = {"table": "/", "plot": "/pareto", "meaning": "/meaning"}
+SIZES = {1440: 1000, 390: 844}
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has drawn what it was asked for."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    page.wait_for_timeout(700)  # fonts and the plot's own animation
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--query", default="", help="added to every address, as 'q=int8&variant=0123'")
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    with serving(chosen.store) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        for scheme in ("light", "dark"):
+            for width, height in SIZES.items():
+                context = browser.new_context(
+                    viewport={"width": width, "height": height}, color_scheme="light" if scheme == "light" else "dark"
+                )
+                page = context.new_page()
+                for name, path in PAGES.items():
+                    page.goto(f"{url}{path}?{chosen.query}")
+                    settle(page)
+                    page.screenshot(path=chosen.out / f"{name}-{width}-{scheme}.png")
+                context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A page that is served for a test, and the browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+DEBIAN = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SERVE = "import sys; from pathlib import Path; from leaderboard.serve import serve; sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2])))"
+
+
+def chromium() -> str | None:
+    """The browser's path: PAREDOWN_CHROMIUM, or where Debian puts it; None where there is none."""
+    path = os.environ.get("PAREDOWN_CHROMIUM", DEBIAN)
+    return path if shutil.which(path) else None
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[str]:
+    """Serve the store as `paredown board` does; yields the address."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(store), str(port)], stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                with urlopen(f"{url}/_stcore/health", timeout=1):
+                    break
+            except (URLError, OSError):
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
