@@ -120,7 +120,8 @@ def _positions(config: dict[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if positions is None or config.get("model_type") not in OFFSET_POSITIONS:
         return positions
-    return int(positions) - int(config.get("pad_token_id", 1)) - 1
+    padding = config.get("pad_token_id")
+    return int(positions) - (1 if padding is None else int(padding)) - 1
 
 
 def label_ids(id2label: Mapping[Any, Any] | None) -> dict[str, int]:

@@ -39,6 +39,7 @@ class DataSpec(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
     limit: int | None = Field(default=None, gt=0, description="use the first so many rows")
     licence: str | None = Field(default=None, description="licence of the data, shown beside every number from it")
+    pinned: str | None = Field(default=None, description="data_id that the rows must have, or they are not used")
 
     @property
     def data_id(self) -> str:
@@ -64,11 +65,16 @@ class DataSpec(BaseModel):
 
     def checked(self) -> "DataSpec":
         """This, after a look at the first row. Raises BadInput as `examples` does."""
-        self.model_copy(update={"limit": 1}).examples()
+        self.model_copy(update={"limit": 1, "pinned": None}).examples()
         return self
 
     def examples(self) -> list[Example]:
-        """All rows, in file order. Raises BadInput for a missing column, an empty file or an empty cell."""
+        """All rows, in file order. Raises BadInput for a missing column, an empty file, an empty cell or other data."""
+        if self.pinned is not None and self.pinned != self.data_id:
+            raise BadInput(
+                f"The data {self.source!r} is not what it was ({self.data_id[:10]}, not {self.pinned[:10]}): "
+                "run the sweep again to use it as it is now."
+            )
         wanted = [c for c in (self.text, self.pair, self.label) if c is not None]
         found: list[Example] = []
         for index, row in enumerate(islice(self._rows(), self.limit)):
@@ -88,8 +94,9 @@ class DataSpec(BaseModel):
     def _rows(self) -> Iterator[dict[str, Any]]:
         if self.source.startswith(ZOO):
             from bench import zoo
+            from bench.zoo.grammar import write_rows
 
-            yield from zoo.rows(self.source.removeprefix(ZOO))
+            yield from write_rows(zoo.split_of(self.source.removeprefix(ZOO)))
             return
         path = self._path()
         try:

@@ -1,5 +1,7 @@
 """What can be wrong with a request, said in one sentence, and the kinds of failure that a job can have."""
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -21,6 +23,21 @@ class StaleLease(Exception):  # noqa: N818
 
 class DiskFull(Exception):  # noqa: N818
     """The disk under the results folder has no room for another record."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room: Python's says it by number, DuckDB's only in words."""
+    if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return True
+    return any(os.strerror(number) in text_of(error) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, also where it cannot say it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a foreign exception may do anything
+        return "(it has no text)"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> BadInput:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.architecture import model_files
 from bench.artefacts import Artefacts, weight_bytes
-from bench.errors import BadInput, DiskFull
-from bench.identity import digest
+from bench.errors import BadInput, DiskFull, is_disk_full, text_of
+from bench.identity import digest, files_digest
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob
 from bench.measure.conditions import capture
 from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Finished, Record, Samples, Value
-
-DISK_FULL = 28  # errno.ENOSPC
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,9 @@ def attempt(job: Job, number: int, site: Site, run: Execute = execute) -> Delive
         done = run(job, site)
         outcome = done.outcome
     except Exception as error:  # the edge where whatever went wrong becomes a record
-        if isinstance(error, OSError) and error.errno == DISK_FULL:
-            raise DiskFull(str(error)) from error
+        if is_disk_full(error):
+            raise DiskFull(text_of(error)) from error
+        traceback.clear_frames(error.__traceback__)  # what the job held may be all the memory that there is
         outcome = failure(error, job.kind)
     record = Record(
         key=job.key,
@@ -100,7 +100,7 @@ def failure(error: BaseException, stage: str) -> Failed:
 def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, BadInput):
         return "bad spec"
-    text = str(error).lower()
+    text = text_of(error).lower()
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
     ):
@@ -109,7 +109,7 @@ def _kind(error: BaseException) -> FailureKind:
 
 
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:600]
+    text = " ".join(text_of(error).split())[:600]
     return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
 
 
@@ -126,6 +126,7 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     with artefacts.draft() as draft:
         if step is None and job.folder:
             copy_model(Path(job.folder), draft)
+            _check_base(job, draft)
         elif isinstance(step, Checkpoint):
             copy_model(step.folder, draft)
         elif step is not None and job.parent:
@@ -143,6 +144,14 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     }
     exact = tuple(Value.exact(artefact_id, metric, float(value)) for metric, value in values.items())
     return Done(Finished(artefact_id=artefact_id, values=exact), capture(threads))
+
+
+def _check_base(job: BuildJob, copy: Path) -> None:
+    """Raise BadInput unless the copied files are those that the recipe was named after."""
+    folder = Path(str(job.folder))
+    found = (f"files:{files_digest(copy, model_files(folder))}", f"hub:{folder.name}")
+    if job.recipe_id not in [digest({"base": identity, "steps": []}) for identity in found]:
+        raise BadInput(f"The model {folder} has changed since the sweep was read: run the sweep again to use it.")
 
 
 def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:

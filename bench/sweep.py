@@ -69,7 +69,12 @@ class Sweep:
         )
 
     def data(self) -> Mapping[str, DataSpec]:
-        return self.file.data
+        """The data sets by name; those that steps use only as they were when the sweep was read."""
+        ids = self.recipes[0].data_ids
+        return {
+            name: spec.model_copy(update={"pinned": ids.get(name, spec.pinned)})
+            for name, spec in self.file.data.items()
+        }
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Every declared (batch size, tokens) of the latency grid."""

@@ -178,9 +178,8 @@ def board(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 8501,
 ) -> None:
     """Open the leaderboard page, on the loopback address."""
-    from leaderboard.serve import serve
-
     from bench.store.folder import open_folder
+    from leaderboard.serve import serve
 
     raise typer.Exit(serve(open_folder(store).root, port))
 

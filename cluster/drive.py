@@ -34,7 +34,7 @@ class Pool(Protocol):
         """
 
     def report(self, progress: dict[str, Any]) -> None:
-        """Tell the writer how far the sweep is, and let it publish."""
+        """Tell the writer how far the sweep is, and let it publish. May raise StaleLease."""
 
     def close(self) -> None:
         """End every worker and its children; publish what is left."""

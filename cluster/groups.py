@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench.job import MEASURES, LatencyJob, MeasureJob
@@ -32,12 +32,13 @@ def measure_groups(
     template: MeasureJob,
     variants: Mapping[str, str],
     records: Iterable[Record],
-    given_up: Callable[[MeasureJob], bool],
+    given_up: Iterable[Record],
 ) -> Iterator[MeasureJob]:
     """The measurements that cover `variants` (artefact_id -> name) in the template's lease.
 
-    Groups that were measured already are named again as they were; what is left is cut into groups of up to six. A
-    group that failed for good is taken apart, so that one bad model does not cost the others their numbers.
+    Groups that were measured already are named again as they were; what is left is cut into groups of up to six. The
+    models of a group that failed for good (a record of it is in `given_up`) are measured one by one from then on, so
+    that a bad one does not cost the others their numbers.
     """
     left = dict(variants)
     measured = [job for job, _ in same_question(template, records) if job.lease == template.lease]
@@ -45,16 +46,15 @@ def measure_groups(
         yield job
         for artefact_id in job.artefact_ids:
             left.pop(artefact_id, None)
-    names = tuple(left)
+    failed = [job.artefact_ids[1:] for job, _ in same_question(template, given_up)]
+    alone = {artefact_id for group in failed if len(group) > 1 for artefact_id in group}
+    names = tuple(a for a in left if a not in alone)
     groups = [names[i : i + LARGEST_GROUP] for i in range(0, len(names), LARGEST_GROUP)]
+    groups += [(a,) for a in left if a in alone]
     if not variants and not measured:
         groups = [()]  # a base alone is measured too
     for group in groups:
-        job = _with(template, group, variants)
-        if len(group) > 1 and given_up(job):
-            yield from (_with(template, (artefact_id,), variants) for artefact_id in group)
-        else:
-            yield job
+        yield _with(template, group, variants)
 
 
 def _with(template: MeasureJob, group: tuple[str, ...], names: Mapping[str, str]) -> MeasureJob:

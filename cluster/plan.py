@@ -246,9 +246,11 @@ class Planner:
     def _measure(
         self, template: MeasureJob, variants: Mapping[str, str], known: Known, in_flight: frozenset[str]
     ) -> Iterator[Planned]:
-        def given_up(job: MeasureJob) -> bool:
-            return self._status(job, known, in_flight).status == "failed"
-
+        given_up = [
+            failures[0]
+            for key, failures in known.failed.items()
+            if key not in known.finished and decide(failures, self._attempts) == "give up"
+        ]
         for job in measure_groups(template, variants, known.finished.values(), given_up):
             yield self._status(job, known, in_flight)
 

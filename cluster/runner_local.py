@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,6 +41,7 @@ class Limits:
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
     """The life of a worker process: take a job, attempt it, hand over the delivery."""
     os.setsid()  # a group of its own: Ctrl-C is the driver's to handle, and the whole tree can be ended at once
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, sys.stdout.fileno() if sys.stdout else 1)
@@ -58,15 +60,24 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
         pipe.send(answer)
 
 
+def _end_with_driver() -> None:
+    """End this worker and what it has started when its driver is gone: nobody else would."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+
 def limit_memory(memory_bytes: int | None) -> None:
     """Refuse this process more private memory: an allocation beyond it fails instead of ending the machine."""
-    if memory_bytes is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard if memory_bytes is None else memory_bytes, hard))
 
 
 def end_tree(pid: int) -> None:
-    """Kill a process and everything below it."""
+    """Kill a worker and everything below it, also where the worker itself is dead already."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         family = [*process.children(recursive=True), process]
@@ -94,7 +105,8 @@ class Slot:
         self.job, self.attempt = job, number
         self.began = time.time()
         self.deadline = time.monotonic() + seconds
-        self.pipe.send((job, number))
+        with suppress(OSError):  # a worker that died just now is noticed by `wait`
+            self.pipe.send((job, number))
 
     def end(self) -> None:
         if self.process.pid is not None:
@@ -123,6 +135,8 @@ class LocalPool:
         return not busy if job.exclusive else len(busy) < self._workers
 
     def submit(self, job: Job, attempt: int) -> None:
+        for slot in [s for s in self._slots if s.job is None and not s.process.is_alive()]:
+            self._remove(slot)
         idle = [slot for slot in self._slots if slot.job is None]
         if job.fresh or not idle:
             if idle and len(self._slots) >= self._workers:
@@ -154,7 +168,7 @@ class LocalPool:
     def _receive(self, slot: Slot) -> Delivery:
         try:
             answer = slot.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # it may have died in the middle of its answer
             slot.process.join()
             return self._lose(slot, *_how_it_died(slot.process.exitcode))
         if isinstance(answer, Exception):
@@ -173,6 +187,7 @@ class LocalPool:
         return lost(job, slot.attempt, kind, reason, slot.began)
 
     def report(self, progress: dict[str, Any]) -> None:
+        self._writer.lease.check()
         self._writer.report(progress)
         self._writer.publish()
 

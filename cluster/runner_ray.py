@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
 from ray.exceptions import (
@@ -76,12 +80,13 @@ class WriterActor:
         self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._heard = time.monotonic()
-        self._keeping: asyncio.Task[None] | None = None
+        self._ending = threading.Event()
+        # Begun here, not by a call: after a restart of the actor nobody would make that call again.
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
 
     async def ready(self) -> bool:
-        """Start what runs beside the calls; answers when the actor is up."""
-        if self._keeping is None:
-            self._keeping = asyncio.create_task(self._keep())
+        """Answers when the actor is up."""
         return True
 
     async def append(self, entries: list[Entry]) -> None:
@@ -101,18 +106,24 @@ class WriterActor:
                 self._writer.append([entry for entries, _ in batch for entry in entries])
             except Exception as error:  # noqa: BLE001 - each caller gets it
                 for _, done in batch:
-                    done.set_exception(error)
+                    if not done.done():  # its caller may have been cancelled
+                        done.set_exception(error)
             else:
                 for _, done in batch:
-                    done.set_result(None)
+                    if not done.done():
+                        done.set_result(None)
 
-    async def _keep(self) -> None:
+    def _keep(self) -> None:
         """Publish about once a second; end when no driver has been heard of for a while."""
-        while time.monotonic() - self._heard < ORPHAN_SECONDS:
-            await asyncio.sleep(0.25)
-            await asyncio.to_thread(self._writer.publish)
-        await asyncio.to_thread(self._writer.close)
-        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+        while not self._ending.wait(0.25):
+            try:
+                self._writer.publish()
+            except Exception:
+                logging.exception("the snapshot could not be published")
+            if time.monotonic() - self._heard > ORPHAN_SECONDS:
+                self._writer.close()
+                ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+                return
 
     async def report(self, progress: dict[str, Any]) -> None:
         self._heard = time.monotonic()
@@ -126,8 +137,8 @@ class WriterActor:
 
     async def close(self) -> None:
         """Publish what is left and let go of the database."""
-        if self._keeping is not None:
-            self._keeping.cancel()
+        self._ending.set()
+        await asyncio.to_thread(self._keeper.join)
         await asyncio.to_thread(self._writer.close)
 
 
@@ -160,25 +171,42 @@ def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
             return writer
 
 
-def work(job: Job, number: int, site: Site, run: Execute, limits: Limits, writer: Any) -> Record:
-    """One attempt at one job on a worker. Returns its record after the writer has acknowledged it."""
+def append(writer: Any, entries: list[Entry]) -> None:
+    """Have entries made durable by the writer. Raises what it raises: StaleLease, DiskFull."""
+    try:
+        ray.get(writer.append.remote(entries))
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, (DiskFull, StaleLease)) else error) from None
+    except RayActorError as error:  # it is restarted for ever unless somebody ends it
+        raise StaleLease("the writer of this sweep was ended, as by a newer driver") from error
+
+
+def work(job: Job, number: int, site: Site, run: Execute, limits: Limits, writer: Any) -> Iterator[Record | None]:
+    """One attempt at one job on a worker. Gives None when it begins, its record when the writer has acknowledged it."""
+    yield None
     prepare()
     limit_memory(limits.memory_bytes)
     delivery = attempt(job, number, site, run)
-    ray.get(writer.append.remote([Entry.of(delivery)]))
+    append(writer, [Entry.of(delivery)])
     if site.acknowledgements is not None:
         note_acknowledged(site.acknowledgements, delivery.record)
-    return delivery.record
+    yield delivery.record
 
 
-# Retrying is the plan's business. A fresh one gets a process of its own, which ends with the job.
-WORK = ray.remote(max_retries=0)(work)
-WORK_FRESH = ray.remote(max_retries=0, max_calls=1)(work)
+# Retrying is the plan's business. A fresh job's process ends with it.
+WORK = ray.remote(max_retries=0, num_returns="streaming")(work)
+WORK_FRESH = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(work)
+
+
+def _own_process() -> dict[str, Any]:
+    """A task in an environment that no other has begins in a process that no other has used."""
+    return {"env_vars": {"PAREDOWN_FRESH": uuid4().hex}}
 
 
 def note_acknowledged(folder: Path, record: Record) -> None:
     """Write down, on the worker's side, that the writer has acknowledged this record."""
-    with (folder / f"acknowledged-{os.getpid()}.log").open("a", encoding="utf-8") as file:
+    # A note that cannot be made, as on a node without this folder, must not cost the record.
+    with suppress(OSError), (folder / f"acknowledged-{os.getpid()}.log").open("a", encoding="utf-8") as file:
         file.write(f"{record.identity}\n")
         file.flush()
         os.fsync(file.fileno())
@@ -186,13 +214,13 @@ def note_acknowledged(folder: Path, record: Record) -> None:
 
 @dataclass
 class Flight:
-    """A job in flight."""
+    """A job in flight. Its time limit counts from when a worker begins with it: a job that queues has not hung."""
 
     job: Job
     attempt: int
     began: float
-    deadline: float
-    cancelled: bool = field(default=False)
+    deadline: float = math.inf
+    cancelled: bool = False
 
 
 class RayPool:
@@ -202,11 +230,12 @@ class RayPool:
         self, writer: Any, site: Site, *, limits: Limits, run: Execute = execute, most: int | None = None
     ) -> None:
         self._writer, self._site, self._limits, self._run = writer, site, limits, run
-        self._flights: dict[ray.ObjectRef[Record], Flight] = {}
+        self._flights: dict[ray.ObjectRefGenerator, Flight] = {}
         cpus = [int(n["Resources"].get("CPU", 0)) for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
         self._node_cpus = max(1, min(c for c in cpus if c) if any(cpus) else 1)
         self._most = most or 2 * max(1, sum(cpus))
         self._reported = 0.0
+        self._progress: dict[str, Any] = {}
 
     def takes(self, job: Job) -> bool:
         del job
@@ -214,13 +243,12 @@ class RayPool:
 
     def submit(self, job: Job, attempt: int) -> None:
         # Claiming every CPU of a node is how nothing else of ours runs there.
-        cpus = self._node_cpus if job.exclusive else 1
+        options: dict[str, Any] = {"num_cpus": self._node_cpus if job.exclusive else 1, "name": job.title}
+        if job.fresh:
+            options["runtime_env"] = _own_process()
         remote: Any = WORK_FRESH if job.fresh else WORK
-        reference = remote.options(num_cpus=cpus, name=job.title).remote(
-            job, attempt, self._site, self._run, self._limits, self._writer
-        )
-        now = time.time()
-        self._flights[reference] = Flight(job, attempt, now, now + self._limits.seconds)
+        arguments = (job, attempt, self._site, self._run, self._limits, self._writer)
+        self._flights[remote.options(**options).remote(*arguments)] = Flight(job, attempt, time.time())
 
     def wait(self, seconds: float) -> list[Record]:
         if not self._flights:
@@ -228,41 +256,48 @@ class RayPool:
         ready, _ = ray.wait(list(self._flights), num_returns=1, timeout=seconds)
         if ready:  # whatever else ended meanwhile comes along
             ready, _ = ray.wait(list(self._flights), num_returns=len(self._flights), timeout=0)
-        records = [self._result(reference) for reference in ready]
-        for reference, flight in self._flights.items():
-            if time.time() > flight.deadline and not flight.cancelled:
+        records = [record for answers in ready if (record := self._next(answers)) is not None]
+        for answers, flight in self._flights.items():
+            if time.monotonic() > flight.deadline and not flight.cancelled:
                 flight.cancelled = True
-                ray.cancel(reference, force=True)
+                ray.cancel(answers, force=True)
         return records
 
-    def _result(self, reference: ray.ObjectRef[Record]) -> Record:
-        flight = self._flights.pop(reference)
+    def _next(self, answers: ray.ObjectRefGenerator) -> Record | None:
+        """What a job has to say: None that it has begun, or a record, with which its flight ends."""
+        flight = self._flights[answers]
         try:
-            record: Record = ray.get(reference)
+            record: Record | None = ray.get(next(answers))
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, (DiskFull, StaleLease)):
                 raise cause from None
-            return self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
+            record = self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
         except RayError as error:
-            return self._lose(flight, *_how_it_died(error, flight, self._limits))
+            record = self._lose(flight, *_how_it_died(error, flight, self._limits))
+        if record is None:
+            flight.began, flight.deadline = time.time(), time.monotonic() + self._limits.seconds
+        else:
+            del self._flights[answers]
         return record
 
     def _lose(self, flight: Flight, kind: FailureKind, reason: str) -> Record:
         delivery: Delivery = lost(flight.job, flight.attempt, kind, reason, flight.began)
-        ray.get(self._writer.append.remote([Entry.of(delivery)]))
+        append(self._writer, [Entry.of(delivery)])
         return delivery.record
 
     def report(self, progress: dict[str, Any]) -> None:
+        self._progress = progress
         if time.monotonic() - self._reported > 1.0:
             self._reported = time.monotonic()
             self._writer.report.remote(progress)
 
     def close(self) -> None:
-        for reference in self._flights:
+        for answers in self._flights:
             with suppress(RayError):
-                ray.cancel(reference, force=True)
+                ray.cancel(answers, force=True)
         self._flights.clear()
+        self._writer.report.remote(self._progress)
         with suppress(RayError):
             ray.get(self._writer.close.remote(), timeout=60)
         with suppress(RayError, ValueError):

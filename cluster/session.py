@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.artefacts import Artefacts
-from bench.errors import unknown
+from bench.errors import StoreBusy, unknown
 from bench.execute import Site
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
 from bench.store.folder import Folder, Lease, open_folder, take_lease
-from bench.store.journal import Entry
+from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from bench.sweep import Sweep
 from cluster import ray_settings
@@ -103,7 +104,7 @@ def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterato
     limits = Limits(sweep.file.limits.seconds, None if memory is None else int(memory * 1e9))
     pool: Pool
     if options.runner == "local":
-        writer = Writer(folder, lease.epoch)
+        writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
         writer.append([entry])
         known = counting(writer.records(), writer.retried())
         workers = workers_for(cpu_quota(), options.workers)
@@ -121,7 +122,7 @@ def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterato
     runner_ray.start(options.address, options.workers)
     try:
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
-        ray.get(actor.append.remote([entry]))
+        runner_ray.append(actor, [entry])
         known = counting(ray.get(actor.records.remote()), ray.get(actor.retried.remote()))
         pool = runner_ray.RayPool(actor, Site(folder.artefacts, acknowledgements=folder.logs), limits=limits)
         try:
@@ -132,6 +133,18 @@ def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterato
         ray.shutdown()
 
 
+def _writer(lease: Lease, patience: float) -> Writer:
+    """The store's writer in this process; one that was taken over needs a moment to let go of the database."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return Writer(lease.folder, lease.epoch)
+        except StoreBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def store_id(folder: Folder) -> str:
     """The name that a store was born with."""
     found: str = json.loads((folder.root / "store.json").read_text(encoding="utf-8"))["id"]
@@ -140,17 +153,19 @@ def store_id(folder: Folder) -> str:
 
 def known_without_writing(root: Path) -> Known:
     """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
-    from bench.store.journal import parts, read_entries
-
     if not (root / "store.json").exists():
         return Known()
     folder = open_folder(root)
     records: dict[str, Record] = {}
+    retried: dict[str, str] = {}
     for part in parts(folder.journal):
         for entry, identity, body in read_entries(part):
             if entry == "record":
                 records.setdefault(identity, Record.model_validate_json(body))
-    return counting(list(records.values()), {})
+            elif entry == "retry":
+                statement = json.loads(body)
+                retried.update(dict.fromkeys(statement["keys"], statement["declared"]))
+    return counting(list(records.values()), retried)
 
 
 def forget_failures(root: Path, kind: str | None) -> int:

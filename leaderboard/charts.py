@@ -15,7 +15,7 @@ from leaderboard.choices import View
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
 from leaderboard.rows import VERDICT_ORDER, Axis, Row
-from leaderboard.table import label, share
+from leaderboard.table import full_name, label, share
 
 # Readable on white and on black, and apart for every kind of colour blindness; shapes say the same.
 LOOKS = {
@@ -60,14 +60,13 @@ def points(rows: Sequence[Row], x: Axis, y: Axis) -> list[Point]:
 
 
 def frontier_line(found: Sequence[Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
-    """Estimates that no other estimate beats, from the best x onwards. The steps between them are drawn, not measured."""
+    """Estimates that no other estimate beats, from the best x onwards."""
     if not found:
         return []
     signs = np.array([1.0 if axis.better == "lower" else -1.0 for axis in (x, y)])
     places = np.array([[p.x[1], p.y[1]] for p in found])
     kept = places[nondominated(places * signs)]
-    ordered = sorted({(float(a), float(b)) for a, b in kept}, key=lambda p: (signs[0] * p[0], signs[1] * p[1]))
-    return ordered
+    return sorted({(float(a), float(b)) for a, b in kept}, key=lambda p: (signs[0] * p[0], signs[1] * p[1]))
 
 
 def scale(axis: Axis, values: Sequence[float]) -> Scale:
@@ -85,11 +84,6 @@ def scale(axis: Axis, values: Sequence[float]) -> Scale:
     if axis.metric.endswith("_ratio"):
         return Scale(suffix="×")
     return Scale(0.01, "%")
-
-
-def full_name(axis: Axis) -> str:
-    """The axis with its direction."""
-    return f"{axis.title} ({axis.better} is better)"
 
 
 def figure(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, False), selected: str | None) -> go.Figure:

@@ -35,7 +35,7 @@ class View:
     narrowed: bool
 
     def find(self, recipe_id: str | None) -> Row | None:
-        """The row of that variant, by its recipe_id or the beginning of it; judged among the field where it belongs to it."""
+        """The variant with that recipe_id, or beginning of one; judged among the field where it is in it."""
         for row in (*self.field, *self.board.rows):
             if recipe_id and len(recipe_id) >= SHORTEST and row.recipe_id.startswith(recipe_id):
                 return row

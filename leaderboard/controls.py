@@ -12,25 +12,26 @@ from leaderboard import markup
 from leaderboard.choices import Choice, View, look
 from leaderboard.live import draw_progress, follow
 from leaderboard.rows import VERDICT_ORDER, Board
-from leaderboard.source import Loaded, NothingToShow, default_axes, load
-from leaderboard.table import column_name
+from leaderboard.source import Loaded, StoreError, load, newest
 
 VARIANT = "variant"
+SWEEP = "sweep"
+KEPT = (SWEEP, "q", "base", "method", "verdict")
 
 
-def open_page(*, with_axes: bool = False) -> tuple[View, DeltaGenerator]:
+def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerator]:
     """Draw the head of a page; returns what to show, and the row of filters for the page's own controls.
 
     Ends the run with a sentence where there is nothing to show.
     """
-    st.html(markup.STYLE)
-    params = st.query_params
-    axes = (params.get("x"), params.get("y")) if with_axes else (None, None)
+    st.html(markup.style())
+    carry_over(name)
+    axes = (asked("x"), asked("y")) if with_axes else ()
     try:
-        loaded = load(_asked_sweep(), axes)
-    except NothingToShow as error:
+        loaded = load(asked(SWEEP), axes)
+    except StoreError as error:
         st.html(markup.box(str(error)))
-        follow(None)
+        follow(newest())  # what cannot be shown now is tried again only once there is another
         st.stop()
     follow(loaded.snapshot)
     _title(loaded.board)
@@ -38,14 +39,25 @@ def open_page(*, with_axes: bool = False) -> tuple[View, DeltaGenerator]:
     bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     with bar:
         choice = _filters(loaded)
+    st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
     view = look(loaded.board, choice, loaded.keys, loaded.draws)
     _among(view, choice)
     return view, bar
 
 
-def _asked_sweep() -> str | None:
-    """The chosen sweep's id: from the widget where there is one, else by the name in the address."""
-    return st.session_state.get("sweep_id")
+def carry_over(name: str) -> None:
+    """Take the filters along to another page: a change of page drops boxes and address alike."""
+    if st.session_state.get("on", name) != name:
+        for key, value in st.session_state.get("kept", {}).items():
+            if key not in st.query_params:
+                st.session_state[key] = value
+    st.session_state["on"] = name
+
+
+def asked(key: str) -> str | None:
+    """What was chosen in a box: the box knows it, and before there is a box, the address."""
+    found = st.session_state.get(key) or st.query_params.get(key)
+    return None if found is None else str(found)
 
 
 def _title(board: Board) -> None:
@@ -65,7 +77,8 @@ def _title(board: Board) -> None:
 def _filters(loaded: Loaded) -> Choice:
     board = loaded.board
     if len(loaded.sweeps) > 1:
-        _sweep_box(loaded)
+        names = [name for _, name in loaded.sweeps]
+        st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
     text = st.text_input(
         "Search",
         key="q",
@@ -86,21 +99,6 @@ def _filters(loaded: Loaded) -> Choice:
         "Verdict", list(VERDICT_ORDER), key="verdict", placeholder="all", bind="query-params", width=260
     )
     return Choice(base, tuple(methods), text or "", tuple(standings))
-
-
-def _sweep_box(loaded: Loaded) -> None:
-    names = dict(loaded.sweeps)
-    by_name = {name: sweep_id for sweep_id, name in loaded.sweeps}
-
-    def changed() -> None:
-        st.session_state["sweep_id"] = by_name.get(st.session_state["sweep"])
-
-    chosen = st.selectbox("Sweep", list(by_name), key="sweep", bind="query-params", width=260, on_change=changed)
-    if by_name.get(str(chosen)) != loaded.board.sweep_id:
-        # The address named another sweep than the one that was loaded for the first run.
-        st.session_state["sweep_id"] = by_name.get(str(chosen))
-        if chosen in names.values():
-            st.rerun()
 
 
 def _among(view: View, choice: Choice) -> None:
@@ -134,9 +132,3 @@ def choose(recipe_id: str) -> None:
 def forget() -> None:
     """Take the variant out of the address."""
     st.query_params.pop(VARIANT, None)
-
-
-def declared_axes(view: View) -> tuple[str, str]:
-    """Names of the axes that are drawn when none was chosen."""
-    x, y = default_axes(view.board)
-    return column_name(x), column_name(y)

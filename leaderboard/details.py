@@ -76,7 +76,7 @@ def draw_details(row: Row, view: View) -> None:
             ),
             markup.line(markup.text(verdict_sentence(row, view)), css="small"),
             *(
-                markup.line(markup.text(remark), css="failed small" if row.status == "failed" else "small")
+                markup.line(markup.text(f"Note: {remark}"), css="failed small" if row.status == "failed" else "small")
                 for remark in remarks
             ),
             markup.heading("Recipe", 3),

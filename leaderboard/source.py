@@ -14,14 +14,14 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reader import current_name, open_snapshot
-from leaderboard.rows import Board, Draws, Key, find_axis, read_board, read_draws
-from leaderboard.table import column_name
+from leaderboard.rows import Board, Draws, Key, read_board, read_draws
+from leaderboard.table import full_name
 
 STORE = "PAREDOWN_STORE"  # environment variable: the folder to show
 DEFAULT = "results/store"
 
 
-class NothingToShow(Exception):
+class StoreError(Exception):
     """One sentence for the reader, without paths of the machine."""
 
 
@@ -50,59 +50,57 @@ def newest() -> str | None:
         return None
 
 
-def load(sweep_id: str | None, axes: Sequence[str | None]) -> Loaded:
-    """The newest snapshot's board of a sweep (the newest without one), judged on two axes by name.
+def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
+    """The newest snapshot's board of a sweep by what it is called (the newest without one), judged on two axes by name.
 
-    Raises NothingToShow, with the reason, where there is nothing to draw.
+    Raises StoreError, with the reason, where there is nothing to draw.
     """
     root = store_root()
     try:
         pointer = open_folder(root).pointer
         # The file's time is part of the key: a store that was deleted and made again repeats its names.
         changed = pointer.stat().st_mtime_ns if pointer.is_file() else 0
-        return _read(str(root), (newest(), changed), sweep_id, tuple(axes))
+        return _read(str(root), (newest(), changed), sweep, tuple(axes))
     except BadInput as error:
-        raise NothingToShow(without_paths(str(error), root)) from error
+        raise StoreError(without_paths(str(error), root)) from error
     except duckdb.Error as error:
-        raise NothingToShow(
-            f"The newest snapshot of the store {root.name} cannot be read: run `paredown run` again to publish a new one."
-        ) from error
+        sentence = f"The newest snapshot of the store {root.name} cannot be read: run `paredown run` again."
+        raise StoreError(sentence) from error
     except OSError as error:
-        raise NothingToShow(f"The store {root.name} cannot be read ({error.strerror}).") from error
+        raise StoreError(f"The store {root.name} cannot be read ({error.strerror}).") from error
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(root: str, version: tuple[str | None, int], sweep_id: str | None, axes: tuple[str | None, ...]) -> Loaded:
+def _read(root: str, version: tuple[str | None, int], sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
     """Everything from one open of one snapshot. Shared between visitors: nothing in it is ever changed."""
     del version  # part of the cache's key
     with open_snapshot(Path(root)) as snapshot:
-        sweeps = snapshot.sweeps()
-        known = {sweep["sweep_id"] for sweep in sweeps}
-        board = read_board(snapshot, sweep_id if sweep_id in known else None)
+        called = names_of(snapshot.sweeps())
+        found = next((sweep_id for sweep_id, name in called if name == sweep), None)
+        board = read_board(snapshot, found)
         keys = chosen_keys(board, axes)
-        names = [sweep["name"] for sweep in sweeps]
-        called = tuple(
-            (
-                s["sweep_id"],
-                s["name"] if names.count(s["name"]) == 1 else f"{s['name']} on {s['body']['hardware_class']}",
-            )
-            for s in sweeps
-        )
-        draws = {} if keys == board.objectives and not len(board.rows) else read_draws(snapshot, board, keys)
+        draws = read_draws(snapshot, board, keys)
         metrics = tuple(snapshot.rows("select * from metrics"))
         return Loaded(snapshot.name, called, board, keys, draws, metrics)
 
 
+def names_of(sweeps: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """(sweep_id, what it is called) of each sweep: its name, with its hardware class or its date where two share it."""
+    names = [sweep["name"] for sweep in sweeps]
+    longer = [f"{s['name']} on {s['body']['hardware_class']}" for s in sweeps]
+    called = [
+        name if names.count(name) == 1 else long if longer.count(long) == 1 else f"{long}, {sweep['declared'][:19]}"
+        for name, long, sweep in zip(names, longer, sweeps, strict=True)
+    ]
+    return tuple((sweep["sweep_id"], name) for sweep, name in zip(sweeps, called, strict=True))
+
+
 def chosen_keys(board: Board, axes: Sequence[str | None]) -> tuple[Key, ...]:
-    """The numbers that the axes name; the declared objectives where they name none, or the same one twice."""
-    if not any(axes):
+    """The numbers that two axes name in full, the usual ones where they name none; without axes what was declared."""
+    if not axes:
         return board.objectives
-    keys = []
-    for asked, usual in zip(axes, default_axes(board), strict=True):
-        try:
-            keys.append(usual if asked is None else find_axis(board, asked))
-        except BadInput:
-            keys.append(usual)
+    by_name = {full_name(axis): key for key, axis in board.axes.items()}
+    keys = [by_name.get(asked or "", usual) for asked, usual in zip(axes, default_axes(board), strict=True)]
     # Two declared objectives in either order are the declared question.
     if set(keys) == set(board.objectives):
         return board.objectives
@@ -111,14 +109,9 @@ def chosen_keys(board: Board, axes: Sequence[str | None]) -> tuple[Key, ...]:
 
 def default_axes(board: Board) -> tuple[Key, Key]:
     """What is drawn when nothing was chosen: cost to the right, quality upwards."""
-    first, second = board.objectives[0], board.objectives[1] if len(board.objectives) > 1 else board.objectives[0]
-    return second, first
-
-
-def axis_names(board: Board) -> list[str]:
-    """Every number that some row has, as an address names it."""
-    have = {key for row in board.rows for key in row.cells}
-    return [column_name(key) for key in board.axes if key in have or key in board.objectives]
+    first = board.objectives[0]
+    others = [*board.objectives[1:], *(key for key, axis in board.axes.items() if axis.exact), *board.axes]
+    return next((key for key in others if key != first), first), first
 
 
 def without_paths(sentence: str, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""The table of the board: which columns, what stands in each cell, and the same as CSV. Numbers first, drawing later."""
+"""The table of the board: which columns, what stands in each cell, and the same as CSV. Draws nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Axis, Board, Cell, Key, Row
 
 USUAL = ("accuracy_difference", "latency_ms", "host_peak", "size", "parameters")
+A_PAGE = 200  # rows: more than anyone reads, and drawn in a moment
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -85,6 +86,11 @@ def column_ends(rows: Sequence[Row], key: Key) -> tuple[float, float] | None:
     """The smallest low and the largest high of a column."""
     cells = [row.cells[key] for row in rows if key in row.cells]
     return (min(c.low for c in cells), max(c.high for c in cells)) if cells else None
+
+
+def full_name(axis: Axis) -> str:
+    """The number with its direction, as axes and addresses say it."""
+    return f"{axis.title} ({axis.better} is better)"
 
 
 def column_name(key: Key) -> str:

@@ -11,6 +11,8 @@ from transformers import (
     BartForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -79,6 +81,23 @@ def bert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
         label2id={name: i for i, name in LABELS.items()},
     )
     return BertForSequenceClassification(config).eval()
+
+
+def distilbert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
+    """A DistilBERT classifier with random weights."""
+    torch.manual_seed(seed)
+    config = DistilBertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        dim=width,
+        n_layers=layers,
+        n_heads=2,
+        hidden_dim=2 * width,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        id2label=LABELS,
+        label2id={name: i for i, name in LABELS.items()},
+    )
+    return DistilBertForSequenceClassification(config).eval()
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

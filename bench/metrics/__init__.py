@@ -3,9 +3,10 @@
 The table is stored with the data, and readers take direction and wording from there.
 """
 
-from typing import Literal, NamedTuple
+from importlib import import_module
+from typing import Any, Literal, NamedTuple
 
-from bench.errors import unknown
+from bench.errors import BadInput, unknown
 
 
 class Metric(NamedTuple):
@@ -75,6 +76,25 @@ _TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] 
 METRICS: dict[str, Metric] = {
     name: Metric(name, title, unit, better, exact, meaning) for name, title, unit, better, exact, meaning in _TABLE
 }
+
+
+# The store computes these from outcomes itself; as modules of `evaluate` they serve other people's code, and our tests.
+MODULES: dict[str, str] = {
+    "accuracy": "bench.metrics.accuracy:Accuracy",
+    "macro_f1": "bench.metrics.macro_f1:MacroF1",
+}
+
+
+def evaluate_module(name: str) -> Any:
+    """A ready `evaluate.Metric`, kept in memory. Raises BadInput for an unknown name or without the extra `metrics`."""
+    if name not in MODULES:
+        raise unknown("metric module", name, MODULES)
+    module, attribute = MODULES[name].split(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise BadInput(f"The metric module {name!r} needs evaluate: pip install 'paredown[metrics]'.") from error
+    return found(keep_in_memory=True)
 
 
 def metric(name: str) -> Metric:

@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from bench.errors import BadInput
+from bench.errors import DiskFull, StoreBusy, is_disk_full
 from bench.store.folder import SCHEMA_VERSION
 from bench.store.journal import parts, read_entries
+
+LOCKED = "Could not set lock on file"  # as DuckDB says it
 
 
 def open_database(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
     """Open or make the database and take in whatever parts of the journal it lacks.
 
-    A database that cannot be opened is made anew: it holds nothing that the journal does not.
+    A database that cannot be used is made anew: it holds nothing that the journal does not. Raises StoreBusy where
+    another process has it open, DiskFull where there is no room for it.
     """
     try:
-        connection = _connect(path)
-    except duckdb.IOException as error:
-        if "lock" in str(error):
-            raise BadInput(f"{path} is held open by another process: close it and try again.") from error
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-        connection = _connect(path)
-    have = {row[0] for row in connection.execute("select name from parts").fetchall()}
-    for part in parts(journal):
-        if part.name not in have:
-            take_in(connection, part)
-    return connection
+        return _caught_up(path, journal)
+    except duckdb.Error as error:
+        if LOCKED in str(error):
+            raise StoreBusy(f"{path} is held open by another process: close it and try again.") from error
+        if is_disk_full(error):
+            raise DiskFull(f"no room under {path.parent}") from error
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    return _caught_up(path, journal)
 
 
-def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+def _caught_up(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path))
-    # Ours is one of many processes on a node, and the node's cores belong to the models.
-    connection.execute("set threads to 1")
-    connection.execute("set memory_limit = '2GB'")
-    connection.execute(files("bench.store").joinpath("schema.sql").read_text(encoding="utf-8"))
-    connection.execute("insert into schema_version values (?) on conflict do nothing", [SCHEMA_VERSION])
+    try:
+        # Ours is one of many processes on a node, and the node's cores belong to the models.
+        connection.execute("set threads to 1")
+        connection.execute("set memory_limit = '2GB'")
+        connection.execute(files("bench.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+        connection.execute("insert into schema_version values (?) on conflict do nothing", [SCHEMA_VERSION])
+        have = {row[0] for row in connection.execute("select name from parts").fetchall()}
+        for part in parts(journal):
+            if part.name not in have:
+                take_in(connection, part)
+    except BaseException:
+        connection.close()  # DuckDB would hand the same open file to the next connection
+        raise
     return connection
 
 
@@ -63,7 +72,8 @@ def take_in(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
         connection.execute("insert into parts values (?) on conflict do nothing", [part.name])
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
+            connection.execute("rollback")
         raise
 
 

@@ -108,11 +108,14 @@ def _check_marker(marker: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old text or the new, never a part."""
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +125,13 @@ class Lease:
     folder: Folder
     epoch: int
 
+    def lost(self) -> bool:
+        """Whether another driver has taken the store over."""
+        return latest_epoch(self.folder) != self.epoch
+
     def check(self) -> None:
         """Raises StaleLease when another driver has taken the store over."""
-        if latest_epoch(self.folder) != self.epoch:
+        if self.lost():
             raise StaleLease(f"another driver has taken over {self.folder.root}")
 
     def release(self) -> None:
@@ -155,7 +162,9 @@ def holder(folder: Folder) -> dict[str, object] | None:
     if found["host"] != socket.gethostname():
         return dict(found)  # another machine's processes cannot be seen from here: only --take-over ends its lease
     try:
-        alive = abs(psutil.Process(found["pid"]).create_time() - found["born"]) < 1
+        process = psutil.Process(found["pid"])
+        # A killed process that nobody has waited for yet still has its entry, and writes nothing any more.
+        alive = abs(process.create_time() - found["born"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         alive = False
     return dict(found) if alive else None
@@ -163,6 +172,7 @@ def holder(folder: Folder) -> dict[str, object] | None:
 
 def take_lease(folder: Folder, *, take_over: bool = False) -> Lease:
     """Become the store's driver. Raises StoreBusy while another one lives, unless `take_over`."""
+    epoch = latest_epoch(folder) + 1  # before asking who holds it: another driver that comes in between gets this one
     living = holder(folder)
     if living and not take_over:
         raise StoreBusy(
@@ -175,7 +185,6 @@ def take_lease(folder: Folder, *, take_over: bool = False) -> Lease:
         "born": psutil.Process().create_time(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    epoch = latest_epoch(folder) + 1
     path = folder.leases / f"{epoch:06d}.json"
     draft = folder.leases / f".{uuid4().hex}"
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from bench.errors import DiskFull
+from bench.errors import DiskFull, is_disk_full
 from bench.record import Delivery, Examples, Samples
 from bench.store.folder import Lease
 
@@ -81,6 +80,8 @@ class Journal:
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
         self._folder = lease.folder.journal
+        for left in self._folder.glob(".*.part"):  # by a writer that was killed
+            left.unlink(missing_ok=True)
         mine = self._folder.glob(f"{lease.epoch:06d}-*.parquet")
         self._next = max((int(p.stem.partition("-")[2]) for p in mine), default=-1) + 1
 
@@ -89,16 +90,16 @@ class Journal:
 
         Raises StaleLease when another driver holds the store, DiskFull when there is no room: nothing is written then.
         """
-        self._lease.check()
         path = self._folder / f"{self._lease.epoch:06d}-{self._next:08d}.parquet"
         draft = self._folder / f".{uuid4().hex}.part"
         try:
             pq.write_table(_table(entries), draft, compression="zstd")
             _sync(draft)
+            self._lease.check()  # as late as possible: the newer driver has read what was here when it came
             os.link(draft, path)
             _sync(self._folder)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 raise DiskFull(f"no room under {self._folder}") from error
             raise
         finally:

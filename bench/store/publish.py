@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -35,17 +36,21 @@ class Publisher:
         """Summarise what the database holds and publish it. Returns the snapshot's path."""
         name = f"{self._epoch:06d}-{self._next:08d}.duckdb"
         path, draft = self._folder.published / name, self._folder.published / f".{name}.draft"
-        draft.unlink(missing_ok=True)
         summaries = [
             summarise(connection, json.loads(body), self._cache)
             for (body,) in connection.execute("select body from sweeps order by declared").fetchall()
         ]
-        connection.execute(f"attach '{_quoted(draft)}' as snapshot (storage_version '{STORAGE}')")
+        self._discard_drafts()
         try:
-            self._fill(connection, summaries, progress)
-        finally:
-            connection.execute("detach snapshot")
-        draft.rename(path)
+            connection.execute(f"attach '{_quoted(draft)}' as snapshot (storage_version '{STORAGE}')")
+            try:
+                self._fill(connection, summaries, progress)
+            finally:
+                connection.execute("detach snapshot")
+            draft.rename(path)
+        except BaseException:
+            self._discard_drafts()
+            raise
         write_whole(self._folder.pointer, json.dumps({"snapshot": name}) + "\n")
         self._next += 1
         self._clean(path)
@@ -54,6 +59,17 @@ class Publisher:
     def _fill(self, connection: duckdb.DuckDBPyConnection, summaries: list[Summary], progress: dict[str, Any]) -> None:
         schema = files("bench.store").joinpath("snapshot.sql").read_text(encoding="utf-8")
         connection.execute("begin")
+        try:
+            self._insert(connection, schema, summaries, progress)
+            connection.execute("commit")
+        except BaseException:
+            with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
+                connection.execute("rollback")
+            raise
+
+    def _insert(
+        self, connection: duckdb.DuckDBPyConnection, schema: str, summaries: list[Summary], progress: dict[str, Any]
+    ) -> None:
         for statement in schema.split(";"):
             if statement.strip():
                 connection.execute(statement)
@@ -77,7 +93,11 @@ class Publisher:
                 connection.register("incoming", batch)
                 connection.execute(f"insert into snapshot.{table} by name select * from incoming")  # noqa: S608
                 connection.unregister("incoming")
-        connection.execute("commit")
+
+    def _discard_drafts(self) -> None:
+        """Remove what a failed or killed attempt has left; on a full disk it must not stay."""
+        for left in self._folder.published.glob(".*.duckdb.draft*"):
+            left.unlink(missing_ok=True)
 
     def _clean(self, current: Path) -> None:
         """Remove snapshots that no reader can still be about to open."""

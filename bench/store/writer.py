@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import duckdb
 
+from bench.errors import is_disk_full
 from bench.record import Record
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, Lease
@@ -17,6 +21,22 @@ from bench.store.publish import Publisher
 
 SHORTEST_PAUSE = 1.0  # seconds between two snapshots
 LARGEST_SHARE = 0.1  # of the writer's time that snapshots may take
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block. In the middle of a query DuckDB makes it a RuntimeError."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(*came[-1])
 
 
 class Writer:
@@ -30,7 +50,8 @@ class Writer:
         self.lease = Lease(folder, epoch)
         self.lease.check()
         self._journal = Journal(self.lease)
-        self._connection = open_database(folder.database, folder.journal)
+        with interrupts_later():
+            self._connection = open_database(folder.database, folder.journal)
         known = self._connection.execute("select identity from entries").fetchall()
         self._known: set[str] = {row[0] for row in known}
         self._pending = [p for p in parts(folder.journal) if not self._has(p.name)]
@@ -50,9 +71,10 @@ class Writer:
         """
         new = {e.identity: e for e in entries if e.identity not in self._known}
         if new:
-            self._pending.append(self._journal.append(list(new.values())))
-            self._known.update(new)
-            self._dirty = True
+            with interrupts_later():
+                self._pending.append(self._journal.append(list(new.values())))
+                self._known.update(new)
+                self._dirty = True
 
     def records(self) -> list[Record]:
         """Every acknowledged record, in the order of acknowledgement, each once."""
@@ -65,7 +87,7 @@ class Writer:
 
     def retried(self) -> dict[str, str]:
         """Job key -> UTC time before which its failures no longer count."""
-        with self._using:
+        with interrupts_later(), self._using:
             self._take_in()
             rows = self._connection.execute("select key, max(declared) from retries group by key").fetchall()
         return dict(rows)
@@ -78,17 +100,19 @@ class Writer:
     def publish(self, *, now: bool = False) -> bool:
         """Publish a snapshot if something changed and the last one is long enough ago (`now` skips the wait).
 
-        Returns whether one was published. A disk without room is left for the next append to report.
+        Returns whether one was published. A lost lease or a disk without room is left for the next append to report.
         """
-        if not self._dirty or (not now and time.monotonic() < self._next_publish):
+        if not self._dirty or (not now and time.monotonic() < self._next_publish) or self.lease.lost():
             return False
         begin = time.monotonic()
         self._dirty = False  # what is appended from here on needs another snapshot
         try:
-            with self._using:
+            with interrupts_later(), self._using:
                 self._take_in()
                 self._publisher.publish(self._connection, self.progress)
-        except (OSError, duckdb.IOException):
+        except (OSError, duckdb.Error) as error:
+            if not isinstance(error, (OSError, duckdb.IOException)) and not is_disk_full(error):
+                raise
             self._dirty = True
             self._next_publish = begin + 10 * SHORTEST_PAUSE
             return False

@@ -96,6 +96,7 @@ def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> 
     except ValidationError as error:
         raise BadInput(sentence(error, f"task {name}", cls)) from error
     spec = data[section.data]
+    spec = spec.model_copy(update={"pinned": spec.pinned or spec.data_id})  # a worker must find the same rows
     examples = spec.examples()
     return TaskSpec(
         name=name,

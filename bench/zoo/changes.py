@@ -102,8 +102,8 @@ def rules(rng: Random, small: bool) -> Scene:
     shape = shape[:1] if small else shape
     people = 1 + max(max(pair) for pair in shape)
     actions = [int(rng.random() < 0.5) for _ in range(people)]
-    signed = [((a, rng.random() < 0.75), (b, rng.random() < 0.75)) for a, b in shape]
-    facts = {rng.randrange(people): rng.random() < 0.5 for _ in range(1 if small else rng.choice((1, 2)))}
+    signed = [((a, rng.random() < 0.85), (b, rng.random() < 0.85)) for a, b in shape]
+    facts = {rng.randrange(people): rng.random() < 0.7 for _ in range(1 if small else rng.choice((1, 2)))}
     worlds = [
         world
         for world in product((False, True), repeat=people)
@@ -142,7 +142,7 @@ def reports(rng: Random, small: bool) -> Scene:
     for _ in range(1 if small else 3):
         outer = rng.choice(tuple(SPEAKERS))
         inner = rng.choice(tuple(SPEAKERS)) if not small and rng.random() < 0.25 else None
-        says, action = rng.random() < 0.6, int(rng.random() < 0.4)
+        says, action = rng.random() < 0.75, int(rng.random() < 0.4)
         subject = person + (1 if inner is None else 2)
         holds = SPEAKERS[outer] if inner is None else SPEAKERS[inner] if SPEAKERS[outer] else None
         told = literal(subject, action, says)

@@ -20,6 +20,12 @@ from bench.zoo.scenes import CONTRADICTION, ENTAILMENT, LABELS, NEUTRAL, Scene
 VERSION: Final = 1
 SLOT: Final = re.compile(r"\{([a-z])(\d+)([+-]?)\}")
 OWNERS: Final[tuple[words.Side, ...]] = ("train",) * 6 + ("validation",) + ("test",) * 3
+# How often a form is asked, against 1 for one not named here. Plain forms lead: were every voice and denial even, the
+# label would be a parity of four independent signs, which small models do not learn from examples.
+FORMS: Final = {
+    "up": 8, "down": 3, "not up": 2, "active": 8, "passive": 3, "never active": 2,
+    "does": 3, "yes": 3, "has": 3, "at least": 2, "at most": 2,
+}  # fmt: skip
 TRIES: Final = 60  # scenes drawn for one kind and label before another kind is taken (the hard set only)
 
 
@@ -34,6 +40,7 @@ class Split:
     hard: bool = False  # keep only pairs whose word overlap points to the wrong label
     small: float = 0.0  # share of scenes with one fact, or one step from it; alone only in training
     paired: float = 0.0  # share of small scenes that stand beside another small scene about other people
+    siblings: bool = False  # write the same premise with the other labels right after (training from nothing only)
     kinds: tuple[str, ...] = tuple(KINDS)
     opener: float = 0.2  # share of premises that open with a place of the genre
 
@@ -126,26 +133,27 @@ def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scen
     forms = sorted(form for form in scene.asked if label in scene.asked[form]) if small else scene.full_forms()
     if not forms:
         return None
-    alone = small
+    scene.alone = small
     if small and split.paired and rng.random() < split.paired:
         beside(rng, scene, KINDS[kind](rng, True))
-        alone = False
+        scene.alone = False
     if split.hard:  # forms are mixed here: what must not help is the words, and those were learnt where forms are even
         choices = [hypothesis for form in forms for hypothesis in scene.asked[form][label]]
         premise = " . ".join(scene.premise)
         choices = [hypothesis for hypothesis in choices if misleads(premise, hypothesis, label)]
     else:
-        choices = scene.asked[rng.choice(forms)][label]
+        form = rng.choices(forms, [FORMS.get(form, 1) for form in forms])[0]
+        choices = scene.asked[form][label]
     rng.shuffle(choices)
     for hypothesis in choices:
         template, owner = template_of(kind, scene, hypothesis)
-        if owns(split.side, owner, alone):
+        if owns(split.side, owner, scene.alone):
             return scene, hypothesis, template
     return None
 
 
-def draw_row(rng: Random, label: str, genre: str, split: Split, names: tuple[str, ...]) -> dict[str, str]:
-    """One row without its id. Kinds are drawn evenly; a kind that cannot give the label is drawn again."""
+def draw_rows(rng: Random, label: str, genre: str, split: Split, names: tuple[str, ...]) -> list[dict[str, str]]:
+    """One row without its id, and its siblings if wanted. A kind that cannot give the label is drawn again."""
     while True:
         kind = rng.choice(split.kinds)
         for _ in range(TRIES):
@@ -155,21 +163,42 @@ def draw_row(rng: Random, label: str, genre: str, split: Split, names: tuple[str
                 genres = words.MATCHED_GENRES | words.MISMATCHED_GENRES
                 lexicon = Lexicon(rng, names, genres[genre])
                 opener = lexicon.opener() if rng.random() < split.opener else ""
-                return {
-                    "premise": lexicon.write([opener + scene.premise[0], *scene.premise[1:]]),
-                    "hypothesis": lexicon.write([hypothesis]),
-                    "label": label,
-                    "genre": genre,
-                    "template": template,
-                    "kind": kind,
-                }
+                premise = lexicon.write([opener + scene.premise[0], *scene.premise[1:]])
+                asked = [(hypothesis, label, template)]
+                if split.siblings:
+                    asked += siblings(rng, kind, scene, asked[0], split.side)
+                return [
+                    {
+                        "premise": premise,
+                        "hypothesis": lexicon.write([sentence]),
+                        "label": truth,
+                        "genre": genre,
+                        "template": used,
+                        "kind": kind,
+                    }
+                    for sentence, truth, used in asked
+                ]
+
+
+def siblings(
+    rng: Random, kind: str, scene: Scene, first: tuple[str, str, str], side: words.Side
+) -> list[tuple[str, str, str]]:
+    """Hypotheses of the same form with the other labels, where the side owns their templates or the scene is small."""
+    found: list[tuple[str, str, str]] = []
+    form = next(f for f, by_label in sorted(scene.asked.items()) if first[0] in by_label.get(first[1], ()))
+    for label, choices in sorted(scene.asked[form].items()):
+        hypothesis = rng.choice(choices)
+        template, owner = template_of(kind, scene, hypothesis)
+        if label != first[1] and (owner == side or scene.alone):
+            found.append((hypothesis, label, template))
+    return found
 
 
 def write_rows(split: Split, count: int | None = None) -> Iterator[dict[str, str]]:
     """Yield rows of one split, `split.count` unless `count` says otherwise; a shorter draw is a prefix of a longer.
 
     Keys: id, premise, hypothesis, label, genre, template, kind. Labels take turns in shuffled threes, so any prefix
-    is balanced to within two rows. No pair is written twice.
+    is balanced to within two rows (siblings aside). No pair is written twice.
     """
     rng = Random(split.seed)  # noqa: S311 - the same rows on every machine is the point
     names = words.names(split.side)
@@ -180,12 +209,13 @@ def write_rows(split: Split, count: int | None = None) -> Iterator[dict[str, str
     while len(seen) < wanted:
         if not turns:
             turns = rng.sample(LABELS, len(LABELS))
-        row = draw_row(rng, turns[-1], rng.choice(genres), split, names)
-        pair = (row["premise"], row["hypothesis"])
-        if pair not in seen:
-            turns.pop()
-            yield {"id": f"{split.side}-{split.seed}-{len(seen)}", **row}
-            seen.add(pair)
+        for place, row in enumerate(draw_rows(rng, turns[-1], rng.choice(genres), split, names)):
+            pair = (row["premise"], row["hypothesis"])
+            if pair not in seen and len(seen) < wanted:
+                if place == 0:
+                    turns.pop()
+                yield {"id": f"{split.side}-{split.seed}-{len(seen)}", **row}
+                seen.add(pair)
 
 
 __all__ = ["CONTRADICTION", "ENTAILMENT", "LABELS", "NEUTRAL", "VERSION", "Split", "overlap", "write_rows"]

@@ -23,6 +23,7 @@ class Scene:
 
     premise: list[str]
     asked: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    alone: bool = False  # a small scene with no other beside it
 
     def ask(self, form: str, sentence: str, truth: bool | None) -> None:
         """File one hypothesis. `truth`: True if it follows, False if it is ruled out, None if it is open."""
@@ -63,7 +64,7 @@ def order(rng: Random, small: bool) -> Scene:
     rng.shuffle(facts)
     scene = Scene([])
     for high, low, relation in facts:
-        if rng.random() < 0.5:
+        if rng.random() < 0.8:
             scene.premise.append(f"{{n{high}}} is {{r{relation}+}} {{n{low}}}")
         else:
             scene.premise.append(f"{{n{low}}} is {{r{relation}-}} {{n{high}}}")
@@ -98,21 +99,21 @@ def roles(rng: Random, small: bool) -> Scene:
     people, verbs = (2, 1) if small else (3, 2)
     acts = [(a, v, b) for a in range(people) for v in range(verbs) for b in range(people) if a != b]
     first = rng.choice(acts)
-    facts = {first: rng.random() < 0.5}
+    facts = {first: rng.random() < 0.7}
     if not small and rng.random() < 0.5:
-        facts[(first[2], first[1], first[0])] = rng.random() < 0.5
+        facts[(first[2], first[1], first[0])] = rng.random() < 0.7
     while len(facts) < 3 and not small:
-        facts[rng.choice(acts)] = rng.random() < 0.5
+        facts[rng.choice(acts)] = rng.random() < 0.7
     stated = list(facts.items())
     rng.shuffle(stated)
-    scene = Scene([deed(rng.random() < 0.5, not true, *act) for act, true in stated])
+    scene = Scene([deed(rng.random() < 0.25, not true, *act) for act, true in stated])
     used = {act[1] for act in facts}
     for act in acts:
         if act[1] in used:
             truth = facts.get(act)
-            for passive in (False, True):
-                scene.ask(f"passive {passive}", deed(passive, False, *act), truth)
-                scene.ask(f"never, passive {passive}", deed(passive, True, *act), opposite(truth))
+            for passive, voice in ((False, "active"), (True, "passive")):
+                scene.ask(voice, deed(passive, False, *act), truth)
+                scene.ask(f"never {voice}", deed(passive, True, *act), opposite(truth))
     return scene
 
 

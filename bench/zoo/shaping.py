@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import BartConfig, BartForSequenceClassification
 from transformers.models.bart.modeling_bart import BartAttention, BartDecoderLayer
 
-from bench.zoo.framing import MAX_TOKENS
+from bench.zoo.framing import MAX_TOKENS, open_words, vocabulary
 from bench.zoo.scenes import LABELS
 
 WIDTH: Final = 64
@@ -25,10 +25,10 @@ ENCODER_LAYERS: Final = 4
 DECODER_LAYERS: Final = 12
 
 
-def shape(vocabulary: int, decoder_layers: int) -> BartConfig:
+def shape(size: int, decoder_layers: int) -> BartConfig:
     """The configuration: width 64, four heads, four encoder layers."""
     return BartConfig(
-        vocab_size=vocabulary,
+        vocab_size=size,
         d_model=WIDTH,
         encoder_layers=ENCODER_LAYERS,
         decoder_layers=decoder_layers,
@@ -78,8 +78,8 @@ def turn(steps: int) -> Tensor:
     return matrix
 
 
-def start_attention(attention: BartAttention) -> None:
-    """Start two heads on equal tokens, one on the token before and one on the token after."""
+def start_attention(attention: BartAttention, reach: int) -> None:
+    """Start two heads on equal tokens, one on the token `reach` before and one on the token `reach` after."""
     for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
         nn.init.xavier_uniform_(projection.weight)
         nn.init.zeros_(projection.bias)
@@ -88,7 +88,7 @@ def start_attention(attention: BartAttention) -> None:
     for projection in (attention.q_proj, attention.k_proj):
         projection.weight *= 0.2
         projection.weight[:HALF, :HALF] += sharp * torch.eye(HALF)
-    for head, steps in ((2, -1), (3, 1)):
+    for head, steps in ((2, -reach), (3, reach)):
         rows = slice(head * HEAD, (head + 1) * HEAD)
         attention.k_proj.weight[rows, near] += sharp * torch.eye(HEAD)
         attention.q_proj.weight[rows, near] += sharp * turn(steps)
@@ -96,17 +96,17 @@ def start_attention(attention: BartAttention) -> None:
 
 
 @torch.no_grad()
-def begin(vocabulary: int, decoder_layers: int) -> BartForSequenceClassification:
+def begin(size: int, decoder_layers: int) -> BartForSequenceClassification:
     """A model with its first weights, drawn from torch's global generator (seed it before)."""
-    model = BartForSequenceClassification(shape(vocabulary, decoder_layers))
+    model = BartForSequenceClassification(shape(size, decoder_layers))
     for stack in (model.model.encoder, model.model.decoder):
         start_embeddings(model.model.shared, stack.embed_positions)
-        for layer in stack.layers:
-            start_attention(layer.self_attn)
+        for number, layer in enumerate(stack.layers):
+            start_attention(layer.self_attn, 1 + number % 2)
             for linear in (layer.fc1, layer.fc2):
                 nn.init.xavier_uniform_(linear.weight)
             if isinstance(layer, BartDecoderLayer):
-                start_attention(layer.encoder_attn)
+                start_attention(layer.encoder_attn, 1 + number % 2)
     for linear in (model.classification_head.dense, model.classification_head.out_proj):
         nn.init.xavier_uniform_(linear.weight)
     return model
@@ -116,8 +116,8 @@ def begin(vocabulary: int, decoder_layers: int) -> BartForSequenceClassification
 def grow(model: BartForSequenceClassification, decoder_layers: int) -> BartForSequenceClassification:
     """The same function in more decoder layers: after each old layer come new ones that add nothing yet.
 
-    A new layer's three outputs start at zero and its norms copy the scale of the norm before it as far as a norm can,
-    so it is close to the identity and not equal to it; a short warm-up repairs the difference.
+    A new layer's three outputs start near zero, so it is close to the identity and not equal to it (its norms take out
+    the scale that the norm before gave); a short warm-up repairs the difference.
     """
     grown = begin(model.config.vocab_size, decoder_layers)
     old = model.model.decoder.layers
@@ -129,13 +129,18 @@ def grow(model: BartForSequenceClassification, decoder_layers: int) -> BartForSe
         if i in slots:
             layer.load_state_dict(old[source].state_dict())
             continue
-        last = old[source].final_layer_norm
-        for norm in (layer.self_attn_layer_norm, layer.encoder_attn_layer_norm, layer.final_layer_norm):
-            norm.load_state_dict(last.state_dict())
         for output in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2):
             output.weight.mul_(0.1)
             output.bias.zero_()
     return grown
+
+
+def hold_open_words(model: BartForSequenceClassification) -> None:
+    """Keep the vectors of names and nouns as drawn: their gradient is zero (no weight decay may act on them either)."""
+    trained = torch.ones(model.config.vocab_size, 1)
+    known = vocabulary()
+    trained[[known[word] for word in open_words()]] = 0
+    model.model.shared.weight.register_hook(lambda gradient: gradient * trained)
 
 
 def scores(model: BartForSequenceClassification, ids: Tensor, mask: Tensor) -> Tensor:

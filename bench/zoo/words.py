@@ -1,9 +1,7 @@
 """The words of the entailment grammar: names, nouns, verbs and relations, and which side may use them.
 
-A name is two syllables. Train and test share the syllables and no name, so a model trained from nothing can still
-compare two names it has never seen. A noun is a compound ("mill" + "house"): each genre owns a diagonal of the table
-of first by second parts, so the genres that training never sees use known parts in unknown compounds, and two nouns
-of one genre never share a part.
+A name is two syllables, and train and test share no name. A noun is a compound ("mill" + "house"): each genre owns a
+diagonal of the table of first by second parts, so the genres that training never sees use compounds it has never seen.
 """
 
 from collections.abc import Sequence

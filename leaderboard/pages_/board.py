@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
+from leaderboard import table
 from leaderboard.choices import View, in_order
 from leaderboard.controls import choose, chosen_variant, forget, open_page
 from leaderboard.details import draw_details
 from leaderboard.grid import draw_grid
 from leaderboard.rows import Key, Row
-from leaderboard.source import axis_names
 from leaderboard.table import as_csv, column_name, payload, usual_columns
 
 SORT = "sort"
-A_PAGE = 200
 
 
 def main() -> None:
     """Draw the page."""
-    view, bar = open_page()
+    view, bar = open_page("board")
     keys = {column_name(key): key for key in view.board.axes}
     with bar:
         columns = _columns(view, keys)
@@ -33,13 +32,13 @@ def main() -> None:
 
 
 def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
-    names = axis_names(view.board)
+    names = list(keys)
     usual = [column_name(key) for key in usual_columns(view.board)]
     with st.popover("Columns"):
         chosen = st.multiselect(
             "Numbers to show",
             names,
-            default=[name for name in usual if name in names],
+            default=usual,
             key="columns",
             bind="query-params",
             format_func=lambda name: view.board.axes[keys[name]].title,
@@ -73,11 +72,12 @@ def sort_by(name: str) -> None:
 
 
 def _part(rows: list[Row]) -> list[Row]:
-    if len(rows) <= A_PAGE:
+    size = table.A_PAGE
+    if len(rows) <= size:
         return rows
-    last = -(-len(rows) // A_PAGE)
+    last = -(-len(rows) // size)
     page = int(st.number_input(f"Page of {last}", 1, last, key="page", bind="query-params", width=160))
-    return rows[(page - 1) * A_PAGE : page * A_PAGE]
+    return rows[(page - 1) * size : page * size]
 
 
 @st.dialog("Variant", width="large", on_dismiss=forget)
@@ -85,4 +85,5 @@ def _open(row: Row, view: View) -> None:
     draw_details(row, view)
 
 
-main()
+if __name__ == "__main__":  # which Streamlit calls a page
+    main()

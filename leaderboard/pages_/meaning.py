@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from leaderboard import markup
+from leaderboard.controls import carry_over
 from leaderboard.format import SIGNS
 from leaderboard.live import follow
-from leaderboard.source import NothingToShow, load
+from leaderboard.source import StoreError, load, newest
 
 VERDICTS = (
     (
@@ -35,7 +36,8 @@ UNITS = {"1": "share or ratio", "B": "bytes", "count": "number"}
 
 def main() -> None:
     """Draw the page."""
-    st.html(markup.STYLE)
+    st.html(markup.style())
+    carry_over("meaning")
     st.html(
         markup.block(
             markup.heading("Verdicts"),
@@ -45,9 +47,9 @@ def main() -> None:
         )
     )
     try:
-        loaded = load(None, (None, None))
-    except NothingToShow:
-        follow(None)
+        loaded = load(None, ())
+    except StoreError:
+        follow(newest())  # what cannot be shown now is tried again only once there is another
         return
     follow(loaded.snapshot)
     rows = [
@@ -61,4 +63,5 @@ def main() -> None:
     )
 
 
-main()
+if __name__ == "__main__":  # which Streamlit calls a page
+    main()

@@ -7,12 +7,13 @@ from typing import Any
 import streamlit as st
 
 from leaderboard import markup
-from leaderboard.charts import figure, full_name, points
+from leaderboard.charts import figure, points
 from leaderboard.choices import View
-from leaderboard.controls import choose, chosen_variant, declared_axes, forget, open_page
+from leaderboard.controls import choose, chosen_variant, forget, open_page
 from leaderboard.details import draw_details
 from leaderboard.rows import Axis
-from leaderboard.source import axis_names, chosen_keys
+from leaderboard.source import default_axes
+from leaderboard.table import full_name
 
 PLOT = "plot"
 POSITIVE = ("B", "count", "ms", "s")
@@ -20,7 +21,7 @@ POSITIVE = ("B", "count", "ms", "s")
 
 def main() -> None:
     """Draw the page."""
-    view, _ = open_page(with_axes=True)
+    view, _ = open_page("pareto", with_axes=True)
     x, y, log = _axes(view)
     row = view.find(chosen_variant())
     if x == y:
@@ -51,9 +52,10 @@ def main() -> None:
 
 
 def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:
-    names = axis_names(view.board)
-    by_name = {name: view.board.axes[chosen_keys(view.board, (name, name))[0]] for name in names}
-    usual = declared_axes(view)
+    # The address holds the full name: it is what the head of the page reads to judge on these axes.
+    by_name = {full_name(axis): axis for axis in view.board.axes.values()}
+    names = list(by_name)
+    usual = [full_name(view.board.axes[key]) for key in default_axes(view.board)]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         picked = [
             st.selectbox(
@@ -61,7 +63,6 @@ def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:
                 names,
                 index=names.index(default),
                 key=key,
-                format_func=lambda name: full_name(by_name[name]),
                 bind="query-params",
                 width=420,
             )
@@ -97,4 +98,5 @@ def _caption(view: View, x: Axis, y: Axis) -> None:
     )
 
 
-main()
+if __name__ == "__main__":  # which Streamlit calls a page
+    main()

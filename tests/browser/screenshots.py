@@ -16,6 +16,7 @@ SIZES = {1440: 1000, 390: 844}
 def settle(page: Page) -> None:
     """Wait until the page has drawn what it was asked for."""
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_timeout(700)  # fonts and the plot's own animation
 
 

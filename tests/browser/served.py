@@ -24,7 +24,12 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERVE = "import sys; from pathlib import Path; from leaderboard.serve import serve; sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2])))"
+SERVE = """
+import sys
+from pathlib import Path
+from leaderboard.serve import serve
+sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2])))
+"""
 
 
 def chromium() -> str | None:

@@ -1,7 +1,7 @@
-"""A small store made through the real writer from plain records: nothing is trained or timed, and nothing needs torch.
+"""A small store made through the real writer from plain records: nothing is trained, timed or imported from torch.
 
-Ten variants of one base: a clear frontier, a dominated one, one whose leases disagree, one that one lease has timed, one
-that failed, one that waits, and names that would be HTML, Markdown or SQL if anything took them for more than text.
+Ten variants of one base: a clear frontier, dominated ones, one whose leases disagree, one timed by a single lease, one
+that failed, one that waits, and names that would be HTML, Markdown or SQL if taken for more than text.
 """
 
 from __future__ import annotations

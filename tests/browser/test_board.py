@@ -1,0 +1,154 @@
+"""The page in a real browser. Every test also checks that no request left the machine and the console stayed clean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from bench.store.journal import Entry
+from tests.browser.served import serving
+from tests.leaderboard import sample
+from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SQL, VARIANTS
+
+pytestmark = pytest.mark.browser
+SETTLED = 20_000
+
+
+def row(page: Page, name: str) -> Locator:
+    """The table row of a variant."""
+    return page.locator(f'tr[data-variant="{next(v.recipe_id for v in VARIANTS if v.name == name)}"]')
+
+
+def open_plot(page: Page, site: str, query: str = "") -> Locator:
+    page.goto(f"{site}/pareto?{query}")
+    points = page.locator(".scatterlayer .point")
+    expect(points.first).to_be_visible(timeout=SETTLED)
+    return points
+
+
+def test_the_table_shows_every_variant_with_its_verdict(page: Page, site: str) -> None:
+    page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
+    expect(page.locator("tbody tr").first).to_contain_text("the base model itself")
+    expect(row(page, f"{BASE}: int8")).to_contain_text("● certain")
+    expect(row(page, f"{BASE}: int8")).to_contain_text("82.5 to 86.2%")
+    expect(row(page, f"{BASE}: bf16")).to_contain_text("unstable: leases disagree")
+    expect(row(page, f"{BASE}: decoder 12 to 0")).to_contain_text("failed: build: bad spec")
+    expect(row(page, f"{BASE}: distilled")).to_contain_text("not built yet")
+
+
+def test_names_are_text_whatever_they_say(page: Page, site: str) -> None:
+    page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
+    for name in (HTML, MARKDOWN, SQL):
+        expect(row(page, name).locator("button.open")).to_have_text(name.removeprefix(f"{BASE}: "))
+    assert page.locator("h1").first.inner_text() == sample.SWEEP
+    assert page.locator("img[src=x]").count() == 0
+    points = open_plot(page, site)
+    expect(points.first).to_be_visible()
+    assert page.locator("img[src=x], .js-plotly-plot a, script:has-text('alert')").count() == 0
+
+
+def test_a_filter_recomputes_the_frontier_and_goes_into_the_address(page: Page, site: str) -> None:
+    page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
+    page.get_by_label("Search").fill("decoder")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    expect(page.get_by_text("Frontier recomputed among 4 shown and the base")).to_be_visible()
+    expect(row(page, f"{BASE}: decoder 12 to 1")).to_contain_text("● certain")
+    expect(page).to_have_url(re.compile(r"q=decoder"))
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(5, timeout=SETTLED)
+    page.get_by_role("link", name="Pareto plot").click()
+    expect(page.locator(".scatterlayer .point").first).to_be_visible(timeout=SETTLED)
+    expect(page.get_by_label("Search")).to_have_value("decoder")
+    page.get_by_role("link", name="How to read it").click()
+    expect(page.get_by_text("A share, not a probability")).to_be_visible()
+    page.get_by_role("link", name="Leaderboard").click()
+    expect(page.locator("tbody tr[data-variant]")).to_have_count(5)
+
+
+def test_a_heading_sorts_and_the_base_stays(page: Page, site: str) -> None:
+    page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
+    page.get_by_role("button", name=re.compile("^size on disk")).click()
+    expect(page.locator("tbody tr").nth(1)).to_contain_text("drop table")
+    expect(page.locator("tbody tr").first).to_contain_text("the base model itself")
+    page.get_by_role("button", name=re.compile("^size on disk")).click()
+    expect(page.locator("tbody tr").nth(1)).to_contain_text("1.42 GB")
+    expect(page).to_have_url(re.compile(r"sort=-size"))
+
+
+def test_a_row_opens_its_details_and_closing_forgets_it(page: Page, site: str) -> None:
+    page.goto(site)
+    row(page, SQL).locator("button.open").click(timeout=SETTLED)
+    details = page.get_by_role("dialog")
+    expect(details).to_contain_text(SQL)
+    expect(details).to_contain_text("int8_dynamic")
+    expect(page).to_have_url(re.compile(r"variant=[0-9a-f]{16}"))
+    details.get_by_role("button", name="Close").click()
+    expect(page).not_to_have_url(re.compile(r"variant="))
+
+
+def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
+    open_plot(page, site)
+    title = page.locator(".xtitle")
+    expect(title).to_have_text(f"latency relative to base, {sample.SCOPE} (lower is better)")
+    page.get_by_label("Horizontal axis").click()
+    page.get_by_role("option", name="size on disk (lower is better)").click()
+    expect(title).to_have_text("size on disk (lower is better)")
+    expect(page.get_by_text("Verdicts on size on disk and accuracy")).to_be_visible()
+    expect(page).to_have_url(re.compile("x=size"))
+    page.reload()
+    expect(title).to_have_text("size on disk (lower is better)", timeout=SETTLED)
+    expect(page.get_by_text("Verdicts on size on disk and accuracy")).to_be_visible()
+
+
+def test_a_clicked_point_opens_its_details(page: Page, site: str) -> None:
+    open_plot(page, site, "method=int8_dynamic&q=drop")
+    # The base and the variant are left; the variant is the one further to the left.
+    places = [p.bounding_box() for p in page.locator(".scatterlayer .point").all()]
+    left = min((p for p in places if p), key=lambda p: p["x"])
+    page.mouse.click(left["x"] + left["width"] / 2, left["y"] + left["height"] / 2)
+    expect(page.get_by_role("heading", name=SQL)).to_be_visible()
+    expect(page).to_have_url(re.compile(r"variant=[0-9a-f]{16}"))
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_text("Click a point to see")).to_be_visible()
+
+
+def test_a_running_sweep_appears_by_itself(page: Page, growing: Path) -> None:
+    base, late = VARIANTS[0], VARIANTS[1]
+    with serving(growing) as url:
+        page.goto(url)
+        expect(page.get_by_text("growing is not a paredown store")).to_be_visible(timeout=SETTLED)
+        assert str(growing.parent) not in page.content()
+        page.evaluate("window.untouched = true")
+        # The writer holds its database open all the while: the page must not meet its lock.
+        with sample.writing(growing) as writer:
+            writer.append([sample.declaration(), Entry.of(sample.build(base))])
+            writer.report({"done": 1, "running": 1, "failed": 0, "open": 2, "now": ["build later"], "seconds_left": 30})
+            writer.publish(now=True)
+            expect(row(page, late.name)).to_contain_text("not built yet", timeout=SETTLED)
+            expect(page.get_by_text("1 done, 1 running, 0 failed, 2 to come; about 0:30 left")).to_be_visible()
+            pair = [base, late]
+            made = [sample.build(late), sample.evaluation(base), sample.evaluation(late), sample.memory(pair)]
+            writer.append([Entry.of(d) for d in [*made, *(sample.latency(pair, lease) for lease in range(2))]])
+            writer.report({"done": 4, "running": 0, "failed": 0, "open": 0, "now": [], "seconds_left": 0})
+            writer.publish(now=True)
+            expect(row(page, late.name)).to_contain_text("0.55", timeout=SETTLED)
+            expect(row(page, late.name)).to_contain_text("● certain")
+        assert page.evaluate("window.untouched")
+        page.goto("about:blank")  # before the server goes, which would be an error on the console
+
+
+@pytest.mark.parametrize("path", ["/", "/pareto", "/meaning"])
+def test_nothing_is_wider_than_a_phone(page: Page, site: str, path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}{path}")
+    page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    right = "[...document.querySelectorAll('.pd, .stPlotlyChart')].map(e => e.getBoundingClientRect().right)"
+    assert max(page.evaluate(right)) <= 390

@@ -1,0 +1,218 @@
+"""Jobs that need no model and no torch, and do what real ones do only on a bad day."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Never
+
+import numpy as np
+
+from bench.errors import BadInput
+from bench.execute import Done, Site
+from bench.identity import digest
+from bench.job import Job
+from bench.record import Examples, Finished, JobKind, Record, Samples, Value
+from cluster.plan import Known, Plan, Planned
+from cluster.retry import decide
+
+
+class Act(Job):
+    """Does what `does` says, under the table ACTS."""
+
+    kind: ClassVar[JobKind] = "evaluate"
+
+    name: str
+    driver: int  # pid of a process in which no job may run
+    does: str = "sleep"
+    seconds: float = 0.02
+    notes: str = ""  # a file, for what a job cannot say itself
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    @property
+    def title(self) -> str:
+        return f"act {self.name}"
+
+
+class FreshAct(Act):
+    """In a process of its own."""
+
+    fresh: ClassVar[bool] = True
+
+
+class LoneAct(Act):
+    """With nothing else of ours beside it, in a process of its own, as a latency lease."""
+
+    fresh: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = True
+
+
+class OddError(Exception):
+    """Pickles, but does not unpickle: the usual mistake."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+class MuteError(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def _exit(job: Act) -> Never:
+    os._exit(3)
+
+
+def _kill(job: Act) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _segfault(job: Act) -> None:
+    ctypes.string_at(0)
+
+
+def _hang(job: Act) -> None:
+    """Block inside C with the interpreter's lock held, as a broken kernel does, with a child that sleeps on."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(job.notes).write_text(f"{os.getpid()} {child.pid}")
+    ctypes.PyDLL(None).pause()
+
+
+def _fill_memory(job: Act) -> Never:
+    """Take whatever memory can be had, down to the last kilobyte, and hold it while the error rises."""
+    held = []
+    size = 1 << 26
+    while True:
+        try:
+            held.append(np.empty(size, dtype=np.uint8))
+        except MemoryError:
+            if size <= 1 << 10:
+                raise
+            size //= 2
+
+
+def _refuse(job: Act) -> Never:
+    raise BadInput("decoder keeps 9 layers but the parent has 6: choose fewer.")
+
+
+def _stumble(job: Act) -> Never:
+    raise LookupError("the third layer")
+
+
+def _odd(job: Act) -> Never:
+    raise OddError("left", "right")
+
+
+def _mute(job: Act) -> Never:
+    raise MuteError
+
+
+def _crash_once(job: Act) -> None:
+    try:
+        os.close(os.open(job.notes, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os._exit(4)
+
+
+ACTS: dict[str, Callable[[Act], None]] = {
+    "sleep": lambda job: time.sleep(job.seconds),
+    "exit": _exit,
+    "kill": _kill,
+    "segfault": _segfault,
+    "hang": _hang,
+    "fill memory": _fill_memory,
+    "refuse": _refuse,
+    "stumble": _stumble,
+    "odd": _odd,
+    "mute": _mute,
+    "crash once": _crash_once,
+}
+
+
+def act(job: Job, site: Site) -> Done:
+    """What a worker does with a job of this file."""
+    assert isinstance(job, Act)
+    if os.getpid() == job.driver:
+        raise AssertionError("a job ran in the driver's process")
+    began = time.time()
+    ACTS[job.does](job)
+    artefact_id = digest(job.name)
+    number = sum(job.name.encode())
+    values = (Value.exact(artefact_id, "size", float(number)),)
+    notes: dict[str, str | float | int | bool | None] = {
+        "pid": os.getpid(),
+        "began": began,
+        "ended": time.time(),
+        "torch": "torch" in sys.modules,
+    }
+    examples = Examples(
+        artefact_id=artefact_id,
+        task=digest("task"),
+        index=np.arange(3),
+        label=("a", "b", "c"),
+        prediction=("a", "b", job.name),
+        score=np.array([1.0, 1.0, 0.0]),
+        confidence=np.full(3, 0.5),
+    )
+    samples = Samples(
+        artefact_id=(artefact_id,) * 2,
+        scope=("batch 1 x 8 tokens",) * 2,
+        lease=0,
+        round=np.zeros(2, dtype=np.int32),
+        position=np.arange(2, dtype=np.int16),
+        calls=np.ones(2, dtype=np.int32),
+        seconds=np.array([number, number + 1.0]),
+        first=np.zeros(2),
+    )
+    return Done(Finished(values=values, notes=notes), examples=examples, samples=samples)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Plans a list of independent jobs, in its order, under the same retry rules as a sweep."""
+
+    jobs: Sequence[Act]
+    attempts: int = 3
+
+    def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
+        return Plan(tuple(self._planned(job, known, in_flight) for job in self.jobs), ())
+
+    def _planned(self, job: Act, known: Known, in_flight: frozenset[str]) -> Planned:
+        failures = known.failed.get(job.key, [])
+        if job.key in known.finished:
+            return Planned(job, "done")
+        if job.key in in_flight:
+            return Planned(job, "running", len(failures) + 1)
+        if failures and decide(failures, self.attempts) == "give up":
+            return Planned(job, "failed", len(failures))
+        return Planned(job, "ready", len(failures) + 1)
+
+
+def sleeps(count: int, seconds: float = 0.02, prefix: str = "sleep") -> list[Act]:
+    """Jobs that end well."""
+    return [Act(name=f"{prefix} {i}", driver=os.getpid(), seconds=seconds) for i in range(count)]
+
+
+def note(record: Record, name: str) -> float:
+    """A number that a finished job noted."""
+    assert isinstance(record.outcome, Finished)
+    found = record.outcome.notes[name]
+    assert isinstance(found, (int, float))
+    return found
+
+
+def pid_of(record: Record) -> int:
+    """The process that made the record."""
+    return int(record.worker.rpartition(":")[2])

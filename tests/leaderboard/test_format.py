@@ -1,0 +1,35 @@
+import pytest
+
+from leaderboard.format import clock, interval, number
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "metric", "text"),
+    [
+        (0.8444, "1", "accuracy", "84.4%"),
+        (-0.0123, "1", "accuracy_difference", "−1.2 pts"),
+        (0.0123, "1", "accuracy_difference", "+1.2 pts"),
+        (0.5496, "1", "latency_ratio", "0.550×"),
+        (97_884, "B", "size", "97.9 kB"),
+        (570e6, "B", "size", "570.0 MB"),
+        (1.43e9, "B", "host_peak", "1.43 GB"),
+        (407e6, "count", "parameters", "407 M"),
+        (20_579, "count", "parameters", "20,579"),
+        (0.0456, "ms", "latency_ms", "0.0456 ms"),
+        (1234.0, "ms", "latency_ms", "1,234 ms"),
+        (float("nan"), "ms", "latency_ms", "–"),
+    ],
+)
+def test_a_number_has_its_unit(value: float, unit: str, metric: str, text: str) -> None:
+    assert number(value, unit, metric) == text
+
+
+def test_an_interval_says_its_unit_once() -> None:
+    assert interval(0.826, 0.861, "1", "accuracy") == "82.6 to 86.1%"
+    assert interval(0.9e6, 1.1e6, "B") == "900.0 kB to 1.1 MB"
+    assert interval(-0.02, 0.01, "1", "accuracy_difference") == "−2.0 to +1.0 pts"
+    assert interval(3.0, 3.0, "B") == "exact"
+
+
+def test_a_clock_counts_hours_only_when_there_are_some() -> None:
+    assert [clock(s) for s in (-1, 5, 215, 3725)] == ["0:00", "0:05", "3:35", "1:02:05"]

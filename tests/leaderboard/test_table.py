@@ -1,0 +1,94 @@
+"""The table's cells and the CSV."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from leaderboard.choices import Choice, View, look
+from leaderboard.rows import Board, Draws
+from leaderboard.table import as_csv, label, notes, payload, usual_columns
+from tests.leaderboard.sample import BASE, HTML, REASON, SQL
+
+
+@pytest.fixture
+def view(board: Board, draws: Draws) -> View:
+    return look(board, Choice(), board.objectives, draws)
+
+
+def test_columns_are_the_objectives_and_what_a_decision_needs(board: Board) -> None:
+    assert [metric for metric, _ in usual_columns(board)] == [
+        "accuracy",
+        "latency_ratio",
+        "accuracy_difference",
+        "latency_ms",
+        "host_peak",
+        "size",
+        "parameters",
+    ]
+
+
+def test_cells_carry_number_interval_and_place(view: View, board: Board) -> None:
+    data = payload(view, view.rows, usual_columns(board), None)
+    row = next(r for r in data["rows"] if r["title"] == f"{BASE}: int8")
+    accuracy, ratio = row["cells"][:2]
+    assert accuracy["text"] == "84.5%"
+    assert accuracy["below"] == "82.5 to 86.2%"
+    low, middle, high = ratio["bar"]
+    assert 0 <= low <= middle <= high <= 1
+    assert row["sign"] == "●"
+    assert row["verdict"] == "certain"
+    assert row["share"] == "100%"
+
+
+def test_the_payload_is_plain_json_with_names_as_they_are(view: View, board: Board) -> None:
+    data = payload(view, view.rows, usual_columns(board), ("size", True))
+    assert json.loads(json.dumps(data, allow_nan=False)) == json.loads(json.dumps(data))
+    assert HTML in {row["title"] for row in data["rows"]}
+    assert data["sort"] == {"id": "size", "descending": True}
+
+
+def test_every_variant_has_a_row_and_missing_ones_say_why(view: View, board: Board) -> None:
+    data = payload(view, view.rows, usual_columns(board), None)
+    assert len(data["rows"]) == 11
+    empty = {row["title"]: row["notes"] for row in data["rows"] if row["empty"]}
+    assert REASON in empty[f"{BASE}: decoder 12 to 0"][0]
+    assert empty[f"{BASE}: distilled"] == ["not built yet"]
+
+
+def test_notes_name_what_is_odd(board: Board) -> None:
+    found = {row.name: notes(row, board) for row in board.rows}
+    assert found[f"{BASE}: bf16"] == ("unstable: leases disagree",)
+    assert found[HTML] == ("1 of 2 leases",)
+    assert found[SQL] == ("one seed",)
+    assert found[f"{BASE}: base"] == ()
+
+
+def test_a_failure_beside_complete_numbers_is_told(board: Board) -> None:
+    row = replace(board.rows[1], reason="measure: lost worker: gone")
+    assert "a job failed: measure: lost worker: gone" in notes(row, board)
+
+
+def test_the_base_is_named_once(board: Board) -> None:
+    assert label(board.rows[0], board) == BASE
+    assert label(board.rows[1], board) == "int8"
+    two = replace(board, rows=(*board.rows, replace(board.rows[1], base="other")))
+    assert label(board.rows[1], two) == f"{BASE}: int8"
+
+
+def test_csv_has_every_number_at_full_precision(view: View, board: Board) -> None:
+    lines = list(csv.DictReader(io.StringIO(as_csv(view, view.rows))))
+    assert [line["variant"] for line in lines] == [row.name for row in view.rows]
+    title = board.axes[board.objectives[0]].title
+    for line, row in zip(lines, view.rows, strict=True):
+        cell = row.cells.get(board.objectives[0])
+        assert line[f"{title} [1]"] == ("" if cell is None else str(cell.estimate))
+        assert line[f"{title}: low"] == ("" if cell is None else str(cell.low))
+
+
+def test_csv_gives_a_spreadsheet_nothing_to_run(view: View) -> None:
+    rows = [replace(view.rows[1], name=name) for name in ("=1+1", "@SUM(A1)", "-2", "plain")]
+    lines = list(csv.DictReader(io.StringIO(as_csv(view, rows))))
+    assert [line["variant"] for line in lines] == ["'=1+1", "'@SUM(A1)", "'-2", "plain"]
