@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import resource
@@ -39,7 +40,7 @@ class Limits:
 
 
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
-    """The life of a worker process: take a job, attempt it, hand over the delivery."""
+    """The life of a worker process: take a job, say None to begin with, attempt it, hand over the delivery."""
     os.setsid()  # a group of its own: Ctrl-C is the driver's to handle, and the whole tree can be ended at once
     threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -53,6 +54,7 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
             job, number = pipe.recv()
         except EOFError:
             return
+        pipe.send(None)
         try:
             answer: Delivery | Exception = attempt(job, number, site, run)
         except Exception as error:  # noqa: BLE001 - a full disk: the driver must hear of it
@@ -98,15 +100,19 @@ class Slot:
         theirs.close()
         self.job: Job | None = None
         self.attempt = 0
-        self.deadline = 0.0
+        self.seconds = 0.0
+        self.deadline = math.inf
         self.began = 0.0
 
     def give(self, job: Job, number: int, seconds: float) -> None:
-        self.job, self.attempt = job, number
-        self.began = time.time()
-        self.deadline = time.monotonic() + seconds
+        self.job, self.attempt, self.seconds = job, number, seconds
+        self.began, self.deadline = time.time(), math.inf
         with suppress(OSError):  # a worker that died just now is noticed by `wait`
             self.pipe.send((job, number))
+
+    def begin(self) -> None:
+        """The worker has the job: its time limit counts from here, not from the start of its process."""
+        self.began, self.deadline = time.time(), time.monotonic() + self.seconds
 
     def end(self) -> None:
         if self.process.pid is not None:
@@ -157,7 +163,7 @@ class LocalPool:
         deliveries: list[Delivery] = []
         for slot in busy:
             if slot.pipe in ready:
-                deliveries.append(self._receive(slot))
+                deliveries += self._receive(slot)
             elif time.monotonic() > slot.deadline:
                 reason = f"The job did not end within {self._limits.seconds:g} s, and was ended."
                 deliveries.append(self._lose(slot, "timeout", reason))
@@ -165,12 +171,15 @@ class LocalPool:
             self._writer.append([Entry.of(delivery) for delivery in deliveries])
         return [delivery.record for delivery in deliveries]
 
-    def _receive(self, slot: Slot) -> Delivery:
+    def _receive(self, slot: Slot) -> list[Delivery]:
         try:
             answer = slot.pipe.recv()
         except (EOFError, OSError):  # it may have died in the middle of its answer
             slot.process.join()
-            return self._lose(slot, *_how_it_died(slot.process.exitcode))
+            return [self._lose(slot, *_how_it_died(slot.process.exitcode))]
+        if answer is None:
+            slot.begin()
+            return []
         if isinstance(answer, Exception):
             raise answer
         fresh = slot.job is not None and slot.job.fresh
@@ -178,7 +187,7 @@ class LocalPool:
         if fresh:
             self._remove(slot)
         delivery: Delivery = answer
-        return delivery
+        return [delivery]
 
     def _lose(self, slot: Slot, kind: FailureKind, reason: str) -> Delivery:
         job = slot.job

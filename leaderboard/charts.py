@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -30,6 +30,8 @@ PLOT_SIZE = (760.0, 430.0)  # pixels, about, on a wide screen; labels keep clear
 LONGEST = 34
 WEBGL_FROM = 1000
 
+Ends = tuple[float, float, float]  # low, estimate, high
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -45,8 +47,8 @@ class Point:
     """One variant in the plot, in the axes' own units."""
 
     row: Row
-    x: tuple[float, float, float]  # low, estimate, high
-    y: tuple[float, float, float]
+    x: Ends
+    y: Ends
 
 
 def points(rows: Sequence[Row], x: Axis, y: Axis) -> list[Point]:
@@ -107,17 +109,21 @@ def figure(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, Fal
         if mine:
             drawn.add_trace(_trace(verdict, mine, view, (x, y), (sx, sy), large=len(found) >= WEBGL_FROM))
     _rings(drawn, found, (sx, sy), selected)
-    if len(found) <= WRITTEN_OUT:
-        _labels(drawn, found, view, (sx, sy), log)
     _layout(drawn, x, y, (sx, sy), log)
+    if found:
+        across, up = _placed(found, _xs, sx, as_log=log[0]), _placed(found, _ys, sy, as_log=log[1])
+        drawn.update_xaxes(range=_reach(across))  # fixed: plotly's own would make room for labels as wide as the plot
+        drawn.update_yaxes(range=_reach(up))
+        if len(found) <= WRITTEN_OUT:
+            _labels(drawn, found, view, across, up)
     return drawn
 
 
-def _xs(point: Point) -> tuple[float, float, float]:
+def _xs(point: Point) -> Ends:
     return point.x
 
 
-def _ys(point: Point) -> tuple[float, float, float]:
+def _ys(point: Point) -> Ends:
     return point.y
 
 
@@ -150,7 +156,7 @@ def _trace(
     )
 
 
-def _whiskers(ends: Sequence[tuple[float, float, float]], scale: Scale, colour: str) -> dict[str, object]:
+def _whiskers(ends: Sequence[Ends], scale: Scale, colour: str) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
@@ -158,7 +164,7 @@ def _whiskers(ends: Sequence[tuple[float, float, float]], scale: Scale, colour: 
         "arrayminus": [(middle - low) / scale.factor for low, middle, _ in ends],
         "thickness": 1.2,
         "width": 0,
-        "color": colour,
+        "color": f"rgba({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))}, 0.6)",
     }
 
 
@@ -194,25 +200,42 @@ def _rings(drawn: go.Figure, found: Sequence[Point], scales: tuple[Scale, Scale]
             )
 
 
+def _placed(
+    found: Sequence[Point], where: Callable[[Point], Ends], scale_: Scale, *, as_log: bool
+) -> list[Sequence[float]]:
+    """Low end, estimate and high end of each point along an axis, as plotly counts there: exponents on a log axis."""
+    return [[math.log10(v / scale_.factor) if as_log and v > 0 else v / scale_.factor for v in where(p)] for p in found]
+
+
+def _reach(ends: Sequence[Sequence[float]]) -> list[float]:
+    """Both ends of an axis: all whiskers and a margin."""
+    low, high = min(low for low, _, _ in ends), max(high for _, _, high in ends)
+    margin = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
+    return [low - margin, high + margin]
+
+
 def _labels(
-    drawn: go.Figure, found: Sequence[Point], view: View, scales: tuple[Scale, Scale], log: tuple[bool, bool]
+    drawn: go.Figure,
+    found: Sequence[Point],
+    view: View,
+    across: Sequence[Sequence[float]],
+    up: Sequence[Sequence[float]],
 ) -> None:
     """Names beside the points, the base's and the best verdicts' first; the others are told by pointing at them."""
-    found = sorted(found, key=lambda p: (not p.row.is_base, VERDICT_ORDER[p.row.verdict]))
-    names = [label(p.row, view.board) for p in found]
+    order = sorted(range(len(found)), key=lambda i: (not found[i].row.is_base, VERDICT_ORDER[found[i].row.verdict]))
+    names = [label(found[i].row, view.board) for i in order]
     texts = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
-    # On a logarithmic axis plotly wants an annotation's exponent, and only an annotation's.
-    across, up = (
-        [math.log10(v) if as_log else v for v in (where(p)[1] / scale_.factor for p in found)]
-        for where, scale_, as_log in ((_xs, scales[0], log[0]), (_ys, scales[1], log[1]))
-    )
-    pixels = list(zip(_pixels(across, PLOT_SIZE[0]), _pixels(up, PLOT_SIZE[1]), strict=True))
-    for x, y, text, place in zip(across, up, texts, place_labels(pixels, texts, PLOT_SIZE), strict=True):
+    columns = []
+    for ends, length in ((across, PLOT_SIZE[0]), (up, PLOT_SIZE[1])):
+        low, high = _reach(ends)
+        columns.append([length * (ends[i][1] - low) / (high - low) for i in order])
+    places = place_labels(list(zip(*columns, strict=True)), texts, PLOT_SIZE)
+    for i, text, place in zip(order, texts, places, strict=True):
         if place is not None:
             anchor, right, above = place
             drawn.add_annotation(
-                x=x,
-                y=y,
+                x=across[i][1],
+                y=up[i][1],
                 text=escape(text),
                 showarrow=False,
                 xanchor=anchor,
@@ -220,12 +243,6 @@ def _labels(
                 yshift=above,
                 font={"size": 12},
             )
-
-
-def _pixels(values: Sequence[float], length: float) -> list[float]:
-    """About where values lie along an axis that plotly fits to them, with a margin at both ends."""
-    low, high = min(values), max(values)
-    return [length * (0.06 + 0.88 * ((v - low) / (high - low) if high > low else 0.5)) for v in values]
 
 
 def _layout(drawn: go.Figure, x: Axis, y: Axis, scales: tuple[Scale, Scale], log: tuple[bool, bool]) -> None:

@@ -45,7 +45,11 @@ def number_rows(row: Row, view: View) -> list[tuple[str, str, str, str]]:
 
 def verdict_sentence(row: Row, view: View) -> str:
     """Where the variant stands, on what, and why."""
-    titles = " and ".join(view.board.axes[key].title for key in view.keys)
+    outside = all(row.recipe_id != other.recipe_id for other in view.field)
+    keys = view.board.objectives if outside else view.keys
+    titles = " and ".join(view.board.axes[key].title for key in keys)
+    if outside:
+        titles += ", in the whole sweep"
     if row.verdict == "not evaluated":
         return f"No verdict on {titles}: {row.verdict_reason}."
     by = view.find(row.dominated_by)

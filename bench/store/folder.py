@@ -137,10 +137,12 @@ class Lease:
     def release(self) -> None:
         """Say that the driver has ended in good order; the epoch stays used."""
         path = self.folder.leases / f"{self.epoch:06d}.json"
-        # On a full disk this fails, and the end of the process says the same.
         with suppress(OSError):
             mine = json.loads(path.read_text(encoding="utf-8"))
-            write_whole(path, json.dumps({**mine, "released": True}) + "\n")
+            try:
+                write_whole(path, json.dumps({**mine, "released": True}) + "\n")
+            except OSError:
+                os.truncate(path, 0)  # a full disk has room for less: a lease that names nobody is free
 
 
 def latest_epoch(folder: Folder) -> int:

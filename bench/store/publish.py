@@ -16,7 +16,6 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from bench.metrics import METRICS
 from bench.store.folder import SCHEMA_VERSION, Folder, write_whole
 from bench.store.rows import Summary
-from bench.store.summary import summarise
 
 KEPT_SECONDS = 60.0  # a reader that has followed the pointer has this long to open the file
 STORAGE = "v1.5.0"  # older readers can open the snapshot too
@@ -26,6 +25,9 @@ class Publisher:
     """Writes snapshots for one epoch."""
 
     def __init__(self, folder: Folder, epoch: int) -> None:
+        from bench.store.summary import summarise  # scipy takes a second, which no worker should pay
+
+        self._summarise = summarise
         self._folder = folder
         self._epoch = epoch
         existing = folder.published.glob(f"{epoch:06d}-*.duckdb")
@@ -37,7 +39,7 @@ class Publisher:
         name = f"{self._epoch:06d}-{self._next:08d}.duckdb"
         path, draft = self._folder.published / name, self._folder.published / f".{name}.draft"
         summaries = [
-            summarise(connection, json.loads(body), self._cache)
+            self._summarise(connection, json.loads(body), self._cache)
             for (body,) in connection.execute("select body from sweeps order by declared").fetchall()
         ]
         self._discard_drafts()

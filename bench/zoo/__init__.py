@@ -17,14 +17,12 @@ FOLDER: Final = Path(__file__).parent
 MODELS: Final[dict[str, Path]] = {"entailment-bart": FOLDER / "entailment-bart"}
 
 DATA: Final[dict[str, Split]] = {
-    "entailment/train": Split(side="train", seed=1, count=32_000, small=0.5, paired=0.8),
-    "entailment/validation": Split(side="validation", seed=2, count=2_000, small=0.5, paired=1.0),
-    "entailment/matched": Split(side="test", seed=3, count=2_048, small=0.5, paired=1.0),
-    "entailment/matched-20000": Split(side="test", seed=3, count=20_000, small=0.5, paired=1.0),
-    "entailment/mismatched": Split(
-        side="test", seed=4, count=2_048, small=0.5, paired=1.0, genres="mismatched", opener=0.6
-    ),
-    "entailment/hard": Split(side="test", seed=5, count=2_048, small=0.5, paired=1.0, hard=True),
+    "entailment/train": Split(side="train", seed=1, count=32_000),
+    "entailment/validation": Split(side="validation", seed=2, count=2_000),
+    "entailment/matched": Split(side="test", seed=3, count=2_048),
+    "entailment/matched-20000": Split(side="test", seed=3, count=20_000),
+    "entailment/mismatched": Split(side="test", seed=4, count=2_048, genres="mismatched", opener=0.6),
+    "entailment/hard": Split(side="test", seed=5, count=2_048, paired=1.0, hard=True),
 }
 
 

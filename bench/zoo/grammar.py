@@ -2,8 +2,9 @@
 
 A row is made in this order: a genre and a kind, a scene (premise), a form of hypothesis for which the scene offers all
 three labels, a label, and last the hypothesis that has it. So neither the premise alone nor the hypothesis alone says
-anything about the label; only which names and nouns the two share, and how, does. A template is a pair with its slots
-left open; its digest decides which side owns it, so no template is ever on two sides.
+anything about the label; only which names and nouns the two share, and how, does. (Small scenes offer two labels at
+times: there the premise tells one label out of three away.) A template is a pair with its verbs in place and its
+names, nouns and numbers left open; its digest decides which side owns it, so no template is ever on two sides.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from bench.zoo.scenes import CONTRADICTION, ENTAILMENT, LABELS, NEUTRAL, Scene
 
 VERSION: Final = 1
 SLOT: Final = re.compile(r"\{([a-z])(\d+)([+-]?)\}")
+VERBS: Final = re.compile(r"\{([adr])(\d+)([+-]?)\}")  # actions, deeds and relations belong to the template
 OWNERS: Final[tuple[words.Side, ...]] = ("train",) * 6 + ("validation",) + ("test",) * 3
 # How often a form is asked, against 1 for one not named here. Plain forms lead: were every voice and denial even, the
 # label would be a parity of four independent signs, which small models do not learn from examples.
@@ -38,8 +40,8 @@ class Split:
     count: int  # rows
     genres: Literal["matched", "mismatched"] = "matched"
     hard: bool = False  # keep only pairs whose word overlap points to the wrong label
-    small: float = 0.0  # share of scenes with one fact, or one step from it; alone only in training
-    paired: float = 0.0  # share of small scenes that stand beside another small scene about other people
+    small: float = 0.7  # share of scenes with one fact, or one step from it
+    paired: float = 0.5  # share of small scenes that stand beside another small scene about other people
     siblings: bool = False  # write the same premise with the other labels right after (training from nothing only)
     kinds: tuple[str, ...] = tuple(KINDS)
     opener: float = 0.2  # share of premises that open with a place of the genre
@@ -55,13 +57,6 @@ def canonical(text: str) -> str:
         return f"{{{letter}{order.setdefault(number, len(order))}{sign}}}"
 
     return SLOT.sub(renumber, text)
-
-
-def template_of(kind: str, scene: Scene, hypothesis: str) -> tuple[str, words.Side]:
-    """The template's id, such as "order-5f2c9a1b", and the side that owns it."""
-    text = canonical(f"{' . '.join(scene.premise)} => {hypothesis}")
-    digest = hashlib.sha256(f"{kind}: {text}".encode()).digest()
-    return f"{kind}-{digest[:5].hex()}", OWNERS[int.from_bytes(digest[-4:], "big") % len(OWNERS)]
 
 
 def overlap(premise: str, hypothesis: str) -> float:
@@ -99,6 +94,12 @@ class Lexicon:
         table = self.relations[sign] if sign else self.lists[letter]
         return table[int(number)]
 
+    def template(self, kind: str, scene: Scene, hypothesis: str) -> tuple[str, words.Side]:
+        """The template's id, such as "order-5f2c9a1b", and the side that owns it: verbs in place, other slots open."""
+        text = VERBS.sub(self._word, f"{' . '.join(scene.premise)} => {hypothesis}")
+        digest = hashlib.sha256(f"{kind}: {canonical(text)}".encode()).digest()
+        return f"{kind}-{digest[:5].hex()}", OWNERS[int.from_bytes(digest[-4:], "big") % len(OWNERS)]
+
     def write(self, sentences: list[str]) -> str:
         """The sentences with their slots filled, each with a capital letter first and a full stop."""
         texts = [SLOT.sub(self._word, sentence).replace(" ,", ",") for sentence in sentences]
@@ -107,11 +108,6 @@ class Lexicon:
     def opener(self) -> str:
         """ "at the millhouse , " with a place that no sentence of the scene uses (scenes use at most seven)."""
         return f"at the {self.lists['p'][7]} , "
-
-
-def owns(side: words.Side, owner: words.Side, alone: bool) -> bool:
-    """A small scene alone has too few templates to divide: a side that lost one would learn its neighbour's label."""
-    return side == ("train" if alone else owner)
 
 
 def beside(rng: Random, scene: Scene, other: Scene) -> None:
@@ -126,17 +122,15 @@ def beside(rng: Random, scene: Scene, other: Scene) -> None:
         scene.premise.insert(rng.choice((0, len(scene.premise))), SLOT.sub(shift, sentence))
 
 
-def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scene, str, str] | None:
+def draw_pattern(rng: Random, kind: str, label: str, split: Split, lexicon: Lexicon) -> tuple[Scene, str, str] | None:
     """One scene with a hypothesis of the asked label whose template the split owns, or None if it offers none."""
     small = rng.random() < split.small
     scene = KINDS[kind](rng, small)
     forms = sorted(form for form in scene.asked if label in scene.asked[form]) if small else scene.full_forms()
     if not forms:
         return None
-    scene.alone = small
     if small and split.paired and rng.random() < split.paired:
         beside(rng, scene, KINDS[kind](rng, True))
-        scene.alone = False
     if split.hard:  # forms are mixed here: what must not help is the words, and those were learnt where forms are even
         choices = [hypothesis for form in forms for hypothesis in scene.asked[form][label]]
         premise = " . ".join(scene.premise)
@@ -146,8 +140,8 @@ def draw_pattern(rng: Random, kind: str, label: str, split: Split) -> tuple[Scen
         choices = scene.asked[form][label]
     rng.shuffle(choices)
     for hypothesis in choices:
-        template, owner = template_of(kind, scene, hypothesis)
-        if owns(split.side, owner, scene.alone):
+        template, owner = lexicon.template(kind, scene, hypothesis)
+        if owner == split.side:
             return scene, hypothesis, template
     return None
 
@@ -156,17 +150,17 @@ def draw_rows(rng: Random, label: str, genre: str, split: Split, names: tuple[st
     """One row without its id, and its siblings if wanted. A kind that cannot give the label is drawn again."""
     while True:
         kind = rng.choice(split.kinds)
+        genres = words.MATCHED_GENRES | words.MISMATCHED_GENRES
+        lexicon = Lexicon(rng, names, genres[genre])
         for _ in range(TRIES):
-            pattern = draw_pattern(rng, kind, label, split)
+            pattern = draw_pattern(rng, kind, label, split, lexicon)
             if pattern is not None:
                 scene, hypothesis, template = pattern
-                genres = words.MATCHED_GENRES | words.MISMATCHED_GENRES
-                lexicon = Lexicon(rng, names, genres[genre])
                 opener = lexicon.opener() if rng.random() < split.opener else ""
                 premise = lexicon.write([opener + scene.premise[0], *scene.premise[1:]])
                 asked = [(hypothesis, label, template)]
                 if split.siblings:
-                    asked += siblings(rng, kind, scene, asked[0], split.side)
+                    asked += siblings(rng, kind, scene, asked[0], split.side, lexicon)
                 return [
                     {
                         "premise": premise,
@@ -181,15 +175,15 @@ def draw_rows(rng: Random, label: str, genre: str, split: Split, names: tuple[st
 
 
 def siblings(
-    rng: Random, kind: str, scene: Scene, first: tuple[str, str, str], side: words.Side
+    rng: Random, kind: str, scene: Scene, first: tuple[str, str, str], side: words.Side, lexicon: Lexicon
 ) -> list[tuple[str, str, str]]:
-    """Hypotheses of the same form with the other labels, where the side owns their templates or the scene is small."""
+    """Hypotheses of the same form with the other labels, where the side owns their templates."""
     found: list[tuple[str, str, str]] = []
     form = next(f for f, by_label in sorted(scene.asked.items()) if first[0] in by_label.get(first[1], ()))
     for label, choices in sorted(scene.asked[form].items()):
         hypothesis = rng.choice(choices)
-        template, owner = template_of(kind, scene, hypothesis)
-        if label != first[1] and (owner == side or scene.alone):
+        template, owner = lexicon.template(kind, scene, hypothesis)
+        if label != first[1] and owner == side:
             found.append((hypothesis, label, template))
     return found
 

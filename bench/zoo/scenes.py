@@ -23,7 +23,6 @@ class Scene:
 
     premise: list[str]
     asked: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    alone: bool = False  # a small scene with no other beside it
 
     def ask(self, form: str, sentence: str, truth: bool | None) -> None:
         """File one hypothesis. `truth`: True if it follows, False if it is ruled out, None if it is open."""

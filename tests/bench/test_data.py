@@ -13,7 +13,7 @@ from bench.data import DataSpec, Example
 from bench.errors import BadInput
 
 ROWS = [
-    {"premise": "a b", "hypothesis": "c, \"d\"", "label": "yes"},
+    {"premise": "a b", "hypothesis": 'c, "d"', "label": "yes"},
     {"premise": "é\u2028x", "hypothesis": "<b>", "label": "no"},
     {"premise": "last", "hypothesis": "0", "label": "1"},
 ]

@@ -172,7 +172,7 @@ def test_prepare_seed_names_the_base(mine: Path) -> None:
     prepare = [{"finetune": {"data": "train"}}]
     found = [sweep_of(mine, bases={"tiny": {"model": "model", "prepare": prepare, "seed": s}}) for s in (0, 1)]
     assert not set(ids(found[0])) & set(ids(found[1]))
-    assert [r.seed for r in found[0].recipes][0] is None  # the base's own seed is no axis of the comparison
+    assert next(r.seed for r in found[0].recipes) is None  # the base's own seed is no axis of the comparison
 
 
 def test_other_dtype_and_settings(mine: Path) -> None:
@@ -232,7 +232,7 @@ def test_equal_bytes_are_one_artefact(models: dict[str, Path], tmp_path: Path) -
     straight = built(copy_job(base, 2), artefacts)
     detour = built(copy_job(built(copy_job(base, 3), artefacts), 2), artefacts)
     assert straight == detour != base
-    assert len([p for p in artefacts.folder.iterdir()]) == 3
+    assert len(list(artefacts.folder.iterdir())) == 3
     elsewhere = Artefacts(tmp_path / "two")
     assert built(copy_job(built(base_job(models["bart"]), elsewhere), 2), elsewhere) == straight
     folder = artefacts.path(straight)

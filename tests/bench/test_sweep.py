@@ -143,7 +143,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"recipes": [[{"layer_copy": 2}]]}, r"settings of step 'layer_copy' are 2; give a mapping"),
     ({"recipes": [[{"finetune": {"data": "tran"}}]]}, "no data set in this sweep called 'tran'. Did you mean 'train'"),
     ({"recipes": [[{"finetune": {"data": "train", "new_head": ["yes", "no"]}}]]}, "label 'contradiction'.*fine-tuned"),
-    ({"recipes": [[{"checkpoint": {"id": "nowhere"}}]]}, "asks for the model 'nowhere', which is neither a folder here nor a hub id"),
+    (
+        {"recipes": [[{"checkpoint": {"id": "nowhere"}}]]},
+        "asks for the model 'nowhere', which is neither a folder here nor a hub id",
+    ),
 ]
 
 
@@ -158,7 +161,9 @@ def test_a_recipe_that_loses_what_the_task_needs_is_refused(folder: Path) -> Non
     other = tiny.bert()
     other.config.id2label = {0: "positive", 1: "negative", 2: "mixed"}
     tiny.saved(other, folder / "sentiment")
-    with pytest.raises(BadInput, match=r"label 'contradiction', which the model 'tiny: checkpoint sentiment'.*positive"):
+    with pytest.raises(
+        BadInput, match=r"label 'contradiction', which the model 'tiny: checkpoint sentiment'.*positive"
+    ):
         sweep_of(folder, recipes=[[{"checkpoint": {"id": "sentiment"}}]])
     ours = sweep_of(folder, recipes=[[{"checkpoint": {"id": ["bert", "model"]}}]])
     assert [r.variant_name for r in ours.recipes[1:]] == ["tiny: checkpoint bert", "tiny: checkpoint model"]

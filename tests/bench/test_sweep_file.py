@@ -15,7 +15,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_overrides(path: Path) -> None:
-    overrides = ["name=other", "latency.length=[8, 16]", "latency.length.1=32", "limits.seconds=7.5", "recipes.1.0=cast"]
+    overrides = [
+        "name=other",
+        "latency.length=[8, 16]",
+        "latency.length.1=32",
+        "limits.seconds=7.5",
+        "recipes.1.0=cast",
+    ]
     found = read_sweep(path, overrides)
     assert found.name == "other"
     assert found.latency.length == [8, 32]

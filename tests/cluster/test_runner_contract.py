@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,12 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from bench.errors import DiskFull, StaleLease
 from bench.record import Failed, Record
 from bench.store.folder import open_folder, take_lease
-from bench.store.reader import open_snapshot
+from bench.store.reader import current_name, open_snapshot
 from cluster.drive import drive
 from cluster.plan import Plan
 from cluster.runner_local import Limits
@@ -70,12 +70,14 @@ class RunnerContract(ABC):
     bound: int  # most jobs in flight
 
     @pytest.fixture(scope="class")
+    @classmethod
     @abstractmethod
-    def opens(self) -> Opens:
+    def opens(cls) -> Opens:
         """How a pool of two workers is opened over a store."""
 
     @pytest.fixture(scope="class")
-    def bad_day(self, opens: Opens, tmp_path_factory: pytest.TempPathFactory) -> BadDay:
+    @classmethod
+    def bad_day(cls, opens: Opens, tmp_path_factory: pytest.TempPathFactory) -> BadDay:
         folder = tmp_path_factory.mktemp("bad-day")
         bad = [one(n) for n in ("exit", "kill", "segfault", "refuse", "stumble", "odd", "mute")]
         jobs = (*bad, one("crash once", notes=str(folder / "crashed")), *sleeps(8, 0.15))
@@ -141,7 +143,7 @@ class RunnerContract(ABC):
 
     def test_the_last_published_progress_is_the_end_of_the_sweep(self, bad_day: BadDay) -> None:
         with open_snapshot(bad_day.root) as snapshot:
-            assert snapshot.info()["progress"] == '{"done": 9, "running": 0, "failed": 6, "ready": 0}'
+            assert snapshot.info()["progress"] == '{"done": 9, "running": 0, "failed": 7, "ready": 0}'
             (count,) = snapshot.rows("select count(*) as n from records")
         assert count["n"] == len(bad_day.records)
 
@@ -154,20 +156,18 @@ class RunnerContract(ABC):
     def test_a_job_that_hangs_is_ended_with_its_children(self, opens: Opens, tmp_path: Path) -> None:
         """Its neighbours, which wait longer than the limit for their turn, are none the worse."""
         notes = tmp_path / "pids"
-        jobs = [one("hang", notes=str(notes)), *sleeps(4, 1.2)]
-        began = time.monotonic()
-        with opens(tmp_path / "store", limits=Limits(2.5)) as place:
+        jobs = [one("hang", notes=str(notes)), *sleeps(3, 1.8)]
+        with opens(tmp_path / "store", limits=Limits(4.0)) as place:
             found: dict[str, list[Record]] = {}
             for record in driven(place, jobs, attempts=1):
                 found.setdefault(record.job["does"], []).append(record)
             (hung,) = found["hang"]
             assert isinstance(hung.outcome, Failed)
             assert hung.outcome.kind == "timeout"
-            assert "2.5 s" in hung.outcome.reason
+            assert "4 s" in hung.outcome.reason
             assert all_gone(int(pid) for pid in notes.read_text().split())
-        assert [r.finished for r in found["sleep"]] == [True] * 4
-        assert 2.0 < hung.seconds < 6
-        assert time.monotonic() - began < 30
+        assert [r.finished for r in found["sleep"]] == [True] * 3
+        assert 4.0 <= hung.seconds < 15
 
     def test_a_job_that_runs_out_of_memory_says_so_and_its_worker_lives_on(self, opens: Opens, tmp_path: Path) -> None:
         greedy = [one("fill memory"), one("fill memory").model_copy(update={"name": "again"})]
@@ -217,13 +217,12 @@ class RunnerContract(ABC):
 
     def test_a_full_disk_stops_the_sweep_and_loses_nothing(self, opens: Opens, small_disk: SmallDisk) -> None:
         root, jobs = small_disk.folder / "store", sleeps(40, 0.1)
-        known: list[str] = []
         with opens(root) as place:
+            sweep = driven(place, jobs)
+            known = [next(sweep).key for _ in range(3)]
+            small_disk.fill()
             with pytest.raises(DiskFull):
-                for record in driven(place, jobs):
-                    known.append(record.key)
-                    if len(known) == 3:
-                        small_disk.fill()
+                known.extend(r.key for r in sweep)
             submitted = len(place.inside) + len(known)
         assert submitted < 20
         assert set(known) <= set(finished_keys(root))
@@ -240,13 +239,15 @@ class TestLocalRunner(RunnerContract):
     bound = 2
 
     @pytest.fixture(scope="class")
-    def opens(self) -> Opens:
+    @classmethod
+    def opens(cls) -> Opens:
         return local_place
 
     def test_a_worker_that_dies_between_two_jobs_is_replaced(self, tmp_path: Path) -> None:
         with local_place(tmp_path / "store") as place:
             (first,) = driven(place, sleeps(1, prefix="first"))
             psutil.Process(pid_of(first)).kill()
+            assert all_gone([pid_of(first)])
             records = list(driven(place, sleeps(4, prefix="second")))
         assert [r.finished for r in records] == [True] * 4
         assert pid_of(first) not in {pid_of(r) for r in records}
@@ -257,7 +258,8 @@ class TestRayRunner(RunnerContract):
     bound = 4  # as many again as there are CPUs wait in Ray's queue
 
     @pytest.fixture(scope="class")
-    def opens(self, cluster: Cluster) -> Opens:
+    @classmethod
+    def opens(cls, cluster: Cluster) -> Opens:
         return ray_place
 
     def test_workers_write_down_what_was_acknowledged(self, bad_day: BadDay) -> None:
@@ -265,31 +267,18 @@ class TestRayRunner(RunnerContract):
         assert acknowledged(bad_day.root) == alive
         assert len(alive) >= 13
 
-    def test_a_writer_that_was_restarted_goes_on_publishing(
-        self, opens: Opens, cluster: Cluster, tmp_path: Path
-    ) -> None:
-        import ray
-
-        from cluster import runner_ray
-        from bench.store.journal import Entry
-
+    def test_a_writer_that_was_restarted_goes_on_publishing(self, opens: Opens, tmp_path: Path) -> None:
         root = tmp_path / "store"
 
-        def seen() -> bool:
+        def published(count: int) -> bool:
+            if current_name(open_folder(root)) is None:
+                return False
             with open_snapshot(root) as snapshot:
-                return bool(snapshot.sweeps() or snapshot.rows("select * from records"))
+                return snapshot.rows("select count(*) as n from records") == [{"n": count}]
 
         with opens(root) as place:
-            (record,) = driven(place, sleeps(1))
-            assert until(seen, 10)
+            list(driven(place, sleeps(1)))
+            assert until(lambda: published(1), 10)
             ray.kill(place.writer, no_restart=False)
-            more = list(driven(place, sleeps(1, prefix="after the restart")))
-            with_two = "select count(*) as n from records"
-
-            def both() -> bool:
-                with open_snapshot(root) as snapshot:
-                    return snapshot.rows(with_two) == [{"n": 2}]
-
-            assert until(both, 10)
-        assert [r.finished for r in (record, *more)] == [True, True]
-        del runner_ray, Entry
+            list(driven(place, sleeps(1, prefix="after the restart")))
+            assert until(lambda: published(2), 10)

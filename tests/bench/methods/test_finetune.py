@@ -98,7 +98,7 @@ def test_new_head(models: dict[str, Path], data: Data, tmp_path: Path) -> None:
 
 def test_labels_go_by_name_not_by_number(models: dict[str, Path], data: Data) -> None:
     """Training towards 'entailment' must raise the logit that the config calls so, wherever it stands."""
-    spec = data["train"].model_copy(update={"labels": {n: "Entailment" for n in ("neutral", "contradiction")}})
+    spec = data["train"].model_copy(update={"labels": dict.fromkeys(("neutral", "contradiction"), "Entailment")})
     model = trained(models["bert"], {"train": spec}, max_steps=20)
     texts = ["the red cat runs", "the cat red"]
     logits = model.model(**model.tokenizer(*texts, return_tensors="pt")).logits

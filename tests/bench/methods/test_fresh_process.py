@@ -26,7 +26,10 @@ CHAINS: dict[str, tuple[str, list[tuple[str, dict[str, object]]]]] = {
     "copy bert": ("bert", [("layer_copy", {"encoder": 2})]),
     "copy distilbert": ("distilbert", [("layer_copy", {"encoder": 1})]),
     "finetune": ("bart", [TUNE]),
-    "new head": ("bert", [("finetune", {"data": "train", "max_steps": 1, "new_head": ["neutral", "entailment", "contradiction"]})]),
+    "new head": (
+        "bert",
+        [("finetune", {"data": "train", "max_steps": 1, "new_head": ["neutral", "entailment", "contradiction"]})],
+    ),
     "bf16": ("bart", [("cast", {"dtype": "bfloat16"})]),
     "fp16": ("bert", [("cast", {"dtype": "float16"})]),
     "int8": ("bart", [INT8]),
@@ -131,9 +134,7 @@ def test_no_artefact_needs_a_pickle_or_remembers_where_it_was(
             assert str(folder.parent) not in text
 
 
-def test_examples_reach_the_same_predictions(
-    built: dict[str, tuple[Path, str]], examples: list[Example]
-) -> None:
+def test_examples_reach_the_same_predictions(built: dict[str, tuple[Path, str]], examples: list[Example]) -> None:
     """The chain as evaluated: a saved and loaded model predicts what the model in memory predicted."""
     from bench.tasks.classification import Classification
 

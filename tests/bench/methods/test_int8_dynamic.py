@@ -46,7 +46,11 @@ def test_kept_layers_stay_as_they_were(models: dict[str, Path]) -> None:
         name
         for name, module in before.named_modules()
         if type(module) is nn.Linear
-        and (name.endswith(".fc1") or name.startswith("model.decoder.layers.3.") or name == "classification_head.out_proj")
+        and (
+            name.endswith(".fc1")
+            or name.startswith("model.decoder.layers.3.")
+            or name == "classification_head.out_proj"
+        )
     }
     assert len(kept) == 2 + 3 + 10 + 1
     for name in kept:

@@ -1,5 +1,6 @@
 """Layer copying: the published maps, the rule for every other depth, and layers that are bit for bit the teacher's."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_every_map_is_ascending_and_keeps_the_ends(pair: tuple[int, int]) -> Non
     assert found[-1] <= depth - 1
     if keep > 1 and pair not in KEEPS_NO_LAST:
         assert found[-1] == depth - 1
-        gaps = [b - a for a, b in zip(found, found[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(found)]
         assert max(gaps) - min(gaps) <= 2 if depth in PUBLISHED else max(gaps) - min(gaps) <= 1
 
 
