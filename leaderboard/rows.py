@@ -31,6 +31,8 @@ class Cell:
     method: str
     hardware_class: str | None
     note: str | None
+    evidence: int | None  # independent examples or blocks of rounds behind it
+    span: float  # range of one example's score, 0 where unbounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
 def _cells(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Cell]]:
     found: dict[str, dict[Key, Cell]] = {}
     for r in snapshot.rows("select * from numbers where sweep_id = ?", [sweep_id]):
-        cell = Cell(r["estimate"], r["low"], r["high"], r["n"], r["method"], r["hardware_class"], r["note"])
+        numbers = (r["estimate"], r["low"], r["high"], r["n"])
+        cell = Cell(*numbers, r["method"], r["hardware_class"], r["note"], r["evidence"], r["span"])
         found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = cell
     return found
 
@@ -258,7 +261,6 @@ def _evidence(axis: Axis, rows: Sequence[Row], draws: Draws) -> Evidence:
             estimates = np.full(len(rows), np.nan)
         return Evidence(objective, estimates)
     columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
-    n = min((cell.n for cell, d in zip(cells, mine, strict=True) if cell is not None and d is not None), default=2)
-    # A share of examples moves by one example at the most; everything else on the board is unbounded.
-    span = 1.0 if key[0] in ("accuracy", "macro_f1") else 0.0
-    return Evidence(objective, estimates, np.column_stack(columns), max(2, n), span)
+    pieces = [cell.evidence for cell in cells if cell is not None and cell.evidence is not None]
+    span = max((cell.span for cell in cells if cell is not None), default=0.0) if pieces else 0.0
+    return Evidence(objective, estimates, np.column_stack(columns), min(pieces, default=None), span)

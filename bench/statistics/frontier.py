@@ -247,7 +247,7 @@ def _why_certain(others: int) -> str:
 
 def _not_evaluated(every: tuple[Evidence, ...], index: int) -> Verdict:
     missing = [each.objective.name for each in every if not each.present[index]]
-    return Verdict("not evaluated", 0.0, None, f"no finite number for {', '.join(missing)}")
+    return Verdict("not evaluated", 0.0, None, f"no finite number for {' and '.join(missing)}")
 
 
 def _compare(each: Evidence, a: int, b: int, reach: float | None) -> Comparison:

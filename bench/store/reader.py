@@ -44,12 +44,11 @@ class Snapshot:
 def current_name(folder: Folder) -> str | None:
     """Name of the newest snapshot, None before the first: cheap enough to be asked once a second."""
     try:
-        found = json.loads(folder.pointer.read_text(encoding="utf-8"))
+        return str(json.loads(folder.pointer.read_text(encoding="utf-8"))["snapshot"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"The pointer {folder.pointer} cannot be read ({error}): run `paredown run` again.") from error
-    return str(found["snapshot"])
 
 
 @contextmanager

@@ -35,6 +35,8 @@ class NumberRow(NamedTuple):
     method: str
     hardware_class: str | None
     note: str | None
+    evidence: int | None  # independent examples or blocks of rounds behind it
+    span: float  # range of one example's score, 0 where unbounded
 
 
 class VerdictRow(NamedTuple):

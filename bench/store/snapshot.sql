@@ -25,7 +25,9 @@ create table snapshot.variants (
 -- one row a number of a variant, in long form
 create table snapshot.numbers (
     sweep_id varchar, recipe_id varchar, metric varchar, scope varchar, estimate double, low double, high double,
-    n integer, method varchar, hardware_class varchar, note varchar
+    n integer, method varchar, hardware_class varchar, note varchar,
+    evidence integer,                     -- independent examples or blocks of rounds behind the estimate
+    span double                           -- range of one example's score, 0 where unbounded
 );
 
 -- where each variant stands on the sweep's declared objectives

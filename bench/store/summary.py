@@ -237,6 +237,8 @@ def _fill(
                     interval.method,
                     number.hardware_class,
                     number.note,
+                    number.evidence,
+                    number.span,
                 )
             )
             if number.draws is not None:

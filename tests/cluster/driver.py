@@ -1,0 +1,62 @@
+"""A driver in a process of its own, to be killed: `python -m tests.cluster.driver STORE local|ray [ADDRESS]`.
+
+Says "ready" when everything is imported and connected, and takes the store when it is told to go on. Ends with 0 when
+the sweep is finished, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from cluster import ray_settings
+
+ray_settings.apply()
+
+from cluster.drive import drive  # noqa: E402
+from cluster.plan import Plan  # noqa: E402
+from tests.cluster.jobs import Act, Listed  # noqa: E402
+from tests.cluster.places import local_place, ray_place  # noqa: E402
+
+JOBS = 90
+ATTEMPTS = 8  # five workers are killed, and it may be the same job's each time
+
+
+def jobs(count: int = JOBS) -> list[Act]:
+    """The sweep: jobs of a tenth of a second or so."""
+    rng = random.Random(20)
+    return [Act(name=f"job {i:03d}", driver=os.getpid(), seconds=rng.uniform(0.04, 0.16)) for i in range(count)]
+
+
+def watch(plan: Plan) -> dict[str, Any]:
+    return {"done": plan.count("done")}
+
+
+def main() -> None:
+    root, runner, *address = sys.argv[1:]
+    if runner == "ray":
+        from cluster import runner_ray
+
+        runner_ray.start(address[0])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    opens = ray_place if runner == "ray" else local_place
+    try:
+        with opens(Path(root)) as place:
+            for record in drive(Listed(jobs(), ATTEMPTS), place.known, place, watch):
+                if runner == "local":  # where this process is the writer, a record in its hands is an acknowledged one
+                    note_acknowledged(Path(root), record.identity)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def note_acknowledged(root: Path, identity: str) -> None:
+    with (root / "logs" / f"acknowledged-{os.getpid()}.log").open("a") as log:
+        log.write(f"{identity}\n")
+
+
+if __name__ == "__main__":
+    main()
