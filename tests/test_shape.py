@@ -16,7 +16,7 @@ PACKAGES = ("bench", "cluster", "leaderboard")
 MOST_LINES, MOST_FUNCTION_LINES = 350, 60
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc", "shared"}
 
-# What the page may know: the store's rows, the statistics, what can go wrong, the meaning of metrics. Nothing that runs.
+# What the page may know: the store's rows, statistics, what can go wrong, what metrics mean. Nothing that runs.
 OF_LEADERBOARD = ("bench.store", "bench.statistics", "bench.record", "bench.errors", "bench.metrics")
 # The composition root and the tables that it prints.
 MAY_SEE_LEADERBOARD = {"cluster.cli", "cluster.show"}
@@ -92,7 +92,7 @@ def test_nothing_imports_the_command() -> None:
 
 
 def test_ray_evaluate_and_streamlit_stay_where_they_are_optional() -> None:
-    """Ray only in its runner (elsewhere inside functions), evaluate only in the metric modules, Streamlit on the page."""
+    """Ray only in its runner (elsewhere in functions), evaluate only in the metric modules, Streamlit on the page."""
     eager = [i for i in all_imports(*PACKAGES) if not i.lazy and not i.typing]
     assert {i.module for i in eager if i.target.split(".")[0] == "ray"} <= {"cluster.runner_ray"}
     evaluate = {i.module for i in eager if i.target.split(".")[0] in ("evaluate", "datasets", "sklearn")}

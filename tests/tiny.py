@@ -32,7 +32,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner,
         bos_token="<s>",
         pad_token="<pad>",
@@ -40,6 +40,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def _ready(model: PreTrainedModel) -> PreTrainedModel:
+    model.train(False)
+    return model
 
 
 def bart(decoder_layers: int = 4, encoder_layers: int = 2, width: int = 16, seed: int = 0) -> PreTrainedModel:
@@ -63,7 +68,7 @@ def bart(decoder_layers: int = 4, encoder_layers: int = 2, width: int = 16, seed
         id2label=LABELS,
         label2id={name: i for i, name in LABELS.items()},
     )
-    return BartForSequenceClassification(config).eval()
+    return _ready(BartForSequenceClassification(config))
 
 
 def bert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
@@ -80,7 +85,7 @@ def bert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
         id2label=LABELS,
         label2id={name: i for i, name in LABELS.items()},
     )
-    return BertForSequenceClassification(config).eval()
+    return _ready(BertForSequenceClassification(config))
 
 
 def distilbert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedModel:
@@ -97,7 +102,7 @@ def distilbert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedMod
         id2label=LABELS,
         label2id={name: i for i, name in LABELS.items()},
     )
-    return DistilBertForSequenceClassification(config).eval()
+    return _ready(DistilBertForSequenceClassification(config))
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

@@ -25,9 +25,6 @@ class Publisher:
     """Writes snapshots for one epoch."""
 
     def __init__(self, folder: Folder, epoch: int) -> None:
-        from bench.store.summary import summarise  # scipy takes a second, which no worker should pay
-
-        self._summarise = summarise
         self._folder = folder
         self._epoch = epoch
         existing = folder.published.glob(f"{epoch:06d}-*.duckdb")
@@ -38,8 +35,10 @@ class Publisher:
         """Summarise what the database holds and publish it. Returns the snapshot's path."""
         name = f"{self._epoch:06d}-{self._next:08d}.duckdb"
         path, draft = self._folder.published / name, self._folder.published / f".{name}.draft"
+        from bench.store.summary import summarise  # scipy takes a second, which neither a worker nor a start pays
+
         summaries = [
-            self._summarise(connection, json.loads(body), self._cache)
+            summarise(connection, json.loads(body), self._cache)
             for (body,) in connection.execute("select body from sweeps order by declared").fetchall()
         ]
         self._discard_drafts()

@@ -1,13 +1,15 @@
 """Tiny models and data, made once for all tests of the package. Nobody may write into these folders."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.data import DataSpec, Example
 from tests import tiny
 
-PAIR = {"text": "premise", "pair": "hypothesis", "label": "label"}
+PAIR: dict[str, Any] = {"text": "premise", "pair": "hypothesis", "label": "label"}
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     torch.set_num_threads(1)  # as jobs do; two threads that share a busy core wait for each other most of the time
     folder = tmp_path_factory.mktemp("models")
-    made = {"bart": tiny.bart, "bert": tiny.bert, "distilbert": tiny.distilbert}
+    made: dict[str, Callable[[], Any]] = {"bart": tiny.bart, "bert": tiny.bert, "distilbert": tiny.distilbert}
     return {name: tiny.saved(make(), folder / name) for name, make in made.items()}
 
 

@@ -64,7 +64,8 @@ def test_equal_recipes_stand_once(folder: Path) -> None:
 
 
 def test_the_base_is_always_there_and_first(folder: Path) -> None:
-    for recipes in ([], [[]], [["int8_dynamic"]]):
+    choices: list[list[Any]] = [[], [[]], [["int8_dynamic"]]]
+    for recipes in choices:
         sweep = sweep_of(folder, recipes=recipes)
         assert sweep.recipes[0].is_base
         assert [r.is_base for r in sweep.recipes].count(True) == 1

@@ -1,4 +1,4 @@
-"""Whatever is killed, and whenever: no acknowledged record is lost, none is there twice, and the sweep can be finished."""
+"""Whatever is killed, and whenever: no acknowledged record is lost, none is there twice, the sweep can be finished."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def strike(root: Path, seed: str, blow: Callable[[random.Random], None]) -> None
     """Deal a blow at a seeded moment after the sweep is under way again; nothing acknowledged may be missing then."""
     rng = random.Random(seed)
     wait_for_more(root, len(acknowledged(root)))
-    time.sleep(rng.uniform(0, 0.5))
+    time.sleep(rng.uniform(0, 0.3))
     blow(rng)
     assert_nothing_lost(root)
 

@@ -1,7 +1,9 @@
 """What stands beside every number: the hardware class in words, threads, versions, load."""
 
+import os
 import platform
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def test_hardware_class_names_what_milliseconds_depend_on(monkeypatch: pytest.Mo
 def test_quota_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limit = tmp_path / "cpu.max"
     monkeypatch.setattr(conditions, "Path", lambda _: limit)
-    monkeypatch.setattr(conditions.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     assert cpu_quota() == 4
     limit.write_text("150000 100000\n", encoding="utf-8")
     assert cpu_quota() == 1.5
@@ -79,9 +81,14 @@ def test_prepare(
     """An announced instruction that kills the process is found out in another process, once."""
     environment = dict(preset)
     asked: list[int] = []
-    monkeypatch.setattr(processor.os, "environ", environment)
+
+    def probe() -> bool:
+        asked.append(1)
+        return survives
+
+    monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(processor, "cpu", lambda: ("x", frozenset(flags)))
-    monkeypatch.setattr(processor, "_survives_probe", lambda: asked.append(1) or survives)
+    monkeypatch.setattr(processor, "_survives_probe", probe)
     processor.prepare()
     processor.prepare()
     assert environment.get(processor.CAP) == cap
@@ -94,5 +101,5 @@ def test_a_probe_that_dies_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe() is False
     monkeypatch.setattr(processor, "PROBE", "print(1)")
     assert probe() is True
-    monkeypatch.setattr(processor.sys, "executable", "/no/such/python")
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert probe() is False

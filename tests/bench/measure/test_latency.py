@@ -4,6 +4,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def never(_: object) -> bool:
 def counted(models: int) -> tuple[list[Callable[[], object]], list[int]]:
     """Calls that note their own number."""
     log: list[int] = []
-    return [lambda m=m: log.append(m) for m in range(models)], log
+    return [partial(log.append, model) for model in range(models)], log
 
 
 def test_rounds_are_random_and_mirrored() -> None:
@@ -140,7 +141,7 @@ def busy(turns: int) -> Callable[[], object]:
 
 def test_a_planted_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """1.25 times the work, and a model against its copy. In CPU time, so that what else runs here does not matter."""
-    monkeypatch.setattr(latency.time, "perf_counter", time.thread_time)
+    monkeypatch.setattr(time, "perf_counter", time.thread_time)
     calls = [busy(40_000), busy(50_000), busy(40_000)]
     looks = (40, 80)
     found = measure_rounds(calls, looks=looks, burst_seconds=0.003, enough=never, rng=np.random.default_rng(0))

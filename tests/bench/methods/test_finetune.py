@@ -86,7 +86,7 @@ def test_new_head(models: dict[str, Path], data: Data, tmp_path: Path) -> None:
     labels = ("entailment", "contradiction", "neutral", "unsure")
     model = trained(models["bart"], data, new_head=labels)
     assert model.model.config.id2label == dict(enumerate(labels))
-    assert model.model.classification_head.out_proj.weight.shape == (4, 16)
+    assert model.model.get_parameter("classification_head.out_proj.weight").shape == (4, 16)
     from bench.models import save
 
     save(model, tmp_path / "x")
@@ -102,7 +102,7 @@ def test_labels_go_by_name_not_by_number(models: dict[str, Path], data: Data) ->
     model = trained(models["bert"], {"train": spec}, max_steps=20)
     texts = ["the red cat runs", "the cat red"]
     logits = model.model(**model.tokenizer(*texts, return_tensors="pt")).logits
-    assert model.model.config.id2label[int(logits.argmax())] == "entailment"
+    assert (model.model.config.id2label or {}).get(int(logits.argmax())) == "entailment"
 
 
 def test_unknown_label_is_named(models: dict[str, Path], data: Data) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,11 +17,14 @@ from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, save
 from bench.recipe import Step, Workplace, step_class
 
-COPY = ("layer_copy", {"decoder": 2})
-TUNE = ("finetune", {"data": "train", "learning_rate": 1e-3, "max_steps": 2})
-INT8 = ("int8_dynamic", {})
-TENSOR = ("int8_dynamic", {"activations": "tensor"})
-CHAINS: dict[str, tuple[str, list[tuple[str, dict[str, object]]]]] = {
+Settings = dict[str, Any]
+Stage = tuple[str, Settings]
+
+COPY: Stage = ("layer_copy", {"decoder": 2})
+TUNE: Stage = ("finetune", {"data": "train", "learning_rate": 1e-3, "max_steps": 2})
+INT8: Stage = ("int8_dynamic", {})
+TENSOR: Stage = ("int8_dynamic", {"activations": "tensor"})
+CHAINS: dict[str, tuple[str, list[Stage]]] = {
     "base": ("bart", []),
     "copy": ("bart", [COPY]),
     "copy bert": ("bert", [("layer_copy", {"encoder": 2})]),
@@ -70,7 +74,7 @@ def logits_digest(loaded: Loaded) -> str:
     return sha.hexdigest()
 
 
-def steps_of(chain: Sequence[tuple[str, dict[str, object]]]) -> list[Step]:
+def steps_of(chain: Sequence[Stage]) -> list[Step]:
     return [step_class(name).model_validate(settings) for name, settings in chain]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bench.artefacts import Artefacts
 from bench.data import DataSpec, Example
@@ -26,9 +27,20 @@ from tests import tiny
 TASK = Classification(max_length=32, batch_tokens=256)
 
 
+def head_of(loaded: Loaded) -> nn.Linear:
+    names = dict(loaded.model.named_modules())
+    head = names.get("classifier") or names["classification_head.out_proj"]
+    assert isinstance(head, nn.Linear)
+    return head
+
+
+def names_of(loaded: Loaded) -> dict[int, str]:
+    return {int(number): str(name) for number, name in (loaded.model.config.id2label or {}).items()}
+
+
 def sharpened(loaded: Loaded) -> Loaded:
     """Random weights answer everything alike; a larger, centred head makes predictions that differ clearly."""
-    head = getattr(loaded.model, "classifier", None) or loaded.model.classification_head.out_proj
+    head = head_of(loaded)
     rows = tiny.rows(40, seed=5)
     texts = [[row[side] for row in rows] for side in ("premise", "hypothesis")]
     with torch.no_grad():
@@ -45,7 +57,7 @@ def one_by_one(loaded: Loaded, examples: list[Example]) -> tuple[list[str], list
         for example in examples:
             ids = loaded.tokenizer(example.text, example.pair, truncation=True, max_length=32, return_tensors="pt")
             probabilities = loaded.model(**ids).logits[0].float().softmax(-1)
-            names.append(loaded.model.config.id2label[int(probabilities.argmax())].lower())
+            names.append(names_of(loaded)[int(probabilities.argmax())].lower())
             sure.append(float(probabilities.max()))
     return names, sure
 
@@ -80,9 +92,9 @@ def test_labels_are_mapped_by_name(models: dict[str, Path], examples: list[Examp
     order = [2, 0, 1]
     permuted = sharpened(load(models["bert"]))
     with torch.no_grad():
-        permuted.model.classifier.weight.copy_(plain.model.classifier.weight[order])
-        permuted.model.classifier.bias.copy_(plain.model.classifier.bias[order])
-    old = plain.model.config.id2label
+        head_of(permuted).weight.copy_(head_of(plain).weight[order])
+        head_of(permuted).bias.copy_(head_of(plain).bias[order])
+    old = names_of(plain)
     permuted.model.config.id2label = {new: old[number].upper() for new, number in enumerate(order)}
     after = TASK.outcomes(permuted, examples[:200])
     assert after.prediction == before.prediction
@@ -108,7 +120,7 @@ def test_long_inputs_are_cut(models: dict[str, Path]) -> None:
 def test_logits_that_are_no_numbers_are_an_error(models: dict[str, Path], examples: list[Example]) -> None:
     loaded = load(models["bert"])
     with torch.no_grad():
-        loaded.model.classifier.bias[1] = float("nan")
+        head_of(loaded).bias[1] = float("nan")
     with pytest.raises(ArithmeticError, match="not finite"):
         TASK.outcomes(loaded, examples[:20])
 
@@ -142,7 +154,7 @@ def evaluated(store: Artefacts, data: dict[str, DataSpec], first: int, last: int
 def test_slices_say_what_the_full_run_says(
     store: Artefacts, data: dict[str, DataSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly, for int8 with one scale a tensor too: a slice is whole windows, so every example keeps its batch-mates."""
+    """Exactly, also for int8 with one scale a tensor: a slice is whole windows, so every example keeps its mates."""
     monkeypatch.setattr(Int8DynamicLinear, "backend", "reference")
     full = evaluated(store, data, 0, 2)
     parts = [evaluated(store, data, 0, 1), evaluated(store, data, 1, 2)]
