@@ -65,16 +65,13 @@ class DataSpec(BaseModel):
 
     def checked(self) -> "DataSpec":
         """This, after a look at the first row. Raises BadInput as `examples` does."""
+        self._check_pin()
         self.model_copy(update={"limit": 1, "pinned": None}).examples()
         return self
 
     def examples(self) -> list[Example]:
         """All rows, in file order. Raises BadInput for a missing column, an empty file, an empty cell or other data."""
-        if self.pinned is not None and self.pinned != self.data_id:
-            raise BadInput(
-                f"The data {self.source!r} is not what it was ({self.data_id[:10]}, not {self.pinned[:10]}): "
-                "run the sweep again to use it as it is now."
-            )
+        self._check_pin()
         wanted = [c for c in (self.text, self.pair, self.label) if c is not None]
         found: list[Example] = []
         for index, row in enumerate(islice(self._rows(), self.limit)):
@@ -90,6 +87,13 @@ class DataSpec(BaseModel):
         if not found:
             raise BadInput(f"The data {self.source!r} has no rows: give a file with at least one example.")
         return found
+
+    def _check_pin(self) -> None:
+        if self.pinned is not None and self.pinned != self.data_id:
+            raise BadInput(
+                f"The data {self.source!r} is not what it was ({self.data_id[:10]}, not {self.pinned[:10]}): "
+                "run the sweep again to use it as it is now."
+            )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         if self.source.startswith(ZOO):

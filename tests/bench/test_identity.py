@@ -261,6 +261,18 @@ def test_a_model_that_changed_after_planning_is_refused(models: dict[str, Path],
     assert not list(artefacts.folder.iterdir())
 
 
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_data_can_be_pinned_in_the_file(name: str, mine: Path) -> None:
+    """A sweep that names the data_id runs on those rows only, whether a task or a step reads them."""
+    path = str(tiny.sweep_file(mine))
+    identity = load_sweep(path).data()[name].data_id
+    pinned = load_sweep(path, [f"data.{name}.pinned={identity}"])
+    assert ids(pinned) == ids(load_sweep(path))
+    tiny.data_file(mine / f"{name}.jsonl", 96, seed=8)
+    with pytest.raises(BadInput, match=f"{name}.jsonl' is not what it was"):
+        load_sweep(path, [f"data.{name}.pinned={identity}"])
+
+
 def test_data_that_changed_after_planning_is_refused(mine: Path) -> None:
     sweep = sweep_of(mine)
     tiny.data_file(mine / "test.jsonl", 120, seed=8)
