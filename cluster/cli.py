@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which compressed variant of our model should we deploy, and how sure are we?",
 )
-WIDE = None if sys.stdout.isatty() else 150  # a file or a pipe has no width of its own
+WIDE = None if sys.stdout.isatty() else 170  # a file or a pipe has no width of its own
 out = Console(width=WIDE)
 err = Console(stderr=True)
 

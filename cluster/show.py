@@ -55,13 +55,14 @@ def print_table(table: Printable, form: str, console: Console) -> None:
         console.file.write("\n".join([*lines, "", *table.notes]) + "\n")
     else:
         drawn = Table(title=Text(table.title), title_justify="left", pad_edge=False, show_lines=False, box=SIMPLE_HEAD)
+        first = min(28, max(len(row[0]) for row in ((table.columns[0],), *table.rows)))
         for place, column in enumerate(table.columns):
             # An interval goes below its estimate, a scope below its metric: columns stay narrow, nothing is cut off.
             drawn.add_column(
                 column.replace(", ", ",\n", 1),
                 justify="right" if column in table.right else "left",
                 overflow="fold",
-                min_width=22 if place == 0 else None,
+                width=first if place == 0 else None,  # a least width would push the last column over the edge
             )
         for row in table.rows:
             drawn.add_row(Text(row[0]), *(Text(cell.replace(" (", "\n(", 1)) for cell in row[1:]))
@@ -97,7 +98,10 @@ def board_table(board: Board) -> Printable:
     """The leaderboard: verdict and declared objectives first, then size and memory."""
     keys = [*board.objectives]
     for extra in ("accuracy_difference", "size", "host_peak", "latency_ms"):
-        keys += [k for k in board.axes if k[0] == extra and k not in keys][:1]
+        # Of several scopes, the one that an objective has.
+        scopes = {scope for _, scope in board.objectives}
+        found = sorted((k for k in board.axes if k[0] == extra and k not in keys), key=lambda k: k[1] not in scopes)
+        keys += found[:1]
     axes = [board.axes[k] for k in keys]
     columns = ("variant", "verdict", "share", *(axis.title for axis in axes))
     rows = tuple(_cells(row, axes) for row in board.rows)
