@@ -15,7 +15,7 @@ from bench.recipe import Recipe
 from bench.record import Finished, Record
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
-from cluster.groups import measure_groups, unstable
+from cluster.groups import LARGEST_GROUP, measure_groups, unstable
 from cluster.retry import decide
 
 WINDOWS_A_JOB = 8  # one job loads the model once for so many windows of 512 examples
@@ -101,7 +101,7 @@ class Planner:
             self._plan_memory(artefacts, known, in_flight, jobs)
             quiet = not any(p.status in ("ready", "running") for p in jobs)
             self._plan_latency(artefacts, known, in_flight, jobs, quiet=quiet)
-        return Plan(tuple(jobs), self._expected(artefacts, jobs, settled=settled))
+        return Plan(tuple(jobs), self._expected(jobs, settled=settled))
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
         failures = known.failed.get(job.key, [])
@@ -254,9 +254,7 @@ class Planner:
         for job in measure_groups(template, variants, known.finished.values(), given_up):
             yield self._status(job, known, in_flight)
 
-    def _expected(
-        self, artefacts: Mapping[str, str], jobs: Sequence[Planned], *, settled: bool
-    ) -> tuple[Expected, ...]:
+    def _expected(self, jobs: Sequence[Planned], *, settled: bool) -> tuple[Expected, ...]:
         """How many jobs will follow if every build that is still open succeeds."""
         if settled:
             return ()
@@ -264,10 +262,9 @@ class Planner:
         coming = [r for r in self._sweep.recipes if self._builds[r.recipe_id].key in open_builds]
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
-            -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // 6)
+            -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // LARGEST_GROUP)
             for base in self._sweep.bases
         )
-        del artefacts
         counts = {
             "evaluate": len(coming) * slices_a_variant,
             "memory": groups,

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -218,6 +217,3 @@ def _how_it_died(exit_code: int | None) -> tuple[FailureKind, str]:
 def workers_for(cpus: float, asked: int | None = None) -> int:
     """How many worker processes to use: as asked, or one a CPU."""
     return max(1, asked if asked is not None else int(cpus))
-
-
-__all__: Sequence[str] = ("Limits", "LocalPool", "limit_memory", "workers_for")

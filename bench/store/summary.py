@@ -38,7 +38,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
         for artefact_id, found in found_by_artefact.items():
             numbers.setdefault(artefact_id, []).extend(found)
     _quality(connection, sweep, artefacts, numbers, cache)
-    failures = _failures(connection, sweep)
+    failures = _failures(connection)
     summary = Summary()
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         variants = [v for v in sweep["variants"] if v["base"] == base]
@@ -191,13 +191,12 @@ def _outcomes(
     return found
 
 
-def _failures(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> dict[str, str]:
+def _failures(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """recipe_id or artefact_id -> reason of its last failure, where no later attempt at the same key finished."""
     rows = connection.execute(
         "select recipe_id, artefact_id, stage, failure, reason, job from records r where status = 'failed' "
         "and not exists (select 1 from records f where f.key = r.key and f.status = 'finished') order by ordinal"
     ).fetchall()
-    del sweep
     found: dict[str, str] = {}
     for recipe_id, artefact_id, stage, kind, reason, text in rows:
         sentence = f"{stage}: {kind}: {reason}"
