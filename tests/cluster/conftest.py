@@ -58,9 +58,9 @@ def free_ports(count: int) -> list[int]:
 def cluster(project_environment: dict[str, str]) -> Iterator[Cluster]:
     """A head in processes of its own, and this process connected to it."""
     folder = Path(tempfile.mkdtemp(prefix="pd-"))  # short: the path of a Unix socket has at most 107 bytes
-    port, client, agent = free_ports(3)
+    port, agent = free_ports(2)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
-    command += [f"--port={port}", f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"]
+    command += [f"--port={port}", f"--dashboard-agent-listen-port={agent}"]
     command += ["--include-dashboard=false", "--object-store-memory=200000000", f"--temp-dir={folder}"]
     log = folder / "head.log"
     with log.open("w") as file:
