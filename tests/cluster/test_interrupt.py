@@ -63,7 +63,7 @@ def test_a_reader_during_a_sweep_never_meets_a_lock(tmp_path: Path, project_envi
         reader.start()
         try:
             assert driver.wait(90) == 0
-            assert until(lambda: bool(counts) and counts[-1] == len(jobs()), 10)
+            assert until(lambda: bool(counts) and counts[-1] == len(jobs()), 60)
         finally:
             ended.set()
             reader.join()

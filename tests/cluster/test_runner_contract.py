@@ -279,7 +279,7 @@ class TestRayRunner(RunnerContract):
 
         with opens(root) as place:
             list(driven(place, sleeps(1)))
-            assert until(lambda: published(1), 10)
+            assert until(lambda: published(1), 60)
             ray.kill(place.writer, no_restart=False)
             list(driven(place, sleeps(1, prefix="after the restart")))
-            assert until(lambda: published(2), 10)
+            assert until(lambda: published(2), 60)
