@@ -29,10 +29,31 @@ class Architecture:
     positions: int | None
     dtype: str = "float32"
     int8: bool = False
+    hidden: int | None = None  # width of the residual stream
+    heads: int | None = None
+    vocab: int | None = None
+
+    def _is(self, *endings: str) -> bool:
+        return bool(self.class_name and self.class_name.endswith(endings))
 
     @property
     def classifies(self) -> bool:
-        return bool(self.class_name and self.class_name.endswith("ForSequenceClassification"))
+        return self._is("ForSequenceClassification")
+
+    @property
+    def generates(self) -> bool:
+        """An encoder-decoder that writes text."""
+        return self._is("ForConditionalGeneration")
+
+    @property
+    def causal(self) -> bool:
+        """A decoder that continues text."""
+        return self._is("ForCausalLM", "LMHeadModel")
+
+    @property
+    def masked(self) -> bool:
+        """An encoder that fills in masked tokens."""
+        return self._is("ForMaskedLM", "ForPreTraining")
 
     def changed(self, **changes: Any) -> "Architecture":
         return replace(self, **changes)
@@ -112,7 +133,15 @@ def architecture_of(config: dict[str, Any], *, int8: bool = False) -> Architectu
         positions=_positions(config),
         dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
         int8=int8,
+        hidden=_first(config, "d_model", "hidden_size", "dim", "n_embd"),
+        heads=_first(config, "num_attention_heads", "decoder_attention_heads", "n_heads", "n_head"),
+        vocab=_first(config, "vocab_size"),
     )
+
+
+def _first(config: dict[str, Any], *keys: str) -> int | None:
+    """The first of these settings that the config has."""
+    return next((int(config[key]) for key in keys if config.get(key) is not None), None)
 
 
 def _positions(config: dict[str, Any]) -> int | None:

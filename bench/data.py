@@ -24,7 +24,9 @@ class Example:
     index: int
     text: str
     pair: str | None
-    label: str
+    label: str  # empty where the data have none
+    slice: str = ""  # the named part of the data that it belongs to
+    choices: tuple[str, ...] = ()
 
 
 class DataSpec(BaseModel):
@@ -35,7 +37,9 @@ class DataSpec(BaseModel):
     source: str = Field(description="a .jsonl, .csv or .parquet file, or zoo://NAME")
     text: str = Field(default="text", description="column of the (first) text")
     pair: str | None = Field(default=None, description="column of the second text, if the input is a pair")
-    label: str = Field(default="label", description="column of the label's name")
+    label: str | None = Field(default="label", description="column of the label or reference; null: text alone")
+    slice: str | None = Field(default=None, description="column that names parts of the data, reported apart")
+    choices: str | None = Field(default=None, description="column with the list of endings to choose from")
     labels: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
     limit: int | None = Field(default=None, gt=0, description="use the first so many rows")
     licence: str | None = Field(default=None, description="licence of the data, shown beside every number from it")
@@ -51,6 +55,7 @@ class DataSpec(BaseModel):
         else:
             content = file_digest(self._path())
         columns = {"text": self.text, "pair": self.pair, "label": self.label}
+        columns |= {k: v for k in ("slice", "choices") if (v := getattr(self, k)) is not None}
         return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
 
     def _path(self) -> Path:
@@ -72,7 +77,7 @@ class DataSpec(BaseModel):
     def examples(self) -> list[Example]:
         """All rows, in file order. Raises BadInput for a missing column, an empty file, an empty cell or other data."""
         self._check_pin()
-        wanted = [c for c in (self.text, self.pair, self.label) if c is not None]
+        wanted = [c for c in (self.text, self.pair, self.label, self.slice, self.choices) if c is not None]
         found: list[Example] = []
         for index, row in enumerate(islice(self._rows(), self.limit)):
             missing = [c for c in wanted if row.get(c) is None]
@@ -81,12 +86,27 @@ class DataSpec(BaseModel):
                     f"Row {index + 1} of {self.source!r} has no value in column {missing[0]!r}; its columns are "
                     f"{', '.join(map(str, row)) or 'none'}: name the columns with text, pair and label."
                 )
-            label = str(row[self.label])
-            pair = None if self.pair is None else str(row[self.pair])
-            found.append(Example(index, str(row[self.text]), pair, self.labels.get(label, label)))
+            found.append(self._example(index, row))
         if not found:
             raise BadInput(f"The data {self.source!r} has no rows: give a file with at least one example.")
         return found
+
+    def _example(self, index: int, row: dict[str, Any]) -> Example:
+        label = "" if self.label is None else str(row[self.label])
+        choices = () if self.choices is None else row[self.choices]
+        if not isinstance(choices, list | tuple):
+            raise BadInput(
+                f"Row {index + 1} of {self.source!r} holds {type(choices).__name__} in column {self.choices!r}, not a "
+                "list of endings: give a list of strings."
+            )
+        return Example(
+            index,
+            str(row[self.text]),
+            None if self.pair is None else str(row[self.pair]),
+            self.labels.get(label, label),
+            "" if self.slice is None else str(row[self.slice]),
+            tuple(str(choice) for choice in choices),
+        )
 
     def _check_pin(self) -> None:
         if self.pinned is not None and self.pinned != self.data_id:

@@ -10,16 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.architecture import model_files
 from bench.artefacts import Artefacts, weight_bytes
 from bench.errors import BadInput, DiskFull, is_disk_full, text_of
-from bench.identity import digest, files_digest
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob
+from bench.identity import digest, files_digest, settings_of
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.measure.conditions import capture
 from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Finished, Record, Samples, Value
+from bench.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from bench.models import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ def execute(job: Job, site: Site) -> Done:
     artefacts = Artefacts(site.artefacts)
     if isinstance(job, BuildJob):
         return build(job, artefacts, site.threads)
+    if isinstance(job, StudyJob):
+        return study(job, artefacts, site.threads)
     if isinstance(job, EvaluateJob):
         return evaluate(job, artefacts, site.threads)
     if isinstance(job, LatencyJob):
@@ -82,7 +89,7 @@ def attempt(job: Job, number: int, site: Site, run: Execute = execute) -> Delive
         kind=job.kind,
         attempt=number,
         outcome=outcome,
-        job={"type": type(job).__name__, **job.model_dump(mode="json")},
+        job=job.described(),
         started=started.isoformat(timespec="milliseconds"),
         seconds=time.perf_counter() - begin,
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -123,6 +130,7 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
 
     torch.set_num_threads(threads)
     step = step_class(job.step).model_validate(job.settings) if job.step else None
+    evidence: dict[str, Any] | None = None
     with artefacts.draft() as draft:
         if step is None and job.folder:
             copy_model(Path(job.folder), draft)
@@ -130,8 +138,11 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
         elif isinstance(step, Checkpoint):
             copy_model(step.folder, draft)
         elif step is not None and job.parent:
-            work = Workplace(job.seed, job.data, threads)
-            save(step.apply(load(artefacts.path(job.parent)), work), draft)
+            teachers = {name: artefacts.path(artefact_id) for name, artefact_id in job.teachers.items()}
+            work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers)
+            made = step.apply(load(artefacts.path(job.parent)), work)
+            save(made, draft)
+            evidence = settings_of(made.evidence) or None
         else:
             raise TypeError("a build needs a base folder, or a step and a parent")
         loaded = load(draft)  # what cannot be loaded again is not published
@@ -143,7 +154,7 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
         "layers": layer_count(loaded.model),
     }
     exact = tuple(Value.exact(artefact_id, metric, float(value)) for metric, value in values.items())
-    return Done(Finished(artefact_id=artefact_id, values=exact), capture(threads))
+    return Done(Finished(artefact_id=artefact_id, values=exact, answer=evidence), capture(threads))
 
 
 def _check_base(job: BuildJob, copy: Path) -> None:
@@ -154,20 +165,34 @@ def _check_base(job: BuildJob, copy: Path) -> None:
         raise BadInput(f"The model {folder} has changed since the sweep was read: run the sweep again to use it.")
 
 
+def study(job: StudyJob, artefacts: Artefacts, threads: int) -> Done:
+    """Answer a step's question about the artefact that it will be applied to."""
+    import torch
+
+    from bench.models import load
+    from bench.recipe import Question, Workplace, step_class
+
+    torch.set_num_threads(threads)
+    step = step_class(job.step).model_validate(job.settings)
+    question = Question(job.question, job.asked, tuple(job.data), tuple(job.tasks))
+    work = Workplace(0, job.data, threads, tasks=job.tasks)
+    answer = step.study(load(artefacts.path(job.artefact_id)), question, work)
+    return Done(Finished(answer=settings_of(answer)), capture(threads))  # plain and finite, or a ValueError
+
+
 def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
     """Run the artefact on its slice of the task, and keep the outcome of every example."""
     import torch
 
     from bench.models import load
-    from bench.tasks.windows import windows_of
 
     torch.set_num_threads(threads)
     loaded = load(artefacts.path(job.artefact_id))
-    windows = windows_of(job.task.data.examples())[job.first : job.last]
+    judge = None if job.judge is None else artefacts.path(job.judge)
     begin = time.perf_counter()
-    parts = [job.task.task.outcomes(loaded, window) for window in windows]
+    found = outcomes(loaded, job.task, (job.first, job.last), judge)
     seconds = time.perf_counter() - begin
-    examples = replace(_joined(parts), artefact_id=job.artefact_id, task=job.task.fingerprint)
+    examples = replace(found, artefact_id=job.artefact_id)
     count = len(examples.index)
     order = digest([int(i) for i in examples.index])
     notes: dict[str, str | float | int | bool | None] = {
@@ -178,6 +203,27 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
     return Done(Finished(notes=notes), capture(threads), examples=examples)
 
 
+def outcomes(
+    loaded: Loaded, spec: TaskSpec, windows: tuple[int, int] | None = None, judge: Path | None = None
+) -> Examples:
+    """Run a model on a task, or on the windows (first, one past the last) of it; one entry an example.
+
+    Args:
+        loaded: the model.
+        spec: the task with its data.
+        windows: None for all of them.
+        judge: folder of the base, which a task that asks it needs.
+    """
+    from bench.tasks.windows import windows_of
+
+    task = spec.task
+    if task.asks_base and judge is not None:
+        task = task.model_copy(update={"judge": str(judge)})
+    first, last = windows or (0, spec.windows)
+    parts = [task.outcomes(loaded, window) for window in windows_of(spec.data.examples())[first:last]]
+    return replace(_joined(parts), task=spec.fingerprint)
+
+
 def _joined(parts: list[Examples]) -> Examples:
     return replace(
         parts[0],
@@ -186,4 +232,6 @@ def _joined(parts: list[Examples]) -> Examples:
         prediction=tuple(x for p in parts for x in p.prediction),
         score=np.concatenate([p.score for p in parts]),
         confidence=np.concatenate([p.confidence for p in parts]),
+        slice=tuple(x for p in parts for x in p.slice),
+        columns={name: np.concatenate([p.columns[name] for p in parts]) for name in parts[0].columns},
     )

@@ -54,9 +54,17 @@ class Job(Frozen):
         """A few words for progress displays and logs."""
         raise NotImplementedError
 
+    def described(self) -> dict[str, Any]:
+        """What a record keeps of the job."""
+        return {"type": type(self).__name__, **self.model_dump(mode="json")}
+
 
 class BuildJob(Job):
-    """Apply one step to its parent's artefact; without a step, import the base model."""
+    """Apply one step to its parent's artefact; without a step, import the base model.
+
+    `teachers` are artefact_ids by name; `answers` are by question, and so are `studies`, the keys of the jobs that
+    gave them.
+    """
 
     kind: ClassVar[JobKind] = "build"
 
@@ -67,14 +75,57 @@ class BuildJob(Job):
     step: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, DataSpec] = Field(default_factory=dict)
+    tasks: dict[str, TaskSpec] = Field(default_factory=dict)
+    teachers: dict[str, str] = Field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    studies: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
 
     def identity(self) -> dict[str, Any]:
         return {"recipe_id": self.recipe_id}
 
+    def described(self) -> dict[str, Any]:
+        found = super().described()
+        del found["answers"]  # the studies' own records hold them
+        return found
+
     @property
     def title(self) -> str:
         return f"build {self.name}" if self.step else f"import {self.name}"
+
+
+class StudyJob(Job):
+    """Answer one question of a step about the artefact that it will be applied to."""
+
+    kind: ClassVar[JobKind] = "study"
+
+    artefact_id: str
+    name: str
+    step: str
+    version: int  # of the step
+    settings: dict[str, Any]  # of the step; what matters for the answer is in the question
+    question: str  # kind
+    asked: dict[str, Any]  # the question's settings
+    data: dict[str, DataSpec]
+    tasks: dict[str, TaskSpec]
+    versions: dict[str, str]
+    asking: tuple[str, ...] = ()  # recipe_ids of the builds that wait for the answer
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "artefact_id": self.artefact_id,
+            "step": self.step,
+            "version": self.version,
+            "question": self.question,
+            "asked": self.asked,
+            "data": [spec.data_id for spec in self.data.values()],
+            "tasks": [spec.manner for spec in self.tasks.values()],
+            "versions": self.versions,
+        }
+
+    @property
+    def title(self) -> str:
+        return f"{self.question} for {self.name}"
 
 
 class EvaluateJob(Job):
@@ -89,6 +140,7 @@ class EvaluateJob(Job):
     last: int
     versions: dict[str, str]
     device: str = "cpu"
+    judge: str | None = None  # artefact_id of the base, for a task that asks the base about the outcome
 
     def identity(self) -> dict[str, Any]:
         # The artefact's bytes fix the data type: its config and its tensors say it.
@@ -98,6 +150,7 @@ class EvaluateJob(Job):
             "windows": [self.first, self.last],
             "versions": self.versions,
             "device": self.device,
+            **({"judge": self.judge} if self.judge else {}),
         }
 
     @property

@@ -35,6 +35,8 @@ class Loaded:
     source: Path  # folder it was loaded from; its tokenizer files are copied byte for byte when the model is saved
     loader: str = "transformers"
     loader_settings: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)  # what the step found and decided; kept in the build's record
+    extra_files: dict[str, str] = field(default_factory=dict)  # name -> text, written beside the weights
 
 
 def load(folder: Path) -> Loaded:
@@ -127,6 +129,8 @@ def save(loaded: Loaded, folder: Path) -> None:
     for name in model_files(loaded.source):
         if not name.endswith(".safetensors") and name not in NOT_TOKENIZER and not (folder / name).exists():
             shutil.copyfile(loaded.source / name, folder / name)
+    for name, text in loaded.extra_files.items():
+        (folder / name).write_text(text, encoding="utf-8")
     mark(folder, loaded.loader, loaded.loader_settings)
 
 

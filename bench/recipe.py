@@ -6,9 +6,10 @@ so that what two recipes begin with is built once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -21,15 +22,38 @@ from bench.methods import METHODS
 
 if TYPE_CHECKING:
     from bench.models import Loaded
+    from bench.tasks.spec import TaskSpec
+
+OWN_BASE = "base"  # the teacher that every recipe has: its base as it is compared with
 
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """What a step may use while it is applied: its seed, its data by name and the number of threads."""
+    """What a step may use while it is applied: its seed, and by name what its settings speak of."""
 
     seed: int
     data: Mapping[str, DataSpec]
     threads: int = 1
+    teachers: Mapping[str, Path] = field(default_factory=dict)  # folders of artefacts
+    tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
+    answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # by `Question.key`
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a step must learn about its parent's artefact before it can be applied; a job of its own.
+
+    With the artefact's bytes and the content of the data, kind and settings decide the answer.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    data: tuple[str, ...] = ()  # names of data sets of the sweep
+    tasks: tuple[str, ...] = ()  # names of tasks of the sweep
+
+    @property
+    def key(self) -> str:
+        return digest({"kind": self.kind, "settings": dict(self.settings), "data": self.data, "tasks": self.tasks})
 
 
 class Step(BaseModel):
@@ -40,11 +64,18 @@ class Step(BaseModel):
     name: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same settings would give other bytes
     stochastic: ClassVar[bool] = False
-    data_settings: ClassVar[tuple[str, ...]] = ()  # settings that name data sets
+    # Settings, dotted where they are nested, that name a data set, a task or a teacher of the sweep.
+    data_settings: ClassVar[tuple[str, ...]] = ()
+    task_settings: ClassVar[tuple[str, ...]] = ()
+    teacher_settings: ClassVar[tuple[str, ...]] = ()
 
     def check(self, architecture: Architecture) -> Architecture:
         """The architecture after this step. Raises BadInput where the step does not fit. Pure; needs no weights."""
         raise NotImplementedError
+
+    def check_teacher(self, student: Architecture, teacher: Architecture, name: str) -> None:
+        """Raise BadInput where the model before this step cannot learn from the teacher of that name."""
+        del student, teacher, name
 
     def label(self, architecture: Architecture) -> str:
         """A few words for people, given the architecture before the step."""
@@ -54,22 +85,60 @@ class Step(BaseModel):
         """Carry the step out. Runs on a worker; may change `model` in place."""
         raise NotImplementedError
 
+    def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
+        """What must be known next, given the answers so far by `Question.key`; nothing once `apply` can run. Pure."""
+        del answers
+        return ()
+
+    def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
+        """Answer a question in plain finite JSON. Runs on a worker; `model` is the parent's."""
+        raise NotImplementedError
+
     def data_names(self) -> tuple[str, ...]:
         """The names of the data sets that the settings ask for."""
-        return tuple(str(value) for s in self.data_settings if (value := getattr(self, s)) is not None)
+        return self._named(self.data_settings)
 
-    def request(self, data_ids: Mapping[str, str], seed: int | None) -> dict[str, Any]:
-        """What identifies this step: settings with data sets by content, the method's version, its seed if any."""
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks that the settings ask for."""
+        return self._named(self.task_settings)
+
+    def teacher_names(self) -> tuple[str, ...]:
+        """The names of the teachers that the settings ask for; `OWN_BASE` is the recipe's own base."""
+        return self._named(self.teacher_settings)
+
+    def _named(self, settings: Sequence[str]) -> tuple[str, ...]:
+        values = self.model_dump(mode="json")
+        return tuple(dict.fromkeys(str(inner[key]) for s in settings for inner, key in _places(values, s)))
+
+    def request(self, names: Mapping[str, str], seed: int | None) -> dict[str, Any]:
+        """What identifies this step: settings with names replaced by what they stand for, version, seed if any.
+
+        Args:
+            names: identities by the name of a data set, by "task NAME" and by "teacher NAME".
+            seed: of the recipe; counts only for a stochastic step.
+        """
         settings = settings_of(self.model_dump(mode="json"))
-        for setting in self.data_settings:
-            if settings[setting] is not None:
-                settings[setting] = data_ids[settings[setting]]
+        kinds = (("", self.data_settings), ("task ", self.task_settings), ("teacher ", self.teacher_settings))
+        for prefix, paths in kinds:
+            for path in paths:
+                for inner, key in _places(settings, path):
+                    inner[key] = names[prefix + str(inner[key])]
         return {
             "step": self.name,
             "version": self.version,
             "settings": settings,
             "seed": seed if self.stochastic else None,
         }
+
+
+def _places(settings: dict[str, Any], path: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where the setting of a dotted path stands, as (mapping, key); nothing where it is not set."""
+    *above, key = path.split(".")
+    inner: Any = settings
+    for part in above:
+        inner = inner.get(part) if isinstance(inner, dict) else None
+    if isinstance(inner, dict) and inner.get(key) is not None:
+        yield inner, key
 
 
 def step_class(name: str) -> type[Step]:
@@ -107,13 +176,25 @@ class Recipe:
 
     base: Base
     stages: tuple[Stage, ...]
-    data_ids: Mapping[str, str]
+    data_ids: Mapping[str, str]  # of data sets by name, of tasks by "task NAME"
     prepared: int = 0
+    teachers: Mapping[str, Recipe] = field(default_factory=dict)  # of the sweep, by name
 
     @property
     def request(self) -> dict[str, Any]:
         """Everything that decides which bytes a build should give."""
-        return {"base": self.base.identity, "steps": [s.step.request(self.data_ids, s.seed) for s in self.stages]}
+        names = dict(self.data_ids)
+        for name in dict.fromkeys(n for s in self.stages for n in s.step.teacher_names()):
+            names[f"teacher {name}"] = self.teacher(name).recipe_id
+        return {"base": self.base.identity, "steps": [s.step.request(names, s.seed) for s in self.stages]}
+
+    def teacher(self, name: str) -> Recipe:
+        """The recipe whose artefact is the teacher of that name. Raises BadInput for an unknown one."""
+        if name == OWN_BASE:
+            return self.prefix(self.prepared)
+        if name not in self.teachers:
+            raise unknown("teacher in this sweep", name, [OWN_BASE, *self.teachers])
+        return self.teachers[name]
 
     @property
     def recipe_id(self) -> str:
@@ -130,7 +211,7 @@ class Recipe:
         return next((s.seed for s in self.stages[self.prepared :] if s.step.stochastic), None)
 
     def prefix(self, length: int) -> Recipe:
-        return Recipe(self.base, self.stages[:length], self.data_ids, min(self.prepared, length))
+        return Recipe(self.base, self.stages[:length], self.data_ids, min(self.prepared, length), self.teachers)
 
     def check(self) -> Architecture:
         """The architecture that the recipe ends with. Raises BadInput where a step does not fit what is before it."""

@@ -6,14 +6,15 @@ pure function of records and raw material.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-JobKind = Literal["build", "evaluate", "measure"]
+JobKind = Literal["build", "study", "evaluate", "measure"]
 FailureKind = Literal["out of memory", "lost worker", "timeout", "bad spec", "bug", "contaminated"]
 # These may pass by themselves; the others stay until the request or the code changes.
 PASSING: frozenset[FailureKind] = frozenset({"out of memory", "lost worker", "timeout"})
@@ -64,6 +65,7 @@ class Finished(Frozen):
 
     status: Literal["finished"] = "finished"
     artefact_id: str | None = None  # what a build produced
+    answer: dict[str, Any] | None = None  # what a study found, or what a build decided and why
     values: tuple[Value, ...] = ()
     notes: dict[str, str | float | int | bool | None] = Field(default_factory=dict)
 
@@ -112,6 +114,8 @@ class Examples:
     prediction: tuple[str, ...]
     score: NDArray[np.float64]  # the metric's contribution of this example, such as 1.0 for a right label
     confidence: NDArray[np.float64]  # probability given to the prediction
+    slice: tuple[str, ...] = ()  # the named part of the data that each example belongs to, or nothing at all
+    columns: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # statistics that sums of give a metric
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -17,8 +17,8 @@ from bench.errors import BadInput, unknown
 from bench.identity import digest
 from bench.job import shape_scope
 from bench.metrics import metric
-from bench.recipe import Base, Recipe, Stage, Step, step_class
-from bench.sweep_file import SweepFile, find_sweep, read_sweep, sentence
+from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
+from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
 from bench.tasks.spec import TaskSpec, bind_task
 
 AXES = ("quality", "latency", "memory", "size", "parameters")
@@ -49,6 +49,7 @@ class Sweep:
     tasks: tuple[TaskSpec, ...]
     recipes: tuple[Recipe, ...]
     objectives: tuple[Objective, ...]
+    teachers: Mapping[str, Recipe]
 
     @property
     def name(self) -> str:
@@ -90,7 +91,11 @@ def resolve(file: SweepFile) -> Sweep:
     """Resolve a parsed sweep file."""
     bases = tuple(resolve_base(name, section.model, section.licence) for name, section in file.bases.items())
     tasks = tuple(bind_task(name, section, file.data) for name, section in file.tasks.items())
-    recipes = tuple(_recipes(file, bases))
+    names = {f"task {task.name}": task.manner for task in tasks}  # data sets are added as steps ask for them
+    teachers = dict(_teachers(file, names))
+    recipes = tuple(_recipes(file, bases, names, teachers))
+    for recipe in (*teachers.values(), *recipes):
+        _check_teachers(recipe)
     for recipe in recipes:
         # Every recipe, for a checkpoint or a new head may change what the base was able to do.
         architecture = recipe.check()
@@ -98,7 +103,7 @@ def resolve(file: SweepFile) -> Sweep:
         for task in tasks:
             task.check(architecture, name)
         _check_shapes(file, architecture.positions, name)
-    return Sweep(file, bases, tasks, recipes, _objectives(file, tasks))
+    return Sweep(file, bases, tasks, recipes, _objectives(file, tasks), teachers)
 
 
 def _check_shapes(file: SweepFile, positions: int | None, name: str) -> None:
@@ -109,24 +114,69 @@ def _check_shapes(file: SweepFile, positions: int | None, name: str) -> None:
         )
 
 
-def _recipes(file: SweepFile, bases: Sequence[Base]) -> Iterator[Recipe]:
+def _teachers(file: SweepFile, names: dict[str, str]) -> Iterator[tuple[str, Recipe]]:
+    """The models that the sweep's steps may learn from, each with what prepares it."""
+    for name, section in file.teachers.items():
+        if name == OWN_BASE:
+            raise BadInput(f"teachers names one {OWN_BASE!r}, which always means a recipe's own base: choose another.")
+        prepare = _prepare(section, f"teachers.{name}")
+        _name_all(file, names, [stage.step for stage in prepare])
+        base = resolve_base(name, section.model, section.licence)
+        yield name, Recipe(base, prepare, names, len(prepare))
+
+
+def _prepare(section: BaseSection, place: str) -> tuple[Stage, ...]:
+    """The stages that make a base ready. They may have no teacher: what is being prepared cannot teach itself."""
+    lines = list(_open(section.prepare))
+    if len(lines) > 1:
+        raise BadInput(f"{place}.prepare opens a grid; a base is one model: name two instead.")
+    for step in lines[0]:
+        if step.teacher_names():
+            raise BadInput(
+                f"{place}.prepare asks for the teacher {step.teacher_names()[0]!r} in its step {step.name}: a model is "
+                "prepared without one; learn from a teacher in a recipe."
+            )
+    return tuple(Stage(step, section.seed) for step in lines[0])
+
+
+def _name_all(file: SweepFile, names: dict[str, str], steps: Iterable[Step]) -> None:
+    """Add the identities of the data sets that the steps ask for; raise BadInput for names the sweep lacks."""
+    for step in steps:
+        for name in step.data_names():
+            if name not in file.data:
+                raise unknown("data set in this sweep", name, file.data)
+            if name not in names:
+                names[name] = file.data[name].checked().data_id
+        for name in step.task_names():
+            if name not in file.tasks:
+                raise unknown("task in this sweep", name, file.tasks)
+        for name in step.teacher_names():
+            if name != OWN_BASE and name not in file.teachers:
+                raise unknown("teacher in this sweep", name, [OWN_BASE, *file.teachers])
+
+
+def _check_teachers(recipe: Recipe) -> None:
+    """Check every prefix against the teachers of its last step, both as they will be by then."""
+    recipe.check()
+    for length, stage in enumerate(recipe.stages, start=1):
+        before = recipe.prefix(length - 1).check()
+        for name in stage.step.teacher_names():
+            stage.step.check_teacher(before, recipe.teacher(name).check(), name)
+
+
+def _recipes(
+    file: SweepFile, bases: Sequence[Base], names: dict[str, str], teachers: Mapping[str, Recipe]
+) -> Iterator[Recipe]:
     """Base first, then every distinct recipe of the grids, for each base model."""
-    data_ids: dict[str, str] = {}
     lines = [line for recipe in file.recipes for line in _open(recipe)]
+    _name_all(file, names, [step for line in lines for step in line])
     for base in bases:
-        section = file.bases[base.name]
-        prepare = [Stage(s, section.seed) for line in _open(section.prepare) for s in line]
-        if len(list(_open(section.prepare))) > 1:
-            raise BadInput(f"bases.{base.name}.prepare opens a grid; a base is one model: name two bases instead.")
+        prepare = _prepare(file.bases[base.name], f"bases.{base.name}")
+        _name_all(file, names, [stage.step for stage in prepare])
         seen: set[str] = set()
         for line, seed in product([(), *lines], file.seeds):
-            for step in (*line, *(s.step for s in prepare)):
-                for name in step.data_names():
-                    if name not in file.data:
-                        raise unknown("data set in this sweep", name, file.data)
-                    if name not in data_ids:
-                        data_ids[name] = file.data[name].checked().data_id
-            recipe = Recipe(base, (*prepare, *(Stage(s, seed) for s in line)), data_ids, len(prepare))
+            stages = (*prepare, *(Stage(s, seed) for s in line))
+            recipe = Recipe(base, stages, names, len(prepare), teachers)
             if recipe.recipe_id not in seen:
                 seen.add(recipe.recipe_id)
                 yield recipe

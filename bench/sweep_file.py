@@ -74,6 +74,7 @@ class SweepFile(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     description: str = ""
     bases: dict[str, BaseSection] = Field(min_length=1)
+    teachers: dict[str, BaseSection] = Field(default_factory=dict, description="models to learn from; not on the board")
     data: dict[str, DataSpec] = Field(default_factory=dict)
     tasks: dict[str, TaskSection] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
@@ -156,7 +157,7 @@ def _local(text: Any, folder: Path) -> Any:
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:
     """Paths in the file are relative to the file."""
-    for group, key in (("bases", "model"), ("data", "source")):
+    for group, key in (("bases", "model"), ("teachers", "model"), ("data", "source")):
         section = values.get(group)
         for entry in section.values() if isinstance(section, dict) else ():
             if isinstance(entry, dict) and key in entry:

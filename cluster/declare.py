@@ -9,7 +9,8 @@ from bench.identity import digest
 from bench.record import Frozen
 from bench.store.journal import Entry
 from bench.sweep import Sweep
-from cluster.plan import Machine, Planner
+from cluster.plan import Planner
+from cluster.standing import Machine
 
 
 class Declaration(Frozen):

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from bench.job import Job
 from bench.record import Record
-from cluster.plan import Known, Plan
+from cluster.plan import Plan
+from cluster.standing import Known
 
 Planning = Callable[[Known, frozenset[str]], Plan]
 PAUSE = 0.2  # seconds between two looks at the pool

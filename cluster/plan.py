@@ -7,52 +7,19 @@ never in a loop of a runner.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
+from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.recipe import Recipe
-from bench.record import Finished, Record
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
+from cluster.builds import Builder
 from cluster.groups import LARGEST_GROUP, measure_groups, unstable
 from cluster.retry import decide
+from cluster.standing import Known, Machine, Planned, Status, standing
 
 WINDOWS_A_JOB = 8  # one job loads the model once for so many windows of 512 examples
-
-Status = Literal["done", "running", "ready", "waiting", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the measuring node is, for the keys of measurements and evaluations."""
-
-    hardware_class: str
-    versions: Mapping[str, str]
-
-
-@dataclass
-class Known:
-    """The records of a store, as the plan needs them."""
-
-    finished: dict[str, Record] = field(default_factory=dict)
-    failed: dict[str, list[Record]] = field(default_factory=dict)
-
-    def add(self, record: Record) -> None:
-        """Take in one record; a key that is already finished keeps its first record."""
-        if record.finished:
-            self.finished.setdefault(record.key, record)
-        else:
-            self.failed.setdefault(record.key, []).append(record)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A job of the sweep and where it stands."""
-
-    job: Job
-    status: Status
-    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +51,12 @@ class Planner:
         self._sweep = sweep
         self._machine = machine
         self._attempts = sweep.file.limits.attempts
-        self._prefixes: dict[str, Recipe] = {}
-        for recipe in sweep.recipes:
-            for length in range(len(recipe.stages) + 1):
-                prefix = recipe.prefix(length)
-                self._prefixes.setdefault(prefix.recipe_id, prefix)
-        self._builds = {rid: self._build_skeleton(rid, prefix) for rid, prefix in self._prefixes.items()}
+        self._builder = Builder(sweep, machine)
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
         """All jobs of the sweep as far as they are known, builds first, latency last."""
         jobs: list[Planned] = []
-        artefacts = self._plan_builds(known, in_flight, jobs)
+        artefacts = self._builder.plan(known, in_flight, jobs)
         settled = not any(p.status in ("ready", "running", "waiting") for p in jobs)
         self._plan_evaluations(artefacts, known, in_flight, jobs)
         if settled:
@@ -104,51 +66,7 @@ class Planner:
         return Plan(tuple(jobs), self._expected(jobs, settled=settled))
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
-        failures = known.failed.get(job.key, [])
-        if job.key in known.finished:
-            return Planned(job, "done")
-        if job.key in in_flight:
-            return Planned(job, "running", len(failures) + 1)
-        if failures and decide(failures, self._attempts) == "give up":
-            return Planned(job, "failed", len(failures))
-        return Planned(job, "ready", len(failures) + 1)
-
-    def _build_skeleton(self, recipe_id: str, recipe: Recipe) -> BuildJob:
-        if not recipe.stages:
-            return BuildJob(recipe_id=recipe_id, name=recipe.base.model, folder=recipe.base.folder)
-        stage = recipe.stages[-1]
-        return BuildJob(
-            recipe_id=recipe_id,
-            name=recipe.variant_name,
-            step=stage.step.name,
-            settings=stage.step.model_dump(mode="json"),
-            data={name: self._sweep.data()[name] for name in stage.step.data_names()},
-            seed=stage.seed,
-        )
-
-    def _plan_builds(self, known: Known, in_flight: frozenset[str], jobs: list[Planned]) -> dict[str, str]:
-        """Plan each distinct prefix once. Returns recipe_id -> artefact_id of what is built."""
-        artefacts: dict[str, str] = {}
-        blocked: set[str] = set()
-        for recipe_id, recipe in self._prefixes.items():
-            job = self._builds[recipe_id]
-            parent = recipe.prefix(len(recipe.stages) - 1).recipe_id if recipe.stages else None
-            if parent in blocked:
-                blocked.add(recipe_id)
-                continue
-            planned = self._status(job, known, in_flight)
-            if planned.status == "done":
-                outcome = known.finished[job.key].outcome
-                if isinstance(outcome, Finished) and outcome.artefact_id:
-                    artefacts[recipe_id] = outcome.artefact_id
-            elif planned.status == "failed":
-                blocked.add(recipe_id)
-            elif parent is not None and parent not in artefacts:
-                planned = Planned(job, "waiting", planned.attempt)
-            elif parent is not None:
-                planned = Planned(job.model_copy(update={"parent": artefacts[parent]}), planned.status, planned.attempt)
-            jobs.append(planned)
-        return artefacts
+        return standing(job, known, in_flight, self._attempts)
 
     def _built(self, artefacts: Mapping[str, str]) -> Iterator[tuple[Recipe, str]]:
         """The sweep's recipes that are built, each artefact once."""
@@ -162,8 +80,12 @@ class Planner:
     def _plan_evaluations(
         self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
     ) -> None:
+        bases = {r.base.name: a for r, a in self._built(artefacts) if r.is_base}
         for recipe, artefact_id in self._built(artefacts):
             for task in self._sweep.tasks:
+                judge = bases.get(recipe.base.name) if task.asks_base else None
+                if task.asks_base and judge is None:
+                    continue  # its base could not be built: nobody to ask
                 for first, last in slices(task):
                     job = EvaluateJob(
                         artefact_id=artefact_id,
@@ -172,6 +94,7 @@ class Planner:
                         first=first,
                         last=last,
                         versions=dict(self._machine.versions),
+                        judge=judge,
                     )
                     jobs.append(self._status(job, known, in_flight))
 
@@ -259,7 +182,7 @@ class Planner:
         if settled:
             return ()
         open_builds = {p.job.key for p in jobs if p.status in ("ready", "running", "waiting")}
-        coming = [r for r in self._sweep.recipes if self._builds[r.recipe_id].key in open_builds]
+        coming = [r for r in self._sweep.recipes if self._builder.jobs[r.recipe_id].key in open_builds]
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
             -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // LARGEST_GROUP)

@@ -25,8 +25,9 @@ from bench.sweep import Sweep
 from cluster import ray_settings
 from cluster.declare import declare
 from cluster.drive import Pool, drive
-from cluster.plan import Known, Machine, Plan, Planner
+from cluster.plan import Plan, Planner
 from cluster.runner_local import Limits, LocalPool, workers_for
+from cluster.standing import Known, Machine
 
 RunnerName = Literal["local", "ray"]
 

@@ -8,8 +8,9 @@ from rich.console import Console
 from bench.job import BuildJob, LatencyJob, MemoryJob
 from bench.record import Finished, Record
 from bench.tasks.spec import TaskSpec
-from cluster.plan import Expected, Plan, Planned, Status
+from cluster.plan import Expected, Plan
 from cluster.progress import Progress, clock, job_kind
+from cluster.standing import Planned, Status
 
 BUILD = BuildJob(recipe_id="a" * 64, name="x [/] [red]y[/red] [b", folder="/x")
 

@@ -30,6 +30,7 @@ class Task(BaseModel):
     kind: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same model would get other outcomes
     metrics: ClassVar[tuple[str, ...]]  # the first is the main one
+    asks_base: ClassVar[bool] = False  # whether `judge` is to be set to the folder of the base's artefact
 
     def check(self, architecture: Architecture, base: str, labels: frozenset[str]) -> None:
         """Raise BadInput where a model of this architecture cannot do the task with these labels."""
@@ -61,12 +62,25 @@ class TaskSpec(BaseModel):
         return digest({**named, "window": WINDOW})
 
     @property
+    def manner(self) -> str:
+        """SHA-256 over how the model is run, whatever the data."""
+        return digest(self.model_dump(mode="json", include={"kind", "settings", "version"}))
+
+    def on(self, data: DataSpec) -> TaskSpec:
+        """The same kind and settings on other data. Raises BadInput where the data cannot be read."""
+        return _bound(self.name, self.kind, self.task, data)
+
+    @property
     def task(self) -> Task:
         return task_class(self.kind).model_validate(self.settings)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         return task_class(self.kind).metrics
+
+    @property
+    def asks_base(self) -> bool:
+        return task_class(self.kind).asks_base
 
     @property
     def windows(self) -> int:
@@ -95,16 +109,19 @@ def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> 
         task = cls.model_validate(section.model_extra or {})
     except ValidationError as error:
         raise BadInput(sentence(error, f"task {name}", cls)) from error
-    spec = data[section.data]
+    return _bound(name, section.kind, task, data[section.data])
+
+
+def _bound(name: str, kind: str, task: Task, spec: DataSpec) -> TaskSpec:
     spec = spec.model_copy(update={"pinned": spec.pinned or spec.data_id})  # a worker must find the same rows
     examples = spec.examples()
     return TaskSpec(
         name=name,
-        kind=section.kind,
+        kind=kind,
         settings=task.model_dump(mode="json"),
         data=spec,
         data_id=spec.data_id,
-        version=cls.version,
+        version=task.version,
         labels=tuple(sorted({e.label for e in examples})),
         examples=len(examples),
     )

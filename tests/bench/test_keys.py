@@ -14,7 +14,8 @@ from bench.sweep import load_sweep
 from bench.sweep_file import TaskSection
 from bench.tasks.classification import Classification
 from bench.tasks.spec import TaskSpec, bind_task
-from cluster.plan import Known, Machine, Planner
+from cluster.plan import Planner
+from cluster.standing import Known, Machine
 from tests import tiny
 
 A, B = "a" * 64, "b" * 64

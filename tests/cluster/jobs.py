@@ -20,8 +20,9 @@ from bench.execute import Done, Site
 from bench.identity import digest
 from bench.job import Job
 from bench.record import Examples, Finished, JobKind, Record, Samples, Value
-from cluster.plan import Known, Plan, Planned
+from cluster.plan import Plan
 from cluster.retry import decide
+from cluster.standing import Known, Planned
 
 
 class Act(Job):

@@ -15,9 +15,9 @@ from bench.store.folder import Lease, open_folder, take_lease
 from bench.store.journal import parts, read_entries
 from bench.store.writer import Writer
 from cluster.drive import Pool
-from cluster.plan import Known
 from cluster.runner_local import Limits, LocalPool
 from cluster.session import counting, store_id
+from cluster.standing import Known
 from tests.cluster.jobs import act
 
 NO_LIMITS = Limits(60.0)

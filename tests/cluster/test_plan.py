@@ -9,8 +9,9 @@ from bench.identity import digest
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob
 from bench.record import Failed, FailureKind, Finished, Record, Value
 from bench.sweep import Sweep, load_sweep
-from cluster.plan import Known, Machine, Plan, Planner
+from cluster.plan import Plan, Planner
 from cluster.retry import decide
+from cluster.standing import Known, Machine
 from tests import tiny
 
 MACHINE = Machine("a class", {"torch": "2", "transformers": "5"})

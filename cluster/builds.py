@@ -1,0 +1,143 @@
+"""Which builds and studies come next: every distinct prefix once, questions of a step before the step. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.job import BuildJob, StudyJob
+from bench.recipe import Question, Recipe
+from bench.record import Finished
+from bench.sweep import Sweep
+from bench.tasks.spec import TaskSpec
+from cluster.standing import Known, Machine, Planned, Status, standing
+
+PARENT = ""  # no teacher has an empty name
+
+
+class Builder:
+    """Plans the builds of one sweep, and the studies that they wait for. `jobs` are the builds by recipe_id."""
+
+    def __init__(self, sweep: Sweep, machine: Machine) -> None:
+        self._sweep = sweep
+        self._machine = machine
+        self._attempts = sweep.file.limits.attempts
+        self._prefixes: dict[str, Recipe] = {}
+        for recipe in (*sweep.teachers.values(), *sweep.recipes):
+            for length in range(len(recipe.stages) + 1):
+                prefix = recipe.prefix(length)
+                self._prefixes.setdefault(prefix.recipe_id, prefix)
+        self._needed = {rid: _needed(prefix) for rid, prefix in self._prefixes.items()}
+        self.jobs = {rid: self._build_skeleton(rid, prefix) for rid, prefix in self._prefixes.items()}
+
+    def _build_skeleton(self, recipe_id: str, recipe: Recipe) -> BuildJob:
+        if not recipe.stages:
+            return BuildJob(recipe_id=recipe_id, name=recipe.base.model, folder=recipe.base.folder)
+        stage = recipe.stages[-1]
+        return BuildJob(
+            recipe_id=recipe_id,
+            name=recipe.variant_name,
+            step=stage.step.name,
+            settings=stage.step.model_dump(mode="json"),
+            data={name: self._sweep.data()[name] for name in stage.step.data_names()},
+            tasks={name: self._task(name) for name in stage.step.task_names()},
+            seed=stage.seed,
+        )
+
+    def _task(self, name: str) -> TaskSpec:
+        return next(task for task in self._sweep.tasks if task.name == name)
+
+    def plan(self, known: Known, in_flight: frozenset[str], jobs: list[Planned]) -> dict[str, str]:
+        """Plan each distinct prefix once. Returns recipe_id -> artefact_id of what is built."""
+        artefacts: dict[str, str] = {}
+        blocked: set[str] = set()
+        studies: dict[str, Planned] = {}
+        for recipe_id, recipe in self._prefixes.items():
+            job = self.jobs[recipe_id]
+            needed = self._needed[recipe_id]
+            if blocked & {*needed.values()}:
+                blocked.add(recipe_id)
+                continue
+            planned = standing(job, known, in_flight, self._attempts)
+            if planned.status == "done":
+                outcome = known.finished[job.key].outcome
+                if isinstance(outcome, Finished) and outcome.artefact_id:
+                    artefacts[recipe_id] = outcome.artefact_id
+            elif planned.status == "failed":
+                blocked.add(recipe_id)
+            elif not artefacts.keys() >= {*needed.values()}:
+                planned = Planned(job, "waiting", planned.attempt)
+            elif recipe.stages:
+                job = self._placed(job, {name: artefacts[rid] for name, rid in needed.items()})
+                answers, keys, status = self._ask(recipe, job, known, in_flight, studies)
+                job = job.model_copy(update={"answers": answers, "studies": keys})
+                planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
+                if status == "failed":
+                    blocked.add(recipe_id)
+                    continue
+            jobs.append(planned)
+        jobs.extend(studies.values())
+        return artefacts
+
+    @staticmethod
+    def _placed(job: BuildJob, needed: dict[str, str]) -> BuildJob:
+        parent = needed.pop(PARENT)
+        return job.model_copy(update={"parent": parent, "teachers": needed})
+
+    def _ask(
+        self,
+        recipe: Recipe,
+        build: BuildJob,
+        known: Known,
+        in_flight: frozenset[str],
+        studies: dict[str, Planned],
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, str], Status]:
+        """The answers to the questions of a build's step, the keys of the jobs that gave them, and the build's status.
+
+        Jobs for questions are entered into `studies`: equal questions of several builds are one job.
+        """
+        step = recipe.stages[-1].step
+        answers: dict[str, dict[str, Any]] = {}
+        keys: dict[str, str] = {}
+        while True:
+            asked = [q for q in step.questions(answers) if q.key not in keys]
+            if not asked:
+                return answers, keys, "ready" if answers.keys() == keys.keys() else "waiting"
+            for question in asked:
+                job = self._study(recipe, build, question)
+                keys[question.key] = job.key
+                planned = standing(job, known, in_flight, self._attempts)
+                before = studies.get(job.key)
+                if isinstance(before, Planned) and isinstance(before.job, StudyJob):
+                    job = job.model_copy(update={"asking": (*before.job.asking, *job.asking)})
+                studies[job.key] = Planned(job, planned.status, planned.attempt)
+                if planned.status == "failed":
+                    return answers, keys, "failed"
+                outcome = known.finished[job.key].outcome if planned.status == "done" else None
+                if isinstance(outcome, Finished) and outcome.answer is not None:
+                    answers[question.key] = outcome.answer
+            if answers.keys() != keys.keys():
+                return answers, keys, "waiting"
+
+    def _study(self, recipe: Recipe, build: BuildJob, question: Question) -> StudyJob:
+        step = recipe.stages[-1].step
+        return StudyJob(
+            artefact_id=str(build.parent),
+            name=recipe.variant_name,
+            step=step.name,
+            version=step.version,
+            settings=build.settings,
+            question=question.kind,
+            asked=dict(question.settings),
+            data={name: build.data[name] for name in question.data},
+            tasks={name: build.tasks[name] for name in question.tasks},
+            versions=dict(self._machine.versions),
+            asking=(recipe.recipe_id,),
+        )
+
+
+def _needed(recipe: Recipe) -> dict[str, str]:
+    """recipe_id of what the last step needs built: its parent under `PARENT`, its teachers by their names."""
+    if not recipe.stages:
+        return {}
+    teachers = {name: recipe.teacher(name).recipe_id for name in recipe.stages[-1].step.teacher_names()}
+    return {PARENT: recipe.prefix(len(recipe.stages) - 1).recipe_id, **teachers}
