@@ -24,7 +24,12 @@ def _plain(value: float, unit: str, metric: str) -> str:
         return f"{_three_digits(value)} ms"
     if unit == "s":
         return f"{value:.2f} s"
-    if metric == "accuracy_difference":
+    sign = "+" if metric.endswith("_difference") else ""
+    if unit in ("points", "tokens"):
+        return f"{value:{sign}.1f}"
+    if unit == "plain":
+        return f"{value:+.3g}" if sign else _three_digits(value)
+    if sign:
         return f"{100 * value:+.1f} pts"
     if metric.endswith("_ratio"):
         return f"{value:.3f}×"

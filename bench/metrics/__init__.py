@@ -14,24 +14,66 @@ class Metric(NamedTuple):
 
     name: str
     title: str
-    unit: str  # "1" for a plain ratio or share
+    unit: str  # "1" for a plain ratio or share, "points" for 0 to 100, "plain" for a number without one
     better: Literal["higher", "lower"]
     exact: bool  # known without sampling: has no interval
     meaning: str
+    # How it is had from per-example outcomes: ("share" | "mean", COLUMN), ("ratio" | "exp ratio", UPPER, LOWER) for the
+    # sums of two columns, or ("cells",) for counts of labels by predictions. Empty for what is measured otherwise.
+    source: tuple[str, ...] = ()
+    span: float = 0.0  # range of one example's value, 0 where unbounded
+
+    @property
+    def paired(self) -> str:
+        """The metric that compares a variant with its base on the same examples, empty where there is none."""
+        kind = self.source[0] if self.source else ""
+        return {
+            "share": f"{self.name}_difference",
+            "mean": f"{self.name}_difference",
+            "ratio": f"{self.name}_ratio",
+            "exp ratio": f"{self.name}_ratio",
+        }.get(kind, "")
+
+
+# What tasks give. One line a metric; its comparison with the base follows from it.
+_QUALITY: tuple[Metric, ...] = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        "1",
+        "higher",
+        False,
+        "Share of examples whose predicted label is right.",
+        ("share", "score"),
+        1.0,
+    ),
+    Metric(
+        "macro_f1",
+        "macro F1",
+        "1",
+        "higher",
+        False,
+        "Unweighted mean over labels of each label's F1 score.",
+        ("cells",),
+        1.0,
+    ),
+)
+
+
+def _comparison(metric: Metric) -> Metric:
+    """The row of what compares `metric` with the base on the same examples."""
+    subject = f"{metric.title[0].upper()}{metric.title[1:]}"
+    if metric.paired.endswith("_difference"):
+        title = f"{metric.title} minus base"
+        meaning = f"{subject} minus the base's on the same examples; the interval is of the paired difference."
+        return Metric(metric.paired, title, metric.unit, metric.better, False, meaning)
+    title = f"{metric.title} relative to base"
+    meaning = f"{subject} divided by the base's on the same examples, resampled together."
+    return Metric(metric.paired, title, "1", metric.better, False, meaning)
 
 
 _TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] = (
     # name, title, unit, better, exact, meaning
-    ("accuracy", "accuracy", "1", "higher", False, "Share of examples whose predicted label is right."),
-    ("macro_f1", "macro F1", "1", "higher", False, "Unweighted mean over labels of each label's F1 score."),
-    (
-        "accuracy_difference",
-        "accuracy minus base",
-        "1",
-        "higher",
-        False,
-        "Accuracy minus the base's on the same examples; the interval is of the paired difference.",
-    ),
     ("agreement", "agreement with base", "1", "higher", False, "Share of examples with the base's prediction."),
     ("recovery", "recovery", "1", "higher", False, "Mean over the named tasks of score divided by the base's score."),
     (
@@ -74,7 +116,8 @@ _TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] 
 )
 
 METRICS: dict[str, Metric] = {
-    name: Metric(name, title, unit, better, exact, meaning) for name, title, unit, better, exact, meaning in _TABLE
+    metric.name: metric
+    for metric in (*_QUALITY, *(_comparison(m) for m in _QUALITY if m.paired), *(Metric(*row) for row in _TABLE))
 }
 
 

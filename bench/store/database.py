@@ -41,6 +41,7 @@ def _caught_up(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
         # Ours is one of many processes on a node, and the node's cores belong to the models.
         connection.execute("set threads to 1")
         connection.execute("set memory_limit = '2GB'")
+        _refuse_other_layout(connection)
         connection.execute(files("bench.store").joinpath("schema.sql").read_text(encoding="utf-8"))
         connection.execute("insert into schema_version values (?) on conflict do nothing", [SCHEMA_VERSION])
         have = {row[0] for row in connection.execute("select name from parts").fetchall()}
@@ -51,6 +52,15 @@ def _caught_up(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
         connection.close()  # DuckDB would hand the same open file to the next connection
         raise
     return connection
+
+
+def _refuse_other_layout(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise duckdb.Error for a database of another layout: it is then made anew from the journal."""
+    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if "schema_version" in tables:
+        row = connection.execute("select max(version) from schema_version").fetchone()
+        if row is not None and row[0] not in (None, SCHEMA_VERSION):
+            raise duckdb.Error(f"layout {row[0]}, not {SCHEMA_VERSION}")
 
 
 def take_in(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
@@ -94,7 +104,7 @@ def _take_in_entry(
 def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: dict[str, Any], ordinal: int) -> None:
     outcome, job = body["outcome"], body["job"]
     connection.execute(
-        f"insert into records values ({', '.join('?' * 19)})",  # noqa: S608 - only question marks
+        f"insert into records values ({', '.join('?' * 20)})",  # noqa: S608 - only question marks
         [
             identity,
             body["key"],
@@ -113,6 +123,7 @@ def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: 
             body["worker"],
             json.dumps(job, sort_keys=True),
             json.dumps(outcome.get("notes") or {}, sort_keys=True),
+            json.dumps(outcome["answer"], sort_keys=True) if outcome.get("answer") is not None else None,
             json.dumps(body["conditions"], sort_keys=True) if body["conditions"] else None,
             ordinal,
         ],
@@ -126,14 +137,16 @@ def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: 
 
 
 def _take_in_raw(connection: duckdb.DuckDBPyConnection, part: Path, identities: list[str]) -> None:
-    """Copy per-example outcomes and timings straight from Parquet."""
+    """Copy per-example outcomes and timings straight from Parquet. Parts of layout 1 name no slices and columns."""
+    held = {name for name, *_ in connection.execute("select name from parquet_schema(?)", [str(part)]).fetchall()}
+    later = "e.slice, e.columns" if "slice" in held else "'', map()"
     connection.execute(
-        """
+        f"""
         insert into examples
-        select identity, artefact_id, task, e.index, e.label, e.prediction, e.score, e.confidence
+        select identity, artefact_id, task, e.index, e.label, e.prediction, e.score, e.confidence, {later}
         from (select identity, artefact_id, task, unnest(examples) as e from read_parquet(?)
               where examples is not null and list_contains(?, identity))
-        """,
+        """,  # noqa: S608 - one of two fixed lists of columns
         [str(part), identities],
     )
     connection.execute(

@@ -24,7 +24,7 @@ import psutil
 
 from bench.errors import BadInput, StaleLease, StoreBusy
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KIND = "paredown store"
 
 

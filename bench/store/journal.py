@@ -24,6 +24,8 @@ EXAMPLE = pa.struct(
         ("prediction", pa.string()),
         ("score", pa.float64()),
         ("confidence", pa.float64()),
+        ("slice", pa.string()),
+        ("columns", pa.map_(pa.string(), pa.float64())),
     ]
 )
 SAMPLE = pa.struct(
@@ -137,7 +139,19 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
 
 
 def _examples(found: Examples) -> list[dict[str, Any]]:
-    columns = (found.index.tolist(), found.label, found.prediction, found.score.tolist(), found.confidence.tolist())
+    count = len(found.index)
+    named = zip(
+        *([(name, value) for value in values.tolist()] for name, values in sorted(found.columns.items())), strict=True
+    )
+    columns = (
+        found.index.tolist(),
+        found.label,
+        found.prediction,
+        found.score.tolist(),
+        found.confidence.tolist(),
+        found.slice or ("",) * count,
+        [list(row) for row in named] if found.columns else [[]] * count,
+    )
     names = [field.name for field in EXAMPLE]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -85,7 +85,8 @@ class Publisher:
         connection.execute("insert into snapshot.sweeps select * from sweeps")
         connection.execute(
             "insert into snapshot.records select key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, "
-            "failure, reason, log, started, seconds, worker, job, notes, conditions, ordinal from records"
+            "failure, reason, log, started, seconds, worker, job, notes, conditions, ordinal, "
+            "case when kind = 'build' then answer end from records"
         )
         for table in ("variants", "numbers", "verdicts", "draws"):
             rows_of = [row for summary in summaries for row in getattr(summary, table)]

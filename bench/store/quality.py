@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,50 +10,87 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.metrics import Metric, metric
+from bench.record import Examples
 from bench.statistics.bca import bca
-from bench.statistics.intervals import wilson
-from bench.statistics.paired import agreement, difference
+from bench.statistics.intervals import Interval, mean_t, wilson
+from bench.statistics.paired import agreement, difference, mcnemar_exact
 from bench.statistics.resample import mean_draws
 from bench.store.numbers import DRAWS, SEED, Number
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """All outcomes of one artefact on one task, ordered by example; label and prediction are numbers into `names`."""
+    """All outcomes of one artefact on one task, ordered by example; every column has one entry an example."""
 
-    names: tuple[str, ...]
-    label: NDArray[np.int64]
-    prediction: NDArray[np.int64]
-    score: NDArray[np.float64]
+    label: NDArray[np.str_]
+    prediction: NDArray[np.str_]
+    slice: NDArray[np.str_]  # empty strings where the data name no parts
+    columns: Mapping[str, FloatArray]  # "score" among them
 
     @property
-    def cells(self) -> NDArray[np.float64]:
-        """Counts [labels, labels] of (right label, prediction)."""
-        k = len(self.names)
-        counts = np.bincount(self.label * k + self.prediction, minlength=k * k)
-        return counts.reshape(k, k).astype(np.float64)
+    def n(self) -> int:
+        return int(self.columns["score"].size)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The named parts of the data."""
+        return tuple(sorted({str(s) for s in self.slice} - {""}))
+
+    def part(self, name: str) -> Outcomes:
+        """The outcomes of one named part of the data."""
+        rows = self.slice == name
+        columns = {key: values[rows] for key, values in self.columns.items()}
+        return Outcomes(self.label[rows], self.prediction[rows], self.slice[rows], columns)
+
+
+def outcomes_of(examples: Examples) -> Outcomes:
+    """Outcomes as a worker has them, ordered by example."""
+    order = np.argsort(examples.index, kind="stable")
+    slices = examples.slice or ("",) * order.size
+    columns = {"score": examples.score, **examples.columns}
+    return Outcomes(
+        np.array(examples.label, dtype=np.str_)[order],
+        np.array(examples.prediction, dtype=np.str_)[order],
+        np.array(slices, dtype=np.str_)[order],
+        {key: np.asarray(values, dtype=np.float64)[order] for key, values in columns.items()},
+    )
+
+
+def point(examples: Examples, name: str) -> float:
+    """The estimate of a metric from outcomes, without an interval."""
+    return _estimate(outcomes_of(examples), metric(name))
 
 
 def read_outcomes(connection: duckdb.DuckDBPyConnection, identities: Sequence[str], expected: int) -> Outcomes | None:
     """The outcomes that the given evaluation records hold, None unless they cover all `expected` examples."""
+    held = "from examples where list_contains(?, identity)"
+    row = connection.execute(f"select any_value(columns) {held}", [list(identities)]).fetchone()
+    names = sorted(row[0]) if row and row[0] else []
+    wanted = "".join(f", any_value(element_at(columns, ?)[1]) as column_{i}" for i in range(len(names)))
     found = connection.execute(
-        "select index, any_value(label) as label, any_value(prediction) as prediction, any_value(score) as score "
-        "from examples where list_contains(?, identity) group by index order by index",
-        [list(identities)],
+        "select index, any_value(label) as label, any_value(prediction) as prediction, any_value(score) as score, "
+        f"any_value(slice) as slice{wanted} {held} group by index order by index",
+        [*names, list(identities)],
     ).fetchnumpy()
     if len(found["index"]) != expected:
         return None
-    names = tuple(sorted({*found["label"].tolist(), *found["prediction"].tolist()}))
-    number = {name: i for i, name in enumerate(names)}
-    return Outcomes(
-        names,
-        np.array([number[x] for x in found["label"].tolist()], dtype=np.int64),
-        np.array([number[x] for x in found["prediction"].tolist()], dtype=np.int64),
-        np.asarray(found["score"], dtype=np.float64),
-    )
+    columns = {name: _floats(found[f"column_{i}"]) for i, name in enumerate(names)}
+    label, prediction, part = (_texts(found[key]) for key in ("label", "prediction", "slice"))
+    return Outcomes(label, prediction, part, {"score": _floats(found["score"]), **columns})
 
 
-def macro_f1(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _texts(values: Any) -> NDArray[np.str_]:
+    return np.array([str(x) for x in values.tolist()], dtype=np.str_)
+
+
+def _floats(values: Any) -> FloatArray:
+    return np.asarray(np.ma.filled(values, np.nan), dtype=np.float64)
+
+
+def macro_f1(cells: FloatArray) -> FloatArray:
     """Unweighted mean F1 over labels that occur as label or prediction, from counts [..., k, k] (label, prediction)."""
     hits = np.diagonal(cells, axis1=-2, axis2=-1)
     total = cells.sum(axis=-1) + cells.sum(axis=-2)
@@ -62,51 +99,124 @@ def macro_f1(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(f1.sum(axis=-1) / np.maximum(occurring, 1))
 
 
-def score(outcomes: Outcomes, task: str) -> list[Number]:
-    """Accuracy and macro F1 of one artefact on one task, with draws that are coherent over artefacts."""
-    n = outcomes.score.size
-    draws = mean_draws(outcomes.score[None, :], DRAWS, np.random.default_rng(SEED))[:, 0]
-    right = round(float(outcomes.score.sum()))
-    accuracy = Number("accuracy", task, wilson(right, n), draws, n, 1.0)
-    return [accuracy, _f1(outcomes, task)]
+def score(outcomes: Outcomes, names: Sequence[str], task: str) -> list[Number]:
+    """The task's metrics of one artefact, the main one first, with draws that are coherent over artefacts.
+
+    The main metric also comes for each named part of the data, in the scope "TASK / PART".
+    """
+    whole = [_number(outcomes, metric(name), task) for name in names]
+    main = metric(names[0])
+    parts = [_number(outcomes.part(part), main, f"{task} / {part}") for part in outcomes.slices]
+    # Where nothing was written there are no n-grams to count: a metric without a value is left out.
+    return [number for number in whole + parts if np.isfinite(number.interval.estimate)]
 
 
-def _f1(outcomes: Outcomes, task: str) -> Number:
-    k, n = len(outcomes.names), outcomes.score.size
-    cell = outcomes.label * k + outcomes.prediction
-    # The same generator gives the same resamples as for accuracy, and for every other artefact of the task.
+def _number(outcomes: Outcomes, wanted: Metric, scope: str) -> Number:
+    kind = wanted.source[0]
+    if kind == "cells":
+        return _f1(outcomes, wanted.name, scope)
+    columns = np.stack([outcomes.columns[name] for name in wanted.source[1:]])
+    draws = _drawn(columns, kind)
+    estimate, n = _estimate(outcomes, wanted), outcomes.n
+    if kind == "share":
+        interval = wilson(round(float(columns[0].sum())), n)
+    elif kind == "mean" and n > 1:
+        interval = mean_t(columns[0])
+    else:
+        interval = _percentile(estimate, draws, n)
+    return Number(wanted.name, scope, interval, draws, n, wanted.span)
+
+
+def _drawn(columns: FloatArray, kind: str) -> FloatArray:
+    """Draws [DRAWS] of the statistic. The same generator resamples the same examples for every artefact of a task."""
+    means = mean_draws(columns, DRAWS, np.random.default_rng(SEED))
+    return _statistic(means.T, kind)
+
+
+def _statistic(means: FloatArray, kind: str) -> FloatArray:
+    """From the columns' means [1 or 2, ...] to the metric [...]; NaN where a ratio has nothing below the line."""
+    if kind in ("share", "mean"):
+        return np.asarray(means[0])
+    ratio = np.divide(means[0], means[1], out=np.full_like(means[0], np.nan), where=means[1] > 0)
+    return np.asarray(np.exp(ratio) if kind == "exp ratio" else ratio)
+
+
+def _estimate(outcomes: Outcomes, wanted: Metric) -> float:
+    kind = wanted.source[0]
+    if kind == "cells":
+        return float(macro_f1(_cells(outcomes)[0]))
+    means = np.array([outcomes.columns[name].mean() for name in wanted.source[1:]])
+    return float(_statistic(means[:, None], kind)[0])
+
+
+def _percentile(estimate: float, draws: FloatArray, n: int) -> Interval:
+    low, high = (float(q) for q in np.quantile(draws, (0.025, 0.975)))
+    return Interval(estimate, min(low, estimate), max(high, estimate), 0.95, n, "percentile bootstrap")
+
+
+def _cells(outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Counts [k, k] of (right label, prediction), and each example's cell as a number below k * k."""
+    names, codes = np.unique(np.concatenate([outcomes.label, outcomes.prediction]), return_inverse=True)
+    k = names.size
+    cell = codes[: outcomes.n] * k + codes[outcomes.n :]
+    return np.bincount(cell, minlength=k * k).reshape(k, k).astype(np.float64), cell
+
+
+def _f1(outcomes: Outcomes, name: str, scope: str) -> Number:
+    cells, cell = _cells(outcomes)
+    k, n = cells.shape[0], outcomes.n
     shares = mean_draws((np.arange(k * k)[:, None] == cell).astype(np.float64), DRAWS, np.random.default_rng(SEED))
     draws = macro_f1(shares.reshape(DRAWS, k, k))
-    cells = outcomes.cells
     occupied = np.flatnonzero(cells.ravel())
     without = np.repeat(cells.reshape(1, -1), occupied.size, axis=0)
     without[np.arange(occupied.size), occupied] -= 1
     jackknife = macro_f1(without.reshape(-1, k, k))
     interval = bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied])
-    return Number("macro_f1", task, interval, draws, n, 1.0)
+    return Number(name, scope, interval, draws, n, 1.0)
 
 
-def compare(outcomes: Outcomes, base: Outcomes, task: str) -> list[Number]:
-    """Paired difference of accuracy to the base, and agreement with its predictions, on the same examples."""
-    mine = np.array(outcomes.names)[outcomes.prediction]
-    theirs = np.array(base.names)[base.prediction]
-    return [
-        Number("accuracy_difference", task, difference(outcomes.score, base.score)),
-        Number("agreement", task, agreement(mine, theirs)),
-    ]
+def compare(outcomes: Outcomes, base: Outcomes, names: Sequence[str], task: str) -> list[Number]:
+    """How the metrics differ from the base's on the same examples, and agreement with its predictions."""
+    found = [_comparison(outcomes, base, metric(name), task) for name in names if metric(name).paired]
+    if (outcomes.prediction != "").any():
+        found.append(Number("agreement", task, agreement(outcomes.prediction, base.prediction)))
+    return found
+
+
+def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -> Number:
+    kind, columns = wanted.source[0], wanted.source[1:]
+    mine, theirs = (np.stack([o.columns[name] for name in columns]) for o in (outcomes, base))
+    if kind in ("share", "mean") and outcomes.n > 1:
+        interval = difference(mine[0], theirs[0], span=wanted.span)
+        if kind == "share":
+            p = mcnemar_exact(mine[0], theirs[0])
+            interval = Interval(
+                interval.estimate,
+                interval.low,
+                interval.high,
+                interval.level,
+                interval.n,
+                f"{interval.method}; exact McNemar p = {p:.2g}",
+            )
+        return Number(wanted.paired, task, interval)
+    estimate = _estimate(outcomes, wanted), _estimate(base, wanted)
+    if kind in ("share", "mean"):
+        change = estimate[0] - estimate[1]
+        return Number(wanted.paired, task, Interval(change, -wanted.span, wanted.span, 0.95, 1, "one example"))
+    draws = np.divide(_drawn(mine, kind), _drawn(theirs, kind))
+    return Number(wanted.paired, task, _percentile(estimate[0] / estimate[1], draws, outcomes.n))
 
 
 def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:
-    """Unweighted mean over tasks of score divided by the base's, from coherent draws; percentile interval."""
-    pairs = list(zip(scores, base, strict=True))
+    """Unweighted mean over tasks of score divided by the base's, from coherent draws; percentile interval.
+
+    Where a lower score is better, the base's is divided by the variant's.
+    """
+    pairs = [(b, s) if metric(s.metric).better == "lower" else (s, b) for s, b in zip(scores, base, strict=True)]
     ratios = [s.interval.estimate / b.interval.estimate for s, b in pairs if b.interval.estimate > 0]
     estimate = float(np.mean(ratios)) if len(ratios) == len(pairs) else float("nan")
     parts: list[Any] = [np.divide(s.draws, b.draws) for s, b in pairs if s.draws is not None and b.draws is not None]
     draws = np.mean(parts, axis=0)
-    low, high = (float(q) for q in np.quantile(draws, (0.025, 0.975)))
-    from bench.statistics.intervals import Interval
-
     scope = " + ".join(s.scope for s in scores)
     n = min(s.evidence or 1 for s in scores)
-    interval = Interval(estimate, min(low, estimate), max(high, estimate), 0.95, n, "percentile bootstrap")
-    return Number("recovery", scope, interval, draws, n)
+    return Number("recovery", scope, _percentile(estimate, draws, n), draws, n)

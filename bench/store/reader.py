@@ -69,8 +69,14 @@ def open_snapshot(root: Path) -> Iterator[Snapshot]:
             continue
         try:
             snapshot = Snapshot(folder, name, connection)
-            if int(snapshot.info()["schema"]) > SCHEMA_VERSION:
+            layout = int(snapshot.info()["schema"])
+            if layout > SCHEMA_VERSION:
                 raise BadInput(f"The store {root} was written by a newer paredown: update this one.")
+            if layout < SCHEMA_VERSION:
+                raise BadInput(
+                    f"What the store {root} has published has layout {layout}, and this reads {SCHEMA_VERSION}: "
+                    "run its sweep again, which repeats nothing, to publish it anew."
+                )
             yield snapshot
         finally:
             connection.close()

@@ -1,4 +1,4 @@
--- The query form of the journal. Version 1. Every table can be rebuilt from journal/*.parquet.
+-- The query form of the journal. Version 2. Every table can be rebuilt from journal/*.parquet.
 
 create table if not exists schema_version (version integer primary key);
 
@@ -25,7 +25,7 @@ create table if not exists sweeps (
 create table if not exists records (
     identity    varchar primary key,
     key         varchar not null,         -- of the job
-    kind        varchar not null,         -- build | evaluate | measure
+    kind        varchar not null,         -- build | study | evaluate | measure
     job_type    varchar not null,
     status      varchar not null,         -- finished | failed
     attempt     integer not null,
@@ -40,6 +40,7 @@ create table if not exists records (
     worker      varchar not null,
     job         varchar not null,         -- JSON
     notes       varchar,                  -- JSON
+    answer      varchar,                  -- JSON: what a study found, or what a build decided and why
     conditions  varchar,                  -- JSON
     ordinal     bigint not null           -- order of acknowledgement
 );
@@ -66,7 +67,9 @@ create table if not exists examples (
     label       varchar not null,
     prediction  varchar not null,
     score       double not null,
-    confidence  double not null
+    confidence  double not null,
+    slice       varchar not null,         -- named part of the data, empty where there is none
+    columns     map(varchar, double)      -- statistics whose sums give a metric
 );
 
 -- raw timings, one row a visit

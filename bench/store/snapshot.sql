@@ -1,4 +1,4 @@
--- What readers see: complete in itself, never changed after it is published. Version 1.
+-- What readers see: complete in itself, never changed after it is published. Version 2.
 
 create table snapshot.info (key varchar primary key, value varchar not null);
 
@@ -11,7 +11,8 @@ create table snapshot.sweeps (sweep_id varchar primary key, name varchar, declar
 create table snapshot.records (
     key varchar, kind varchar, job_type varchar, status varchar, attempt integer, recipe_id varchar, artefact_id varchar,
     stage varchar, failure varchar, reason varchar, log varchar, started varchar, seconds double, worker varchar,
-    job varchar, notes varchar, conditions varchar, ordinal bigint
+    job varchar, notes varchar, conditions varchar, ordinal bigint,
+    answer varchar                        -- JSON, of builds: what the step found and decided
 );
 
 -- one row a variant of a sweep

@@ -120,11 +120,11 @@ def _quality(
     cache: Cache,
 ) -> None:
     """Add scores, paired differences to the base and recovery to `numbers`."""
-    evaluations = _evaluations(connection, sweep)
     main: dict[tuple[str, str], Number] = {}
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         mine = [v for v in sweep["variants"] if v["base"] == base and v["recipe_id"] in artefacts]
         base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
+        evaluations = _evaluations(connection, sweep, base_id)
         for task in sweep["tasks"]:
             reference = _outcomes(connection, evaluations, base_id, task, cache) if base_id else None
             for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
@@ -133,11 +133,12 @@ def _quality(
                     continue
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None)
                 if key not in cache:
-                    cache[key] = quality.score(outcomes, task["name"])
+                    cache[key] = quality.score(outcomes, task["metrics"], task["name"])
                     if reference is not None and artefact_id != base_id:
-                        cache[key] += quality.compare(outcomes, reference, task["name"])
+                        cache[key] += quality.compare(outcomes, reference, task["metrics"], task["name"])
                 numbers.setdefault(artefact_id, []).extend(cache[key])
-                main[artefact_id, task["name"]] = cache[key][0]
+                if cache[key] and cache[key][0].metric == task["metrics"][0]:
+                    main[artefact_id, task["name"]] = cache[key][0]
         _recovery(sweep, {artefacts[v["recipe_id"]] for v in mine}, base_id, main, numbers)
 
 
@@ -160,8 +161,13 @@ def _recovery(
             numbers.setdefault(artefact_id, []).append(quality.recovery(mine, base))
 
 
-def _evaluations(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> dict[tuple[str, str], list[str]]:
-    """(artefact_id, task fingerprint) -> identities of finished evaluations under the sweep's library versions."""
+def _evaluations(
+    connection: duckdb.DuckDBPyConnection, sweep: Declaration, base_id: str | None
+) -> dict[tuple[str, str], list[str]]:
+    """(artefact_id, task fingerprint) -> identities of finished evaluations under the sweep's library versions.
+
+    Where a task asks the base about the outcome, only those that asked this base count.
+    """
     rows = connection.execute(
         "select r.identity, r.artefact_id, r.job from records r "
         "where r.kind = 'evaluate' and r.status = 'finished' order by r.ordinal"
@@ -171,7 +177,10 @@ def _evaluations(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> d
         connection.execute("select identity, any_value(task) from examples group by identity").fetchall()
     )
     for identity, artefact_id, text in rows:
-        if json.loads(text).get("versions") == sweep["versions"] and identity in fingerprints:
+        job = json.loads(text)
+        if job.get("judge") not in (None, base_id):
+            continue
+        if job.get("versions") == sweep["versions"] and identity in fingerprints:
             found.setdefault((artefact_id, fingerprints[identity]), []).append(identity)
     return found
 
@@ -201,7 +210,9 @@ def _failures(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     for recipe_id, artefact_id, stage, kind, reason, text in rows:
         sentence = f"{stage}: {kind}: {reason}"
         job = json.loads(text)
-        for subject in (recipe_id, artefact_id if recipe_id is None else None, *job.get("artefact_ids", ())[1:]):
+        asking = job.get("asking")  # a study fails for those who asked, not for the artefact that it looked at
+        alone = artefact_id if recipe_id is None and asking is None else None
+        for subject in (recipe_id, alone, *(asking or ()), *job.get("artefact_ids", ())[1:]):
             if subject:
                 found[subject] = sentence
     return found
