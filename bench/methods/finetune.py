@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from bench.architecture import Architecture, label_ids
 from bench.data import Example
 from bench.errors import BadInput
+from bench.methods.training import Optimisation, batches, rising_falling, train
 from bench.recipe import Step, Workplace
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from transformers import PreTrainedModel
 
     from bench.models import Loaded
 
-POOL = 50  # batches whose examples are sorted by length together, so that little padding is computed
+__all__ = ["Finetune", "batches", "rising_falling"]
 
 
 class Finetune(Step):
@@ -85,32 +85,20 @@ class Finetune(Step):
 
     def _train(self, loaded: Loaded, examples: Sequence[Example], labels: dict[str, int], seed: int) -> None:
         import numpy as np
-        import torch
-        from accelerate import Accelerator  # type: ignore[import-untyped]
 
         per_epoch = -(-len(examples) // self.batch)
         steps = min(round(per_epoch * self.epochs) or 1, self.max_steps or 10**9)
-        accelerator = Accelerator(cpu=True)
-        trained = [p for p in loaded.model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(
-            trained, lr=self.learning_rate, betas=(0.9, self.beta2), weight_decay=self.weight_decay
-        )
-        model, optimiser = accelerator.prepare(loaded.model, optimiser)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rising_falling(round(steps * self.warmup), steps))
         inputs = Encoded(loaded, examples, labels, self.max_length)
-        model.train()
-        for step, rows in enumerate(batches(inputs.lengths, self.batch, steps, np.random.default_rng(seed)), start=1):
-            batch, target = inputs.batch(rows)
-            loss = torch.nn.functional.cross_entropy(model(**batch).logits.float(), target)
-            if not torch.isfinite(loss):
-                raise BadInput(
-                    f"Training diverged at step {step} of {steps} (loss {loss.item()}): lower learning_rate."
-                )
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(trained, self.clip)
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad()
+        order = batches(inputs.lengths, self.batch, steps, np.random.default_rng(seed))
+        how = Optimisation(
+            steps=steps,
+            learning_rate=self.learning_rate,
+            warmup=round(steps * self.warmup),
+            weight_decay=self.weight_decay,
+            beta2=self.beta2,
+            clip=self.clip,
+        )
+        train(loaded.model, (inputs.batch(rows) for rows in order), cross_entropy, how)
 
 
 class Encoded:
@@ -131,28 +119,12 @@ class Encoded:
         return dict(padded), torch.tensor([self._target[r] for r in rows])
 
 
-def batches(lengths: Sequence[int], size: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """`steps` batches of row numbers: a new shuffle each epoch, similar lengths together, batch order random again."""
-    done = 0
-    while True:
-        order = rng.permutation(len(lengths))
-        pools = [order[i : i + size * POOL] for i in range(0, len(order), size * POOL)]
-        ranked = [sorted(pool.tolist(), key=lambda r: lengths[r]) for pool in pools]
-        epoch = [pool[i : i + size] for pool in ranked for i in range(0, len(pool), size)]
-        for number in rng.permutation(len(epoch)):
-            if done == steps:
-                return
-            yield epoch[number]
-            done += 1
+def cross_entropy(model: Any, batch: tuple[dict[str, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the labels over the rows of a batch."""
+    from torch.nn import functional
 
-
-def rising_falling(warmup: int, steps: int) -> Callable[[int], float]:
-    """Factor of the learning rate at each step: linear from 0 to 1 over the warm-up, then linear to 0 at the end."""
-
-    def factor(step: int) -> float:
-        return step / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
-
-    return factor
+    inputs, target = batch
+    return functional.cross_entropy(model(**inputs).logits.float(), target)
 
 
 def with_head(loaded: Loaded, labels: tuple[str, ...]) -> PreTrainedModel:
