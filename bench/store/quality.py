@@ -104,11 +104,10 @@ def score(outcomes: Outcomes, names: Sequence[str], task: str) -> list[Number]:
 
     The main metric also comes for each named part of the data, in the scope "TASK / PART".
     """
-    whole = [_number(outcomes, metric(name), task) for name in names]
-    main = metric(names[0])
-    parts = [_number(outcomes.part(part), main, f"{task} / {part}") for part in outcomes.slices]
+    wanted = [(outcomes, metric(name), task) for name in names]
+    wanted += [(outcomes.part(part), metric(names[0]), f"{task} / {part}") for part in outcomes.slices]
     # Where nothing was written there are no n-grams to count: a metric without a value is left out.
-    return [number for number in whole + parts if np.isfinite(number.interval.estimate)]
+    return [_number(*each) for each in wanted if np.isfinite(_estimate(each[0], each[1]))]
 
 
 def _number(outcomes: Outcomes, wanted: Metric, scope: str) -> Number:
@@ -150,7 +149,7 @@ def _estimate(outcomes: Outcomes, wanted: Metric) -> float:
 
 
 def _percentile(estimate: float, draws: FloatArray, n: int) -> Interval:
-    low, high = (float(q) for q in np.quantile(draws, (0.025, 0.975)))
+    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], (0.025, 0.975)))
     return Interval(estimate, min(low, estimate), max(high, estimate), 0.95, n, "percentile bootstrap")
 
 
@@ -177,10 +176,17 @@ def _f1(outcomes: Outcomes, name: str, scope: str) -> Number:
 
 def compare(outcomes: Outcomes, base: Outcomes, names: Sequence[str], task: str) -> list[Number]:
     """How the metrics differ from the base's on the same examples, and agreement with its predictions."""
-    found = [_comparison(outcomes, base, metric(name), task) for name in names if metric(name).paired]
+    both = [metric(name) for name in names if metric(name).paired and _comparable(outcomes, base, metric(name))]
+    found = [_comparison(outcomes, base, wanted, task) for wanted in both]
     if (outcomes.prediction != "").any():
         found.append(Number("agreement", task, agreement(outcomes.prediction, base.prediction)))
     return found
+
+
+def _comparable(outcomes: Outcomes, base: Outcomes, wanted: Metric) -> bool:
+    """Whether both have a value, and the base one that can be divided by where that is asked."""
+    mine, theirs = _estimate(outcomes, wanted), _estimate(base, wanted)
+    return bool(np.isfinite([mine, theirs]).all()) and (theirs != 0 or wanted.paired.endswith("_difference"))
 
 
 def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -> Number:
@@ -203,7 +209,8 @@ def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -
     if kind in ("share", "mean"):
         change = estimate[0] - estimate[1]
         return Number(wanted.paired, task, Interval(change, -wanted.span, wanted.span, 0.95, 1, "one example"))
-    draws = np.divide(_drawn(mine, kind), _drawn(theirs, kind))
+    above, below = _drawn(mine, kind), _drawn(theirs, kind)
+    draws = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
     return Number(wanted.paired, task, _percentile(estimate[0] / estimate[1], draws, outcomes.n))
 
 
