@@ -73,6 +73,11 @@ class Step(BaseModel):
         """The architecture after this step. Raises BadInput where the step does not fit. Pure; needs no weights."""
         raise NotImplementedError
 
+    def check_among(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Architecture:
+        """As `check`, for a step that takes something over from its teachers: their labels, or all they are. Pure."""
+        del teachers
+        return self.check(architecture)
+
     def check_teacher(self, student: Architecture, teacher: Architecture, name: str) -> None:
         """Raise BadInput where the model before this step cannot learn from the teacher of that name."""
         del student, teacher, name
@@ -218,10 +223,13 @@ class Recipe:
         architecture = self.base.architecture
         for number, stage in enumerate(self.stages, start=1):
             try:
-                architecture = stage.step.check(architecture)
+                architecture = self._after(stage.step, architecture)
             except BadInput as error:
                 raise BadInput(f"Step {number} ({stage.step.name}) of {self.base.name!r}: {error}") from error
         return architecture
+
+    def _after(self, step: Step, architecture: Architecture) -> Architecture:
+        return step.check_among(architecture, {name: self.teacher(name).check() for name in step.teacher_names()})
 
     @property
     def variant_name(self) -> str:
@@ -231,7 +239,7 @@ class Recipe:
         for number, stage in enumerate(self.stages):
             if number >= self.prepared:
                 words.append(stage.step.label(architecture))
-            architecture = stage.step.check(architecture)
+            architecture = self._after(stage.step, architecture)
         return f"{self.base.name}: {', '.join(words) if words else 'base'}"
 
     @property

@@ -105,6 +105,7 @@ class LayerCopy(Step):
         nn.Module.to(student, teacher.dtype)
         student.load_state_dict(mapped_state(teacher.state_dict(), keep, decoder_too=found.decoder_layers is not None))
         student.train(False)
+        student.generation_config = teacher.generation_config  # how it writes is no matter of its depth
         model.model = student
         return model
 
@@ -125,7 +126,7 @@ def mapped_state(state: dict[str, Any], keep: dict[str, tuple[int, ...]], *, dec
     """The student's state dict: layer j of a stack is the teacher's layer keep[stack][j], bit for bit."""
     result: dict[str, Any] = {}
     for name, tensor in state.items():
-        match = re.match(r"^(.*?)\b(layers?)\.(\d+)\.(.*)$", name)
+        match = re.match(r"^(.*?)\b(layers?|h)\.(\d+)\.(.*)$", name)
         stack = None
         if match:
             stack = ("decoder" if "decoder." in match[1] else "encoder") if decoder_too else "encoder"

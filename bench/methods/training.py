@@ -29,6 +29,7 @@ class Optimisation:
     decay: Decay = "linear"
     weight_decay: float = 0.01
     beta2: float = 0.999
+    epsilon: float = 1e-8
     clip: float = 1.0  # largest gradient norm
     accumulate: int = 1  # batches an update; their losses are averaged
 
@@ -61,7 +62,9 @@ def train(
 
     accelerator = accelerator or Accelerator(cpu=True)
     trained = [p for p in (model.parameters() if parameters is None else parameters) if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=how.learning_rate, betas=(0.9, how.beta2), weight_decay=how.weight_decay)
+    optimiser = torch.optim.AdamW(
+        trained, lr=how.learning_rate, betas=(0.9, how.beta2), eps=how.epsilon, weight_decay=how.weight_decay
+    )
     prepared, optimiser = accelerator.prepare(model, optimiser)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor_of(how))
     good = [p.detach().clone() for p in trained]
