@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.identity import digest
+from bench.naming import names_of
+from bench.recipe import Recipe
 from bench.record import Frozen
 from bench.store.journal import Entry
 from bench.sweep import Sweep
@@ -29,6 +31,17 @@ class Declaration(Frozen):
     questions: dict[str, dict[str, Any]]
 
 
+def stands_on(recipe: Recipe) -> dict[str, None]:
+    """recipe_ids, in order, of every build without which this recipe's cannot be: prefixes, teachers and theirs."""
+    found: dict[str, None] = {}
+    for length in range(len(recipe.stages) + 1):
+        prefix = recipe.prefix(length)
+        for name in prefix.stages[-1].step.teacher_names() if length else ():
+            found |= stands_on(prefix.teacher(name))
+        found[prefix.recipe_id] = None
+    return found
+
+
 def board_id(sweep: Sweep, machine: Machine) -> str:
     """A frontier lives in one hardware class, so the same sweep on another class is another board."""
     return digest({"sweep": sweep.sweep_id, "hardware_class": machine.hardware_class})
@@ -36,11 +49,12 @@ def board_id(sweep: Sweep, machine: Machine) -> str:
 
 def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
     """The journal entry that declares a sweep on a kind of machine. The same declaration is made once."""
+    names = names_of(sweep.recipes)
     variants = tuple(
         {
             "recipe_id": recipe.recipe_id,
             "position": position,
-            "name": recipe.variant_name,
+            "name": names[recipe.recipe_id],
             "base": recipe.base.name,
             "model": recipe.base.model,
             "licence": recipe.base.licence,
@@ -48,7 +62,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
             "seed": recipe.seed,
             "group": recipe.group_name,
             "steps": recipe.request["steps"],
-            "prefixes": [recipe.prefix(n).recipe_id for n in range(len(recipe.stages) + 1)],
+            "prefixes": list(stands_on(recipe)),
         }
         for position, recipe in enumerate(sweep.recipes)
     )
