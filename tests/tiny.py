@@ -105,6 +105,41 @@ def distilbert(layers: int = 3, width: int = 16, seed: int = 0) -> PreTrainedMod
     return _ready(DistilBertForSequenceClassification(config))
 
 
+CAUSAL = ("llama", "mistral", "qwen2", "qwen3", "gpt2")
+
+
+def causal(kind: str = "llama", layers: int = 4, width: int = 16, seed: int = 0, **changes: object) -> PreTrainedModel:
+    """A causal language model with random weights, of one of the kinds in CAUSAL."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    settings: dict[str, object] = {
+        "vocab_size": len(SPECIAL) + len(WORDS),
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+    }
+    if kind != "gpt2":
+        settings |= {"intermediate_size": 2 * width, "num_key_value_heads": 1, "tie_word_embeddings": False}
+    config = AutoConfig.for_model(kind, **settings, **changes)
+    return _ready(AutoModelForCausalLM.from_config(config, dtype=torch.float32))  # type: ignore[no-untyped-call]
+
+
+def writer(decoder_layers: int = 4, encoder_layers: int = 2, width: int = 16, seed: int = 0) -> PreTrainedModel:
+    """A BART that writes text, with random weights."""
+    from transformers import BartForConditionalGeneration
+
+    config = bart(decoder_layers, encoder_layers, width).config
+    assert isinstance(config, BartConfig)
+    config.architectures = None
+    torch.manual_seed(seed)
+    return _ready(BartForConditionalGeneration(config))
+
+
 def saved(model: PreTrainedModel, folder: Path) -> Path:
     """The model and the tokenizer, saved as a user would save them."""
     model.save_pretrained(folder)
