@@ -105,7 +105,8 @@ class LayerCopy(Step):
         nn.Module.to(student, teacher.dtype)
         student.load_state_dict(mapped_state(teacher.state_dict(), keep, decoder_too=found.decoder_layers is not None))
         student.train(False)
-        student.generation_config = teacher.generation_config  # how it writes is no matter of its depth
+        if student.can_generate():
+            student.generation_config = teacher.generation_config  # how it writes is no matter of its depth
         model.model = student
         return model
 
