@@ -255,6 +255,14 @@ def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objecti
         raise unknown("objective", axis, AXES)
     if axis == "quality":
         return _quality(choice or file.quality, tasks)
+    off = {
+        "latency": file.latency.leases == 0 and "latency.leases",
+        "memory": not file.memory.repeats and "memory.repeats",
+    }
+    if setting := off.get(axis):
+        raise BadInput(
+            f"objectives names {axis}, which {setting}: 0 leaves unmeasured: raise it, or name another axis."
+        )
     if axis == "latency":
         shapes = {f"{b}x{n}": shape_scope(b, n) for b, n in product(file.latency.batch, file.latency.length)}
         if not choice and len(shapes) > 1:

@@ -41,14 +41,14 @@ class LatencySection(Section):
         default=0.02, gt=0, lt=1, description="relative half-width of the ratio at which a lease ends"
     )
     burst_ms: float = Field(default=50.0, gt=0, description="shortest time of one visit to a model")
-    leases: int = Field(default=2, ge=1, le=3, description="independent repetitions, each in a new process")
+    leases: int = Field(default=2, ge=0, le=3, description="independent repetitions, each in a new process; 0: none")
     threads: int = Field(default=1, ge=1)
 
 
 class MemorySection(Section):
     """How memory is measured; see `bench.measure.memory`."""
 
-    repeats: int = Field(default=3, ge=1, le=20, description="fresh processes per model")
+    repeats: int = Field(default=3, ge=0, le=20, description="fresh processes per model; 0: not measured")
 
 
 class LimitsSection(Section):

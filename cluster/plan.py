@@ -139,6 +139,8 @@ class Planner:
     def _plan_memory(
         self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
     ) -> None:
+        if not self._sweep.file.memory.repeats:
+            return
         for base, variants in self._groups(artefacts):
             template = self._memory_job(base)
             jobs.extend(self._measure(template, variants, known, in_flight))
@@ -190,7 +192,7 @@ class Planner:
         )
         counts = {
             "evaluate": len(coming) * slices_a_variant,
-            "memory": groups,
+            "memory": groups if self._sweep.file.memory.repeats else 0,
             "latency": groups * self._sweep.file.latency.leases,
         }
         return tuple(Expected(kind, count) for kind, count in counts.items() if count)
