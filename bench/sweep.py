@@ -255,14 +255,10 @@ def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objecti
         raise unknown("objective", axis, AXES)
     if axis == "quality":
         return _quality(choice or file.quality, tasks)
-    off = {
-        "latency": file.latency.leases == 0 and "latency.leases",
-        "memory": not file.memory.repeats and "memory.repeats",
-    }
-    if setting := off.get(axis):
-        raise BadInput(
-            f"objectives names {axis}, which {setting}: 0 leaves unmeasured: raise it, or name another axis."
-        )
+    measured = {"latency": ("leases", file.latency.leases), "memory": ("repeats", file.memory.repeats)}
+    setting, count = measured.get(axis, ("", 1))
+    if not count:
+        raise BadInput(f"objectives names {axis}, but {axis}.{setting} is 0 and nothing is measured: raise it.")
     if axis == "latency":
         shapes = {f"{b}x{n}": shape_scope(b, n) for b, n in product(file.latency.batch, file.latency.length)}
         if not choice and len(shapes) > 1:

@@ -133,6 +133,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"objectives": []}, "at least 1 item"),
     ({"objectives": ["size", "memory", "quality", "latency"]}, "at most 3 items"),
     ({"objectives": ["quality:pairs.rouge"]}, "no quality called 'pairs.rouge'.*pairs.accuracy, pairs.macro_f1"),
+    ({"latency": {"leases": 0}}, "objectives names latency, but latency.leases is 0"),
+    ({"memory": {"repeats": 0}, "objectives": ["memory"]}, "objectives names memory, but memory.repeats is 0"),
     ({"quality": "accuracy"}, "no quality called 'accuracy'.*Did you mean 'pairs.accuracy'"),
     ({"objectives": ["latency:2x16"]}, "no measured shape called '2x16'.*Known: 1x16"),
     ({"latency": {"length": [8, 16]}}, "several shapes: name one .* of 1x8, 1x16"),

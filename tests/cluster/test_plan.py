@@ -206,6 +206,13 @@ def test_a_base_alone_is_measured_too(folder: Path) -> None:
     assert [len(job.artefact_ids) for job in done if isinstance(job, LatencyJob)] == [1, 1]
 
 
+def test_what_is_not_to_be_measured_is_not_planned(folder: Path) -> None:
+    off = {"latency": {"leases": 0, "length": [16]}, "memory": {"repeats": 0}, "objectives": ["quality", "size"]}
+    planner = Planner(load_sweep(str(tiny.sweep_file(folder, **off))), MACHINE)
+    assert {type(job) for job in run(planner, Known())} == {BuildJob, EvaluateJob}
+    assert {e.kind for e in planner(Known(), NOTHING).expected} == {"evaluate"}
+
+
 def test_another_class_of_machine_measures_again_and_builds_nothing(sweep: Sweep) -> None:
     known = Known()
     run(Planner(sweep, MACHINE), known)
