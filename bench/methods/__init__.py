@@ -6,4 +6,5 @@ METHODS: dict[str, str] = {
     "finetune": "bench.methods.finetune:Finetune",
     "int8_dynamic": "bench.methods.int8_dynamic:Int8Dynamic",
     "layer_copy": "bench.methods.layer_copy:LayerCopy",
+    "student": "bench.methods.student:Student",
 }
