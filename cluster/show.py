@@ -24,7 +24,7 @@ from bench.tasks import TASKS
 from cluster.plan import Plan
 from cluster.progress import Progress, job_kind
 from leaderboard.format import SIGNS, interval, number
-from leaderboard.rows import Axis, Board, Row
+from leaderboard.rows import Axis, Board, Row, comparisons
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def _prefixes(recipe: Any) -> list[str]:
 def board_table(board: Board) -> Printable:
     """The leaderboard: verdict and declared objectives first, then size and memory."""
     keys = [*board.objectives]
-    for extra in ("accuracy_difference", "size", "host_peak", "latency_ms"):
+    keys += [key for key in comparisons(board) if key not in keys]
+    for extra in ("size", "host_peak", "latency_ms"):
         # Of several scopes, the one that an objective has.
         scopes = {scope for _, scope in board.objectives}
         found = sorted((k for k in board.axes if k[0] == extra and k not in keys), key=lambda k: k[1] not in scopes)

@@ -81,7 +81,9 @@ def scale(axis: Axis, values: Sequence[float]) -> Scale:
         return Scale(form="~s")
     if axis.unit in ("ms", "s"):
         return Scale(suffix=f" {axis.unit}")
-    if axis.metric == "accuracy_difference":
+    if axis.unit in ("points", "tokens", "plain"):
+        return Scale(form="+" if axis.metric.endswith("_difference") else "")
+    if axis.metric.endswith("_difference"):
         return Scale(0.01, " pts", "+")
     if axis.metric.endswith("_ratio"):
         return Scale(suffix="×")

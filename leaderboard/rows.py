@@ -16,7 +16,7 @@ from bench.store.reader import Snapshot
 
 Key = tuple[str, str]  # metric, scope
 Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
-PAIRED_FORM = {"accuracy_difference": "accuracy", "latency_ms": "latency_ratio"}
+COMPARED = ("_difference", "_ratio")  # endings of metrics that compare a variant with its base
 VERDICT_ORDER = {"certain": 0, "contested": 1, "dominated": 2, "not evaluated": 3}
 
 
@@ -228,7 +228,16 @@ def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
 
 def judged_as(key: Key) -> Key:
     """The number that carries the evidence for this one: itself, or its paired form, which orders variants alike."""
-    return PAIRED_FORM.get(key[0], key[0]), key[1]
+    metric, scope = key
+    if metric == "latency_ms":
+        return "latency_ratio", scope
+    return (metric if metric == "latency_ratio" else metric.removesuffix("_ratio").removesuffix("_difference")), scope
+
+
+def comparisons(board: Board) -> tuple[Key, ...]:
+    """The numbers that compare the objectives' scores with the base's, where the board has them."""
+    wanted = ((f"{metric}{end}", scope) for metric, scope in board.objectives for end in COMPARED)
+    return tuple(key for key in wanted if key in board.axes)
 
 
 def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> tuple[Row, ...]:

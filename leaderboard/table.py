@@ -10,9 +10,9 @@ from typing import Any
 
 from leaderboard.choices import View
 from leaderboard.format import SIGNS, interval, number
-from leaderboard.rows import Axis, Board, Cell, Key, Row
+from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
-USUAL = ("accuracy_difference", "latency_ms", "host_peak", "size", "parameters")
+USUAL = ("latency_ms", "host_peak", "size", "parameters")
 A_PAGE = 200  # rows: more than anyone reads, and drawn in a moment
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
@@ -30,6 +30,7 @@ class Shown:
 def usual_columns(board: Board) -> tuple[Key, ...]:
     """The declared objectives, then what a decision needs beside them."""
     keys = list(board.objectives)
+    keys += [key for key in comparisons(board) if key not in keys]
     scopes = {scope for _, scope in board.objectives}
     for metric in USUAL:
         found = [key for key in board.axes if key[0] == metric and key not in keys]
@@ -140,7 +141,7 @@ def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[st
 def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float, float] | None]) -> dict[str, Any]:
     cells = []
     for axis in axes:
-        if row.is_base and axis.metric in ("accuracy_difference", "agreement"):
+        if row.is_base and (axis.metric == "agreement" or axis.metric.endswith("_difference")):
             found = Shown("–", "the base itself")
         else:
             # Bars only where the decision is made: on every column they would be noise.
