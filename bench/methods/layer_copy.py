@@ -87,28 +87,39 @@ class LayerCopy(Step):
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         del work
-        from torch import nn
-
         from bench.architecture import architecture_of
 
-        teacher = model.model
-        found = architecture_of(teacher.config.to_dict())
+        found = architecture_of(model.model.config.to_dict())
         keep = {
             stack: layer_map(getattr(found, f"{stack}_layers"), wanted)
             for stack, wanted in (("encoder", self.encoder), ("decoder", self.decoder))
             if wanted is not None
         }
-        config = copy.deepcopy(teacher.config)
-        for stack, layers in keep.items():
-            shorten_config(config, stack, layers, decoder_too=found.decoder_layers is not None)
-        student: PreTrainedModel = type(teacher)(config)
-        nn.Module.to(student, teacher.dtype)
-        student.load_state_dict(mapped_state(teacher.state_dict(), keep, decoder_too=found.decoder_layers is not None))
-        student.train(False)
-        if student.can_generate():
-            student.generation_config = teacher.generation_config  # how it writes is no matter of its depth
-        model.model = student
+        model.model = with_layers(model.model, keep)
         return model
+
+
+def with_layers(teacher: PreTrainedModel, keep: dict[str, tuple[int, ...]]) -> PreTrainedModel:
+    """A new model of the teacher's tensors, with layers keep[stack] alone, renumbered; in eval mode.
+
+    It is built from a config rather than by taking layers out: a layer knows its number in the cache of generation.
+    """
+    from accelerate import init_empty_weights  # type: ignore[import-untyped]
+
+    from bench.architecture import architecture_of
+
+    two_stacks = architecture_of(teacher.config.to_dict()).decoder_layers is not None
+    config = copy.deepcopy(teacher.config)
+    for stack, layers in keep.items():
+        shorten_config(config, stack, layers, decoder_too=two_stacks)
+    with init_empty_weights(include_buffers=False):  # random weights would cost time and memory for nothing
+        student: PreTrainedModel = type(teacher)(config)
+    student.load_state_dict(mapped_state(teacher.state_dict(), keep, decoder_too=two_stacks), assign=True)
+    student.tie_weights()
+    student.train(False)
+    if student.can_generate():
+        student.generation_config = teacher.generation_config  # how it writes is no matter of its depth
+    return student
 
 
 def shorten_config(config: Any, stack: str, layers: tuple[int, ...], *, decoder_too: bool) -> None:
@@ -121,6 +132,8 @@ def shorten_config(config: Any, stack: str, layers: tuple[int, ...], *, decoder_
         for key, value in list(config.to_dict().items()):
             if isinstance(value, list) and len(value) == depth and key.endswith("_types"):
                 setattr(config, key, [value[i] for i in layers])
+        if getattr(config, "max_window_layers", None) is not None:  # the first so many attend to everything
+            config.max_window_layers = sum(i < config.max_window_layers for i in layers)
 
 
 def mapped_state(state: dict[str, Any], keep: dict[str, tuple[int, ...]], *, decoder_too: bool) -> dict[str, Any]:
