@@ -41,7 +41,8 @@ class DataSpec(BaseModel):
     slice: str | None = Field(default=None, description="column that names parts of the data, reported apart")
     choices: str | None = Field(default=None, description="column with the list of endings to choose from")
     labels: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
-    limit: int | None = Field(default=None, gt=0, description="use the first so many rows")
+    offset: int = Field(default=0, ge=0, description="leave out the first so many rows")
+    limit: int | None = Field(default=None, gt=0, description="use at most so many rows")
     licence: str | None = Field(default=None, description="licence of the data, shown beside every number from it")
     pinned: str | None = Field(default=None, description="data_id that the rows must have, or they are not used")
 
@@ -54,8 +55,9 @@ class DataSpec(BaseModel):
             content = zoo.data_version(self.source.removeprefix(ZOO))
         else:
             content = file_digest(self._path())
-        columns = {"text": self.text, "pair": self.pair, "label": self.label}
+        columns: dict[str, Any] = {"text": self.text, "pair": self.pair, "label": self.label}
         columns |= {k: v for k in ("slice", "choices") if (v := getattr(self, k)) is not None}
+        columns |= {"offset": self.offset} if self.offset else {}
         return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
 
     def _path(self) -> Path:
@@ -79,7 +81,8 @@ class DataSpec(BaseModel):
         self._check_pin()
         wanted = [c for c in (self.text, self.pair, self.label, self.slice, self.choices) if c is not None]
         found: list[Example] = []
-        for index, row in enumerate(islice(self._rows(), self.limit)):
+        stop = None if self.limit is None else self.offset + self.limit
+        for index, row in islice(enumerate(self._rows()), self.offset, stop):
             missing = [c for c in wanted if row.get(c) is None]
             if missing:
                 raise BadInput(
@@ -88,7 +91,8 @@ class DataSpec(BaseModel):
                 )
             found.append(self._example(index, row))
         if not found:
-            raise BadInput(f"The data {self.source!r} has no rows: give a file with at least one example.")
+            after = f" after the first {self.offset}" if self.offset else ""
+            raise BadInput(f"The data {self.source!r} has no rows{after}: give a file with at least one example.")
         return found
 
     def _example(self, index: int, row: dict[str, Any]) -> Example:

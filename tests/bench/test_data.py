@@ -75,6 +75,32 @@ def test_what_is_wrong_with_a_file(
         DataSpec(source=str(path), **changes).examples()
 
 
+ROWS = "".join(f'{{"text": "t{i}", "label": "l", "kind": "k{i % 2}", "ends": ["a", "b"]}}\n' for i in range(5))
+
+
+def test_text_alone_parts_and_choices(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(ROWS, encoding="utf-8")
+    spec = DataSpec(source=str(path), label=None, slice="kind", choices="ends")
+    assert [(e.index, e.text, e.label, e.slice, e.choices) for e in spec.examples()[:2]] == [
+        (0, "t0", "", "k0", ("a", "b")),
+        (1, "t1", "", "k1", ("a", "b")),
+    ]
+    with pytest.raises(BadInput, match="holds str in column 'text', not a list of endings"):
+        DataSpec(source=str(path), choices="text").examples()
+
+
+def test_a_stretch_of_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(ROWS, encoding="utf-8")
+    found = DataSpec(source=str(path), offset=2, limit=2).examples()
+    assert [(e.index, e.text) for e in found] == [(2, "t2"), (3, "t3")]
+    ids = {DataSpec(source=str(path), offset=offset).data_id for offset in range(3)}
+    assert len(ids) == 3
+    with pytest.raises(BadInput, match="has no rows after the first 5"):
+        DataSpec(source=str(path), offset=5).examples()
+
+
 def test_shipped_data() -> None:
     spec = DataSpec(source="zoo://entailment/validation", text="premise", pair="hypothesis", limit=5)
     found = spec.examples()
