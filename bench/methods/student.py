@@ -127,6 +127,8 @@ class Student(Step):
 def headed(source: Architecture, parent: Architecture, name: str) -> Architecture:
     """The source with a head for what the parent does. Raises BadInput where that is no classifying and differs."""
     if parent.classifies:
+        if source.classifies and same_labels(source, parent):
+            return source
         return source.changed(class_name=f"{class_prefix(source)}ForSequenceClassification", labels=parent.labels)
     if any(getattr(parent, task) and getattr(source, task) for task in TASKS):
         return source
@@ -134,6 +136,12 @@ def headed(source: Architecture, parent: Architecture, name: str) -> Architectur
         f"student.weights names {name!r}, a {source.class_name}, but the model before is a {parent.class_name}: name a "
         "model of the same task, or set head: own."
     )
+
+
+def same_labels(one: Architecture, other: Architecture) -> bool:
+    """Whether two classifiers have the same labels by name, in whatever order."""
+    first, second = ({name.lower() for name in a.labels or ()} for a in (one, other))
+    return first == second
 
 
 def class_prefix(architecture: Architecture) -> str:
