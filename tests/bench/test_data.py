@@ -75,12 +75,12 @@ def test_what_is_wrong_with_a_file(
         DataSpec(source=str(path), **changes).examples()
 
 
-ROWS = "".join(f'{{"text": "t{i}", "label": "l", "kind": "k{i % 2}", "ends": ["a", "b"]}}\n' for i in range(5))
+LINES = "".join(f'{{"text": "t{i}", "label": "l", "kind": "k{i % 2}", "ends": ["a", "b"]}}\n' for i in range(5))
 
 
 def test_text_alone_parts_and_choices(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text(ROWS, encoding="utf-8")
+    path.write_text(LINES, encoding="utf-8")
     spec = DataSpec(source=str(path), label=None, slice="kind", choices="ends")
     assert [(e.index, e.text, e.label, e.slice, e.choices) for e in spec.examples()[:2]] == [
         (0, "t0", "", "k0", ("a", "b")),
@@ -92,7 +92,7 @@ def test_text_alone_parts_and_choices(tmp_path: Path) -> None:
 
 def test_a_stretch_of_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text(ROWS, encoding="utf-8")
+    path.write_text(LINES, encoding="utf-8")
     found = DataSpec(source=str(path), offset=2, limit=2).examples()
     assert [(e.index, e.text) for e in found] == [(2, "t2"), (3, "t3")]
     ids = {DataSpec(source=str(path), offset=offset).data_id for offset in range(3)}
