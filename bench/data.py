@@ -122,9 +122,8 @@ class DataSpec(BaseModel):
     def _rows(self) -> Iterator[dict[str, Any]]:
         if self.source.startswith(ZOO):
             from bench import zoo
-            from bench.zoo.grammar import write_rows
 
-            yield from write_rows(zoo.split_of(self.source.removeprefix(ZOO)))
+            yield from zoo.write(self.source.removeprefix(ZOO))
             return
         path = self._path()
         try:

@@ -1,4 +1,4 @@
-"""The shipped entailment data and model, asked for by name: `zoo://entailment-bart`, `zoo://entailment/matched`.
+"""The shipped data and models, asked for by name: `zoo://entailment-bart`, `zoo://entailment/matched`.
 
 Rows are written on demand from committed seeds; `digests.json` holds a digest of each data set, and a test compares.
 Importing this module loads neither torch nor transformers.
@@ -6,11 +6,14 @@ Importing this module loads neither torch nor transformers.
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.errors import unknown
-from bench.zoo.grammar import VERSION, Split, write_rows
+from bench.zoo import grammar, news, stories
+from bench.zoo.grammar import Split, write_rows
 
 FOLDER: Final = Path(__file__).parent
 
@@ -33,28 +36,52 @@ def model_folder(name: str) -> Path:
     return MODELS[name]
 
 
-def split_of(name: str) -> Split:
-    """How a data set is drawn. Raises BadInput with near names if unknown."""
-    if name not in DATA:
-        raise unknown("shipped data set", name, DATA)
-    return DATA[name]
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Data sets with one writer: how each is drawn (an object with `seed` and `count`), and what writes its rows."""
+
+    version: str
+    sets: Mapping[str, Any]
+    write: Callable[[Any], Iterator[dict[str, Any]]]
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    """All rows of a data set, the same on every machine: id, premise, hypothesis, label, genre, template, kind.
+FAMILIES: Final = (
+    Family(f"grammar-{grammar.VERSION}", DATA, write_rows),
+    Family(f"stories-{stories.VERSION}", stories.DATA, stories.write_stories),
+    Family(f"news-{news.VERSION}", news.DATA, news.write_news),
+)
 
-    "entailment/matched" is the start of "entailment/matched-20000" (about 10 s to write on one core). Raises BadInput.
+
+def _family(name: str) -> Family:
+    """The family of a data set. Raises BadInput with near names if unknown."""
+    for family in FAMILIES:
+        if name in family.sets:
+            return family
+    raise unknown("shipped data set", name, [name for family in FAMILIES for name in family.sets])
+
+
+def write(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a data set, the same on every machine. Raises BadInput with near names if unknown.
+
+    "entailment/matched" is the start of "entailment/matched-20000" (about 10 s to write on one core).
     """
-    return list(write_rows(split_of(name)))
+    family = _family(name)
+    return family.write(family.sets[name])
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """All rows of a data set, as `write` yields them."""
+    return list(write(name))
 
 
 def data_version(name: str) -> str:
     """What identifies the content, at no cost: grammar version, name, seed and row count. Raises BadInput."""
-    split = split_of(name)
-    return f"grammar-{VERSION}/{name}/seed-{split.seed}/rows-{split.count}"
+    family = _family(name)
+    split = family.sets[name]
+    return f"{family.version}/{name}/seed-{split.seed}/rows-{split.count}"
 
 
-def digest(rows: list[dict[str, str]]) -> str:
+def digest(rows: list[dict[str, Any]]) -> str:
     """SHA-256 over the first 2,048 rows as JSON lines: any change of the grammar shows there, and it is quick."""
     text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows[:2_048])
     return hashlib.sha256(text.encode()).hexdigest()

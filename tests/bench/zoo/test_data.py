@@ -28,7 +28,7 @@ def used_names(rows: Rows) -> set[str]:
 
 
 def test_rows_are_what_was_committed(sets: dict[str, Rows]) -> None:
-    committed = json.loads((FOLDER / "digests.json").read_text())
+    committed = {k: v for k, v in json.loads((FOLDER / "digests.json").read_text()).items() if k in DATA}
     assert {name: digest(found) for name, found in sets.items()} == committed
     assert sets.keys() == DATA.keys()
 

@@ -1,0 +1,198 @@
+"""The kinds of news about people and plans, the table of all kinds, and the sentences that a summary never keeps."""
+
+from typing import Final
+
+from bench.zoo.news_forms import BLAST, CRASH, FIRE, ROBBERY, STORM, Fact, Kind
+
+MATCH: Final = Kind(
+    (
+        Fact(0, ("{t0} beat {t1} by {k0} points in the {g0} league on {w0}",
+                 "on {w0} the {g0} players of {t1} lost at home against {t0} by {k0} points"),
+             ("{t0} beat {t1}", "{t0} have won against {t1}", "{g0} : {t0} win by {k0} points")),
+        Fact(0, ("the {g0} game between {t0} and {t1} ended without a winner on {w0}",
+                 "on {w0} neither {t0} nor {t1} could win their game in the {g0} league"),
+             ("{t0} and {t1} draw", "no winner between {t0} and {t1}")),
+    ),
+    (
+        Fact(6, ("captain {s0} broke a leg and had to be carried away",
+                 "a broken leg ended the evening of captain {s0}"),
+             ("captain {s0} broke a leg", "the captain was badly injured"),
+             ("captain {s3} played in spite of a cold",)),
+        Fact(5, ("the referee sent {s1} off after an insult",
+                 "{s1} had to leave the field for insulting the referee"),
+             ("{s1} was sent off", "{s1} insulted the referee"), ("the referee had little to do",)),
+        Fact(4, ("{s2} scored {k1} times , more than ever before",
+                 "the best player was {s2} , who scored {k1} times"),
+             ("{s2} scored {k1} times", "{s2} was the best player"), ("no player stood out",)),
+        Fact(3, ("{k2} thousand people watched , a new record",
+                 "never before had {k2} thousand people come to see a game"),
+             ("a record crowd of {k2} thousand watched", "{k2} thousand people came , a record"),
+             ("many seats stayed empty",)),
+    ),
+    (
+        Fact(0, ("coach {s5} announced that he will leave in {m0}",
+                 "after the game coach {s5} told the players that he will go in {m0}"),
+             ("the coach will leave in {m0}", "coach {s5} resigns")),
+        Fact(0, ("the next game is against {t2} on {w1}", "on {w1} the team from {t2} comes for the next game"),
+             ("the next opponent is {t2}", "on {w1} they play {t2}")),
+        Fact(0, ("the club must pay {k5} thousand crowns because of fireworks",
+                 "because fans threw fireworks , the club has to pay {k5} thousand crowns"),
+             ("the club has to pay a fine", "fireworks cost the club {k5} thousand crowns")),
+    ),
+    ("it rained during most of the evening", "the fans sang until late in the night"),
+)  # fmt: skip
+VOTE: Final = Kind(
+    (
+        Fact(0, ("the council of {t0} decided on {w0} to build {v0}",
+                 "on {w0} the members of the {t0} council voted for {v0}"),
+             ("{t0} will get {v0}", "council in {t0} votes for {v0}")),
+        Fact(0, ("the council of {t0} decided on {w0} not to build {v0}",
+                 "on {w0} the members of the {t0} council voted against {v0}"),
+             ("{t0} will not get {v0}", "council in {t0} rejects {v0}")),
+    ),
+    (
+        Fact(6, ("{k0} thousand people protested in front of the town hall",
+                 "outside the hall {k0} thousand people shouted in protest"),
+             ("{k0} thousand people protested", "there were loud protests"), ("only a few people came to protest",)),
+        Fact(5, ("councillor {s0} is said to have taken money from a builder",
+                 "a newspaper wrote that a builder paid councillor {s0}"),
+             ("councillor {s0} is accused of taking money", "a councillor may have been bribed"),
+             ("rumours about bribes turned out to be false",)),
+        Fact(4, ("it would cost {k1} million crowns according to the plans",
+                 "experts put the price at {k1} million crowns",
+                 "the price had risen from {k2} to {k1} million crowns"),
+             ("the price is {k1} million crowns", "it would cost {k1} million crowns"),
+             ("nobody could name the price",)),
+        Fact(3, ("the majority was small , with only {k2} votes", "in the end {k2} votes made the difference"),
+             ("the majority was {k2} votes", "only {k2} votes made the difference"), ("nearly all agreed",)),
+    ),
+    (
+        Fact(0, ("a judge in {t1} will look at the matter in {m0}",
+                 "opponents went to court in {t1} , which will decide in {m0}"),
+             ("a court will decide in {m0}", "the case goes to court in {t1}")),
+        Fact(0, ("mayor {s1} said that the citizens will be asked in {m0}",
+                 "in {m0} all citizens may vote on it , said mayor {s1}"),
+             ("the citizens will vote in {m0}", "a public vote follows in {m0}")),
+        Fact(0, ("mayor {s1} was so angry that he offered to step down",
+                 "mayor {s1} announced that he will step down in {m0}"),
+             ("the mayor wants to resign", "mayor {s1} may resign")),
+    ),
+    ("the debate took {k3} hours", "{s3} , a {j3} from {t0} , had waited years for this evening"),
+)  # fmt: skip
+FACTORY: Final = Kind(
+    (
+        Fact(0, ("the {q0} maker {s0} will open a factory in {t0}",
+                 "{s0} , a maker of {q0} goods , told reporters on {w0} that {t0} will get a factory"),
+             ("{q0} maker opens factory in {t0}", "{s0} comes to {t0} with a factory")),
+        Fact(0, ("the {q0} maker {s0} will close its factory in {t0}",
+                 "{s0} , a maker of {q0} goods , told workers on {w0} that the factory in {t0} has no future"),
+             ("{q0} maker closes factory in {t0}", "{s0} gives up its factory in {t0}")),
+    ),
+    (
+        Fact(6, ("the change concerns {k0} thousand workers", "in total {k0} thousand jobs depend on it",
+                 "the company first spoke of {k1} thousand jobs , but {k0} thousand are concerned"),
+             ("{k0} thousand jobs are concerned", "it is about {k0} thousand jobs"),
+             ("how many workers are concerned is not known",)),
+        Fact(5, ("the state will pay {k2} million crowns", "a minister promised {k2} million crowns of public money"),
+             ("the state pays {k2} million crowns", "{k2} million crowns come from the state"),
+             ("there will be no public money",)),
+        Fact(4, ("director {s1} was not told and left the company", "director {s1} left the company in anger"),
+             ("director {s1} has left", "the director left in anger"), ("director {s1} supports the plan",)),
+        Fact(3, ("the company names high prices for power as the reason",
+                 "the reason is the price of power , the company said"),
+             ("the reason is the price of power", "power prices are the reason"), ("the company gave no reason",)),
+    ),
+    (
+        Fact(0, ("it will happen in {m0} , if the unions agree",
+                 "the unions must agree before it can happen in {m0}"),
+             ("the unions must still agree", "it is planned for {m0}")),
+        Fact(0, ("workers have called a strike for {w1}", "from {w1} the workers will be on strike"),
+             ("a strike begins on {w1}", "the workers will strike")),
+        Fact(0, ("mayor {s2} will talk to the company in {m0}", "a meeting with mayor {s2} is planned for {m0}"),
+             ("the mayor seeks talks", "talks will follow in {m0}")),
+    ),
+    ("the company has existed for {k3} years", "{s3} , a {j3} from {t0} , was surprised by the news"),
+)  # fmt: skip
+PRIZE: Final = Kind(
+    (
+        Fact(0, ("the {j0} {s0} from {t0} won the national {z0} prize on {w0}",
+                 "on {w0} the national {z0} prize went to {s0} , a {j0} from {t0}"),
+             ("{j0} from {t0} wins {z0} prize", "the {z0} prize goes to {s0} from {t0}")),
+        Fact(0, ("the {j0} {s0} from {t0} has refused the national {z0} prize",
+                 "on {w0} {s0} , a {j0} from {t0} , said no to the national {z0} prize"),
+             ("{j0} from {t0} refuses {z0} prize", "{s0} from {t0} does not want the {z0} prize")),
+    ),
+    (
+        Fact(6, ("a newspaper claims that {s1} wrote most of the work",
+                 "according to a newspaper the work was copied from {s1}"),
+             ("the work may be by {s1}", "{s1} may have done the work"),
+             ("nobody doubts that the prize was deserved",)),
+        Fact(5, ("the money will go to a {b0} in {t1}", "a {b0} in {t1} can hope for the money"),
+             ("the money goes to a {b0}", "a {b0} in {t1} gets the money"), ("what happens to the money is open",)),
+        Fact(4, ("it is worth {k0} thousand crowns",
+                 "the sum was raised from {k1} to {k0} thousand crowns this year"),
+             ("it is worth {k0} thousand crowns", "the sum is {k0} thousand crowns"),
+             ("there is no money to be won",)),
+        Fact(3, ("{k2} members of the jury voted for somebody else",
+                 "the jury was not of one mind , and {k2} members left"),
+             ("the jury was divided", "{k2} jury members disagreed"), ("the jury was of one mind",)),
+    ),
+    (
+        Fact(0, ("the ceremony will be held in {t2} in {m0}", "in {m0} there will be a large ceremony in {t2}"),
+             ("the ceremony is in {m0}", "a ceremony will be held in {t2}")),
+        Fact(0, ("{t0} plans to name a street after the {j0}", "a street in {t0} will soon carry the name"),
+             ("a street will carry the name", "{t0} plans to name a street")),
+    ),
+    ("{s3} , a {j3} who has known the family for {k3} years , was proud", "the prize has existed for {k3} years"),
+)  # fmt: skip
+RESCUE: Final = Kind(
+    (
+        Fact(0, ("rescuers saved {k0} {u0} near {t0} on {w0}",
+                 "on {w0} a helicopter brought {k0} {u0} to safety near {t0}"),
+             ("{k0} {u0} saved near {t0}", "rescuers have saved {k0} {u0}")),
+        Fact(0, ("the search for {k0} {u0} near {t0} was given up on {w0}",
+                 "on {w0} rescuers lost hope of finding {k0} {u0} near {t0}"),
+             ("search for {k0} {u0} ends near {t0}", "no hope for {k0} {u0} near {t0}")),
+    ),
+    (
+        Fact(6, ("a rescuer named {s0} was badly hurt by a falling stone", "a falling stone hit the rescuer {s0}"),
+             ("rescuer {s0} was hurt", "a stone injured a rescuer"), ("no rescuer was in danger",)),
+        Fact(5, ("their guide {s1} had left them alone and is now questioned",
+                 "the police are questioning {s1} , who had guided the group"),
+             ("the guide is being questioned", "the police question guide {s1}"),
+             ("their guide {s1} did all that he could",)),
+        Fact(4, ("the search took {k1} hours , longer than ever",
+                 "it took {k1} hours and {k2} dogs to search the area"),
+             ("the search took {k1} hours", "rescuers searched for {k1} hours"), ("the search did not take long",)),
+        Fact(3, ("bad weather had surprised the group", "heavy snow had caught the group by surprise"),
+             ("the weather was bad", "the group was surprised by bad weather"), ("the weather had been fine",)),
+    ),
+    (
+        Fact(0, ("the area will stay closed until {m0}", "mayor {s2} closed the area until {m0}"),
+             ("the area is closed until {m0}", "the area will reopen in {m0}")),
+        Fact(0, ("the group must pay {k5} thousand crowns for the helicopter",
+                 "a bill of {k5} thousand crowns will be sent to the families"),
+             ("the bill is {k5} thousand crowns", "{k5} thousand crowns have to be paid")),
+    ),
+    ("{s3} , a {j3} from {t0} , had called for help", "more than {k3} people took part"),
+)  # fmt: skip
+
+KINDS: Final = {
+    "fire": FIRE, "storm": STORM, "blast": BLAST, "crash": CRASH, "robbery": ROBBERY, "match": MATCH, "vote": VOTE,
+    "factory": FACTORY, "prize": PRIZE, "rescue": RESCUE,
+}  # fmt: skip
+RECALLED: Final = (  # other events, which a summary never keeps
+    "{k4} years ago a fire destroyed the {b1} in {t3}",
+    "last {m1} thieves broke into the {b1} in {t3}",
+    "in {m1} the council of {t3} voted for {v1}",
+    "last year {k4} people were hurt when a {y2} crashed near {t3}",
+    "in {m1} a storm in {t3} caused damage of {k4} million crowns",
+    "only last {m1} the police arrested a {j2} in {t3}",
+    "in {m1} the {q1} maker {s4} closed a factory in {t3}",
+)
+REMARKS: Final = (
+    "{s3} , a {j3} from {t0} , said that nobody had expected this",
+    "many people in {t0} talked about nothing else that day",
+    "reporters from {t3} arrived within {k3} hours",
+    "a report is expected within {k3} days",
+)
