@@ -9,8 +9,10 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.choices import View
+from leaderboard.decisions import Decisions, heat_map, heat_map_sentence, layers_sentence
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Row, Step
+from leaderboard.source import decisions, newest
 from leaderboard.table import notes, share
 
 SHORT = 12  # characters shown of an identity
@@ -92,3 +94,16 @@ def draw_details(row: Row, view: View) -> None:
             markup.line(markup.text(f"Times and memory hold for {view.board.hardware_class}."), css="quiet small"),
         )
     )
+    draw_decisions(decisions(view.board.sweep_id, row.recipe_id, newest()))
+
+
+def draw_decisions(found: Decisions) -> None:
+    """What was dropped and kept, and why."""
+    pruned = found.get("depth_prune")
+    if pruned:
+        st.html(
+            markup.block(markup.heading("Layers", 3), markup.line(markup.text(layers_sentence(pruned)), css="small"))
+        )
+        if pruned.get("distance"):
+            st.plotly_chart(heat_map(pruned), config={"displayModeBar": False})
+            st.caption(heat_map_sentence(pruned))

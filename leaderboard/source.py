@@ -14,6 +14,7 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reader import current_name, open_snapshot
+from leaderboard.decisions import Decisions, read_decisions
 from leaderboard.rows import Board, Draws, Key, read_board, read_draws
 from leaderboard.table import full_name
 
@@ -82,6 +83,17 @@ def _read(root: str, version: tuple[str | None, int], sweep: str | None, axes: t
         draws = read_draws(snapshot, board, keys)
         metrics = tuple(snapshot.rows("select * from metrics"))
         return Loaded(snapshot.name, called, board, keys, draws, metrics)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def decisions(sweep_id: str, recipe_id: str, version: str | None) -> Decisions:
+    """What the builds behind a variant kept; nothing where the store cannot be read just now."""
+    del version  # of the snapshot: part of the cache's key
+    try:
+        with open_snapshot(store_root()) as snapshot:
+            return read_decisions(snapshot, sweep_id, recipe_id)
+    except (BadInput, OSError, duckdb.Error):
+        return {}
 
 
 def names_of(sweeps: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:

@@ -40,6 +40,9 @@ SQL = f"{BASE}: '; drop table variants; --"
 REASON = "ValueError: <script>alert(2)</script> layer 7 has shape (0, 1024)"
 
 
+Answers = dict[str, dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Variant:
     """What is true of a variant of the sample. `lost` and `gained`: shares of examples that flip against the base."""
@@ -156,15 +159,15 @@ def _delivery(job: Job, outcome: Finished | Failed, **raw: Any) -> Delivery:
     return Delivery(record, **raw)
 
 
-def build(variant: Variant) -> Delivery:
-    """The record of a variant's last build."""
+def build(variant: Variant, answer: dict[str, Any] | None = None) -> Delivery:
+    """The record of a variant's last build, with what its step decided."""
     step = variant.steps[-1][0] if variant.steps else None
     job = BuildJob(recipe_id=variant.recipe_id, name=variant.name, step=step, folder=None if step else "sample")
     if variant.fate == "failed":
         return _delivery(job, Failed(stage="build", kind="bad spec", reason=REASON))
     exact = {"size": variant.megabytes * 1e6, "parameters": variant.parameters, "layers": 24.0}
     values = tuple(Value.exact(variant.artefact_id, metric, value) for metric, value in exact.items())
-    return _delivery(job, Finished(artefact_id=variant.artefact_id, values=values))
+    return _delivery(job, Finished(artefact_id=variant.artefact_id, values=values, answer=answer))
 
 
 def evaluation(variant: Variant) -> Delivery:
@@ -263,9 +266,9 @@ def measured(variants: Sequence[Variant] = VARIANTS) -> list[Variant]:
     return [v for v in variants if v.fate == "measured"]
 
 
-def deliveries(variants: Sequence[Variant] = VARIANTS) -> list[Delivery]:
+def deliveries(variants: Sequence[Variant] = VARIANTS, answers: Answers | None = None) -> list[Delivery]:
     """Every record of the sweep, in the order in which a run makes them."""
-    found = [build(v) for v in variants if v.fate != "waiting"]
+    found = [build(v, (answers or {}).get(v.recipe_id)) for v in variants if v.fate != "waiting"]
     mine = measured(variants)
     found += [evaluation(v) for v in mine]
     base, others = mine[0], mine[1:]
@@ -298,9 +301,14 @@ def writing(root: Path) -> Iterator[Writer]:
         lease.release()
 
 
-def make_store(root: Path, variants: Sequence[Variant] = VARIANTS, progress: dict[str, Any] | None = None) -> Path:
-    """Write the whole sample into `root` and publish it. Returns `root`."""
+def make_store(
+    root: Path,
+    variants: Sequence[Variant] = VARIANTS,
+    progress: dict[str, Any] | None = None,
+    answers: Answers | None = None,
+) -> Path:
+    """Write the whole sample into `root` and publish it, with what steps decided by recipe_id. Returns `root`."""
     with writing(root) as writer:
-        writer.append([declaration(variants), *(Entry.of(d) for d in deliveries(variants))])
+        writer.append([declaration(variants), *(Entry.of(d) for d in deliveries(variants, answers))])
         writer.report(progress if progress is not None else PROGRESS)
     return root

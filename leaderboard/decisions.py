@@ -1,0 +1,100 @@
+"""What the steps of a variant found and decided: layers kept, the similarity of blocks, the search for what to keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from bench.store.reader import Snapshot
+
+Decisions = Mapping[str, Mapping[str, Any]]  # step -> what it found and decided
+
+
+def read_decisions(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Decisions:
+    """The evidence that the builds behind a variant kept; nothing for an unknown one."""
+    bodies = snapshot.rows("select body from sweeps where sweep_id = ?", [sweep_id])
+    variants = json.loads(bodies[0]["body"])["variants"] if bodies else []
+    prefixes: list[str] = next((v["prefixes"] for v in variants if v["recipe_id"] == recipe_id), [])
+    rows = snapshot.rows(
+        "select answer from records where kind = 'build' and status = 'finished' and answer is not null "
+        "and list_contains(?, recipe_id) order by ordinal",
+        [prefixes],
+    )
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        found |= json.loads(row["answer"])
+    return found
+
+
+def layers_sentence(found: Mapping[str, Any]) -> str:
+    """Which layers went and which stayed, in ranges."""
+    how = {"similarity": "the block that changes its input least", "drop": "as listed"}.get(
+        found["strategy"], str(found["strategy"]).replace("_", " ")
+    )
+    stack = f"{found['stack']} " if found.get("stack") else ""
+    return (
+        f"Dropped {stack}layers {ranges(found['dropped'])} of 0 to {found['depth'] - 1} ({how}); "
+        f"kept {ranges(found['kept'])}."
+    )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as ranges: "0 to 20, 29"."""
+    groups: list[list[int]] = []
+    for n in numbers:
+        if groups and n == groups[-1][1] + 1:
+            groups[-1][1] = n
+        else:
+            groups.append([n, n])
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in groups) or "none"
+
+
+def heat_map(found: Mapping[str, Any]) -> go.Figure:
+    """Mean angular distance between what enters a block and what leaves it, for every block; the dropped one ringed.
+
+    Args:
+        found: evidence with "distance" [block size - 1][first layer], "samples" and "dropped" layers.
+    """
+    distance: Sequence[Sequence[float]] = found["distance"]
+    depth = len(distance[0])
+    table = [[*row, *[None] * (depth - len(row))] for row in distance]
+    words = [
+        [f"layers {first} to {first + size - 1}: {value:.4f}" for first, value in enumerate(row)]
+        for size, row in enumerate(distance, start=1)
+    ]
+    drawn = go.Figure(
+        go.Heatmap(
+            z=table,
+            x=list(range(depth)),
+            y=list(range(1, len(distance) + 1)),
+            text=[[*row, *[""] * (depth - len(row))] for row in words],
+            hovertemplate="%{text}<extra></extra>",
+            hoverongaps=False,
+            colorscale="Viridis",
+            colorbar={"title": {"text": "angular<br>distance"}},
+        )
+    )
+    dropped: Sequence[int] = found["dropped"]
+    if dropped and dropped[-1] - dropped[0] == len(dropped) - 1 and len(dropped) <= len(distance):
+        x, y = dropped[0], len(dropped)
+        drawn.add_shape(
+            type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": "#d97706", "width": 3}
+        )
+    drawn.update_layout(
+        height=380,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        xaxis={"title": {"text": "first layer of the block"}, "dtick": max(1, depth // 16), "showgrid": False},
+        yaxis={"title": {"text": "layers in the block"}, "showgrid": False},
+    )
+    return drawn
+
+
+def heat_map_sentence(found: Mapping[str, Any]) -> str:
+    """How the curve was obtained."""
+    return (
+        f"Mean over {found['samples']:,} calibration samples of the angle between the states before and after each "
+        "block, as a share of 180°; a low value means that the block changes little."
+    )
