@@ -36,6 +36,9 @@ class Task(BaseModel):
         """Raise BadInput where a model of this architecture cannot do the task with these labels."""
         raise NotImplementedError
 
+    def check_examples(self, examples: Sequence[Example]) -> None:
+        """Raise BadInput where the data lack what the task needs, such as a reference. Runs once, at plan time."""
+
     def outcomes(self, model: Loaded, window: Sequence[Example]) -> Examples:
         """Run the model on one window of examples. Runs on a worker."""
         raise NotImplementedError
@@ -115,6 +118,7 @@ def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> 
 def _bound(name: str, kind: str, task: Task, spec: DataSpec) -> TaskSpec:
     spec = spec.model_copy(update={"pinned": spec.pinned or spec.data_id})  # a worker must find the same rows
     examples = spec.examples()
+    task.check_examples(examples)
     return TaskSpec(
         name=name,
         kind=kind,
