@@ -4,8 +4,10 @@ METHODS: dict[str, str] = {
     "cast": "bench.methods.cast:Cast",
     "checkpoint": "bench.methods.checkpoint:Checkpoint",
     "depth_prune": "bench.methods.depth_prune:DepthPrune",
+    "distill": "bench.methods.distill:Distill",
     "finetune": "bench.methods.finetune:Finetune",
     "int8_dynamic": "bench.methods.int8_dynamic:Int8Dynamic",
     "layer_copy": "bench.methods.layer_copy:LayerCopy",
+    "pretrain": "bench.methods.pretrain:Pretrain",
     "student": "bench.methods.student:Student",
 }
