@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from bench.errors import BadInput, unknown
+from bench.metrics.of_tasks import OF_TASKS
 
 
 class Metric(NamedTuple):
@@ -57,6 +58,7 @@ _QUALITY: tuple[Metric, ...] = (
         ("cells",),
         1.0,
     ),
+    *(Metric(*row) for row in OF_TASKS),
 )
 
 
