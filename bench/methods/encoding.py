@@ -19,7 +19,7 @@ Row = dict[str, list[int]]  # input_ids, and what else the tokenizer gives for a
 
 
 def encoded(
-    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int, *, target: bool = False
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int | None, *, target: bool = False
 ) -> list[Row]:
     """The tokens of each text, cut to max_length or to the positions of the model, whichever is fewer.
 
@@ -27,14 +27,15 @@ def encoded(
         loaded: the model and its tokenizer.
         texts: first texts.
         pairs: second texts, None for single ones.
-        max_length: most tokens, special ones included.
+        max_length: most tokens, special ones included; None to cut nothing.
         target: the texts are what a sequence-to-sequence model should write.
     """
     if not texts:
         return []
     positions = architecture_of(loaded.model.config.to_dict()).positions
+    limit = {} if max_length is None else {"truncation": True, "max_length": min(max_length, positions or max_length)}
     words = {"text_target": list(texts)} if target else {"text": list(texts), "text_pair": pairs and list(pairs)}
-    found = loaded.tokenizer(**words, truncation=True, max_length=min(max_length, positions or max_length))
+    found = loaded.tokenizer(**words, **limit)
     columns = {key: values for key, values in found.items() if key != "attention_mask"}
     return [{key: list(values[i]) for key, values in columns.items()} for i in range(len(texts))]
 
