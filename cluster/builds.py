@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.job import BuildJob, StudyJob
+from bench.naming import names_of
 from bench.recipe import Question, Recipe
 from bench.record import Finished
 from bench.sweep import Sweep
@@ -27,6 +28,7 @@ class Builder:
                 prefix = recipe.prefix(length)
                 self._prefixes.setdefault(prefix.recipe_id, prefix)
         self._needed = {rid: _needed(prefix) for rid, prefix in self._prefixes.items()}
+        self._names = names_of(list(self._prefixes.values()))
         self.jobs = {rid: self._build_skeleton(rid, prefix) for rid, prefix in self._prefixes.items()}
 
     def _build_skeleton(self, recipe_id: str, recipe: Recipe) -> BuildJob:
@@ -35,7 +37,7 @@ class Builder:
         stage = recipe.stages[-1]
         return BuildJob(
             recipe_id=recipe_id,
-            name=recipe.variant_name,
+            name=self._names[recipe_id],
             step=stage.step.name,
             settings=stage.step.model_dump(mode="json"),
             data={name: self._sweep.data()[name] for name in stage.step.data_names()},
@@ -122,7 +124,7 @@ class Builder:
         step = recipe.stages[-1].step
         return StudyJob(
             artefact_id=str(build.parent),
-            name=recipe.variant_name,
+            name=self._names[recipe.recipe_id],
             step=step.name,
             version=step.version,
             settings=build.settings,

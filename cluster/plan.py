@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
+from bench.naming import names_of
 from bench.recipe import Recipe
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
@@ -51,6 +52,7 @@ class Planner:
         self._sweep = sweep
         self._machine = machine
         self._attempts = sweep.file.limits.attempts
+        self._names = names_of(sweep.recipes)
         self._builder = Builder(sweep, machine)
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
@@ -89,7 +91,7 @@ class Planner:
                 for first, last in slices(task):
                     job = EvaluateJob(
                         artefact_id=artefact_id,
-                        name=recipe.variant_name,
+                        name=self._names[recipe.recipe_id],
                         task=task,
                         first=first,
                         last=last,
@@ -104,7 +106,7 @@ class Planner:
             mine = [(r, a) for r, a in self._built(artefacts) if r.base.name == base.name]
             bases = [a for r, a in mine if r.is_base]
             if bases:
-                yield bases[0], {a: r.variant_name for r, a in mine if a != bases[0]}
+                yield bases[0], {a: self._names[r.recipe_id] for r, a in mine if a != bases[0]}
 
     def _memory_job(self, base: str) -> MemoryJob:
         file = self._sweep.file
