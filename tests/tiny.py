@@ -1,7 +1,9 @@
 """Small models and data that the tests make themselves: random weights, a word-level tokenizer, learnable labels."""
 
 import json
+import math
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -127,6 +129,29 @@ def causal(kind: str = "llama", layers: int = 4, width: int = 16, seed: int = 0,
         settings |= {"intermediate_size": 2 * width, "num_key_value_heads": 1, "tie_word_embeddings": False}
     config = AutoConfig.for_model(kind, **settings, **changes)
     return _ready(AutoModelForCausalLM.from_config(config, dtype=torch.float32))  # type: ignore[no-untyped-call]
+
+
+def bigrams(chances: Mapping[str, Mapping[str, float]]) -> PreTrainedModel:
+    """A Llama whose next token depends on the last one alone, with the chances given; what is not given is unlikely.
+
+    Width is the size of the vocabulary, embeddings are its unit vectors and the layer adds nothing to them, so that
+    the output layer is the table of log-probabilities. Chances after each token should add up to one.
+    """
+    size = len(SPECIAL) + len(WORDS)
+    model = causal("llama", layers=1, width=size)
+    number = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.zero_()
+        model.get_input_embeddings().weight.copy_(torch.eye(size))
+        model.get_parameter("model.norm.weight").fill_(size**-0.5)  # a unit vector has this root mean square
+        table = torch.full((size, size), -30.0)
+        for last, row in chances.items():
+            for word, chance in row.items():
+                table[number[word], number[last]] = math.log(chance)
+        model.get_output_embeddings().weight.copy_(table)
+    return model
 
 
 def writer(decoder_layers: int = 4, encoder_layers: int = 2, width: int = 16, seed: int = 0) -> PreTrainedModel:

@@ -89,11 +89,9 @@ class ZeroShot(Classifying):
         return tuple(sorted(parts - {""}))
 
     def settled(self, examples: Sequence[Example]) -> ZeroShot:
-        """This task with the labels of all its data as candidates, where none are named. Raises BadInput."""
-        labels = frozenset(e.label for e in examples)
-        self.check_examples(examples)
-        self._check_labels(labels)
-        return self if self.labels else self.model_copy(update={"labels": self._of_data(labels)})
+        """This task with the labels of all its data as candidates, where it names none."""
+        labels = self.labels or self._of_data(frozenset(e.label for e in examples))
+        return self.model_copy(update={"labels": labels})
 
     def check_examples(self, examples: Sequence[Example]) -> None:
         """Raise BadInput where a text is empty or an example is a pair already."""
