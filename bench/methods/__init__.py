@@ -6,6 +6,7 @@ METHODS: dict[str, str] = {
     "depth_prune": "bench.methods.depth_prune:DepthPrune",
     "distill": "bench.methods.distill:Distill",
     "finetune": "bench.methods.finetune:Finetune",
+    "heal": "bench.methods.heal:Heal",
     "int8_dynamic": "bench.methods.int8_dynamic:Int8Dynamic",
     "layer_copy": "bench.methods.layer_copy:LayerCopy",
     "pretrain": "bench.methods.pretrain:Pretrain",

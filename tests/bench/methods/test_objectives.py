@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import BartConfig, BartModel, PreTrainedModel
 
 from bench.data import Example
 from bench.errors import BadInput
@@ -100,4 +100,9 @@ def test_what_cannot_be_trained_on() -> None:
     with pytest.raises(BadInput, match="No text of 'texts' has two tokens"):
         objective(silent, examples("red", "cat"), "texts", max_length=16)
     with pytest.raises(BadInput, match="BartModel is neither a classifier nor does it write"):
-        objective(loaded(tiny.bart().base_model), examples("red"), "texts", max_length=16)
+        objective(
+            loaded(BartModel(BartConfig.from_dict(tiny.bart().config.to_dict()))),
+            examples("red"),
+            "texts",
+            max_length=16,
+        )
