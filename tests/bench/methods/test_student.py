@@ -27,6 +27,7 @@ WORDS = "the red cat runs"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("parents")
     return {
         "classifier": tiny_bert.saved(tiny_bert.classifier(), root / "classifier"),
