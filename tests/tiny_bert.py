@@ -56,8 +56,8 @@ def config(layers: int = 4, width: int = 16, labels: Mapping[int, str] | None = 
     )
 
 
-def _ready(model: PreTrainedModel) -> PreTrainedModel:
-    """Random biases too: a bias that is zero could be left out of a copy without a test noticing."""
+def strengthened(model: PreTrainedModel) -> PreTrainedModel:
+    """Larger weights and random biases: outputs that depend on inputs, and no bias that could be left out unseen."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
@@ -71,20 +71,20 @@ def _ready(model: PreTrainedModel) -> PreTrainedModel:
 def masked(layers: int = 4, width: int = 16, seed: int = 0) -> PreTrainedModel:
     """A BERT masked-language model with random weights."""
     torch.manual_seed(seed)
-    return _ready(BertForMaskedLM(config(layers, width)))
+    return strengthened(BertForMaskedLM(config(layers, width)))
 
 
 def pretraining(layers: int = 4, width: int = 16, seed: int = 0) -> PreTrainedModel:
     """The same with the next-sentence head, as BERT was published."""
     torch.manual_seed(seed)
-    return _ready(BertForPreTraining(config(layers, width)))
+    return strengthened(BertForPreTraining(config(layers, width)))
 
 
 def classifier(layers: int = 4, width: int = 16, seed: int = 0, **labels: int) -> PreTrainedModel:
     """A BERT classifier with random weights; `labels` gives other numbers to the three names."""
     torch.manual_seed(seed)
     names = {number: name for name, number in labels.items()} or LABELS
-    return _ready(BertForSequenceClassification(config(layers, width, names)))
+    return strengthened(BertForSequenceClassification(config(layers, width, names)))
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

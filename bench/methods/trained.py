@@ -36,7 +36,9 @@ class Trained(Step):
     beta2: float = Field(default=0.98, gt=0, lt=1)
     epsilon: float = Field(default=1e-6, gt=0)
     clip: float = Field(default=5.0, gt=0, description="largest gradient norm")
-    max_length: int = Field(default=128, ge=8, description="tokens; longer inputs are cut")
+    max_length: int = Field(
+        default=128, ge=8, description="tokens; longer inputs are cut, to the model's positions at most"
+    )
     shortest: int = Field(default=12, ge=1, description="unlabelled text: fewest tokens, special ones included")
     most_unknown: float = Field(default=0.5, gt=0, le=1, description="unlabelled text: left out from this share on")
     mask_share: float = Field(default=0.15, gt=0, lt=1, description="masked text: share of the tokens to predict")
@@ -45,11 +47,6 @@ class Trained(Step):
         """Raise BadInput unless the weights are floats of full precision."""
         if architecture.int8 or architecture.dtype not in ("float32", "None"):
             raise BadInput(f"{self.name} trains in float32: put it before cast and int8_dynamic.")
-        if architecture.positions is not None and self.max_length > architecture.positions:
-            raise BadInput(
-                f"{self.name}.max_length is {self.max_length}, but the model has {architecture.positions} positions: "
-                "choose fewer tokens."
-            )
 
     def optimisation(self, examples: int) -> Optimisation:
         """The optimiser's settings for so many examples."""
