@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.architecture import label_ids
+from bench.architecture import architecture_of, label_ids
 from bench.data import Example
 from bench.errors import BadInput
 from bench.methods.distill_losses import IGNORED
@@ -159,7 +159,7 @@ def texts(
     masked_only: bool = False,
 ) -> Texts:
     """Unlabelled examples as batches. Raises BadInput where nothing is left, or the vocabularies differ."""
-    rows = token_rows(student, examples, step.max_length)
+    rows = pieces(student, examples, step.max_length)
     unknown = student.tokenizer.unk_token_id
     short = [len(row["input_ids"]) < step.shortest for row in rows]
     strange = [
@@ -175,8 +175,8 @@ def texts(
     others = None
     if teacher is not None:
         check_vocabularies(student, teacher)
-        others = token_rows(teacher, examples, step.max_length)
-        if any(a["input_ids"] != b["input_ids"] for a, b in zip(rows, others, strict=True)):
+        others = pieces(teacher, examples, step.max_length)
+        if [row["input_ids"] for row in rows] != [row["input_ids"] for row in others]:
             raise BadInput("Student and teacher cut texts into different tokens: use models with one tokenizer.")
         others = [others[n] for n in kept]
     rows = [rows[n] for n in kept]
@@ -203,6 +203,18 @@ def token_rows(loaded: Loaded, examples: Sequence[Example], max_length: int) -> 
     """Tokens of each text or pair, special tokens included."""
     pairs = None if examples[0].pair is None else [e.pair or "" for e in examples]
     return encoded(loaded, [e.text for e in examples], pairs, max_length)
+
+
+def pieces(loaded: Loaded, examples: Sequence[Example], max_length: int) -> list[Row]:
+    """Tokens of unlabelled text: a text longer than `max_length` becomes several rows, a longer pair is cut."""
+    if examples[0].pair is not None or not loaded.tokenizer.is_fast:
+        return token_rows(loaded, examples, max_length)
+    longest = min(max_length, architecture_of(loaded.model.config.to_dict()).positions or max_length)
+    found = loaded.tokenizer(
+        [e.text for e in examples], truncation=True, max_length=longest, return_overflowing_tokens=True
+    )
+    columns = [key for key in ("input_ids", "token_type_ids") if key in found]
+    return [{key: list(found[key][n]) for key in columns} for n in range(len(found["input_ids"]))]
 
 
 def check_vocabularies(student: Loaded, teacher: Loaded) -> None:
