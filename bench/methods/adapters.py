@@ -138,7 +138,7 @@ def healed_in_four_bits(
         use_safetensors=True,
     )
     ready: Any = prepare_model_for_kbit_training  # untyped
-    wrapped = adapted(ready(small), how)
+    wrapped = adapted(ready(small, gradient_checkpointing_kwargs={"use_reentrant": False}), how)
     AcceleratorState._reset_state(reset_partial_state=True)  # a step before may have set this process to the CPU
     try:
         train(wrapped, Accelerator(cpu=device == "cpu"))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
+from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, rising_falling, train
 from bench.recipe import Step, Workplace
 
@@ -97,10 +98,11 @@ class Finetune(Step):
         )
         order = batches(inputs.lengths, self.batch, steps, np.random.default_rng(work.seed))
         try:
-            train(model.model, (inputs.batch(rows) for rows in order), cross_entropy, how)
+            losses = train(model.model, (inputs.batch(rows) for rows in order), cross_entropy, how)
         finally:
             for parameter in model.model.parameters():
                 parameter.requires_grad_(True)
+        model.evidence["finetune"] = {"losses": thinned(losses), "steps": steps}
         return model
 
 

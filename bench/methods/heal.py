@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
+from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, train
 from bench.recipe import Step, Workplace
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from bench.methods.objectives import Batch, Objective
     from bench.models import Loaded
-
-KEPT_LOSSES = 100  # points of the training curve that the build's record keeps
 
 
 class Heal(Step):
@@ -184,10 +183,3 @@ def _loss(model: Any, part: tuple[Batch, float]) -> torch.Tensor:
 
     batch, factor = part
     return cross_entropy(model, batch) * factor
-
-
-def thinned(losses: list[float]) -> list[list[float]]:
-    """At most KEPT_LOSSES pairs (update, mean loss of the updates since the pair before)."""
-    size = -(-len(losses) // KEPT_LOSSES)
-    parts = [losses[i : i + size] for i in range(0, len(losses), size)]
-    return [[float(min((n + 1) * size, len(losses))), sum(part) / len(part)] for n, part in enumerate(parts)]

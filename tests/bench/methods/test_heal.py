@@ -18,7 +18,7 @@ from bench.errors import BadInput
 from bench.methods.adapters import Adapters, adapted, healed, targets_of
 from bench.methods.depth_prune import DepthPrune
 from bench.methods.finetune import Finetune
-from bench.methods.heal import Heal, thinned
+from bench.methods.heal import Heal
 from bench.methods.objectives import cross_entropy, objective
 from bench.models import Loaded, load, save
 from bench.recipe import Workplace
@@ -257,11 +257,3 @@ def test_labels(models: dict[str, Path]) -> None:
     assert Heal(data="x", qlora=True, rank=4).label(bert) == "healed (QLoRA rank 4)"
     assert Heal(data="x", adapters=False).label(bert) == "healed (all weights)"
     assert Heal(data="x", adapters=False, train="lm_head_and_last").label(bert) == "healed (head and last 3 layers)"
-
-
-def test_thinned_losses() -> None:
-    assert thinned([1.0, 2.0, 3.0]) == [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]
-    many = thinned([float(i) for i in range(250)])
-    assert many[:2] == [[3.0, 1.0], [6.0, 4.0]]
-    assert many[-1] == [250.0, 249.0]
-    assert len(many) == 84
