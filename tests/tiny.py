@@ -144,13 +144,13 @@ def bigrams(chances: Mapping[str, Mapping[str, float]]) -> PreTrainedModel:
         for name, weight in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 weight.zero_()
-        model.get_input_embeddings().weight.copy_(torch.eye(size))
+        model.get_parameter("model.embed_tokens.weight").copy_(torch.eye(size))
         model.get_parameter("model.norm.weight").fill_(size**-0.5)  # a unit vector has this root mean square
         table = torch.full((size, size), -30.0)
         for last, row in chances.items():
             for word, chance in row.items():
                 table[number[word], number[last]] = math.log(chance)
-        model.get_output_embeddings().weight.copy_(table)
+        model.get_parameter("lm_head.weight").copy_(table)
     return model
 
 

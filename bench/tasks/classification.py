@@ -13,7 +13,7 @@ from bench.data import Example
 from bench.errors import BadInput
 from bench.record import Examples
 from bench.tasks.labels import SURE, check_names, check_order, classify, output_names, probabilities, unlike
-from bench.tasks.sequences import slices_of
+from bench.tasks.sequences import check_length, slices_of
 from bench.tasks.spec import Task
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ class Classifying(Task):
                 f"A {self.kind} task needs a sequence classifier, but the model {base!r} is "
                 f"{architecture.class_name}: add a finetune step with new_head to prepare."
             )
-        if architecture.positions is not None and self.max_length > architecture.positions:
-            raise BadInput(
-                f"max_length is {self.max_length} but the model {base!r} has {architecture.positions} positions."
-            )
-        return check_names(architecture, base, self.label_names)
+        found = check_names(architecture, base, self.label_names)
+        check_length("max_length", self.max_length, architecture, base)
+        return found
 
 
 class Classification(Classifying):

@@ -40,7 +40,7 @@ def test_likelihoods_by_hand(decoders: dict[str, Path]) -> None:
 def test_answers_by_number_letter_and_text(decoders: dict[str, Path]) -> None:
     model = load(decoders["bigrams"])
     for answer, label in (("number", "1"), ("letter", "B"), ("text", "red")):
-        found = MultipleChoice(max_length=32, answer=answer).outcomes(model, [example("the", label, "cat", "red")])
+        found = TASK.model_copy(update={"answer": answer}).outcomes(model, [example("the", label, "cat", "red")])
         assert found.score.tolist() == [1]
 
 
