@@ -114,13 +114,13 @@ def _take_over(model: Loaded, path: Path) -> None:
 
 def share_of(folder: Path, rank: int, count: int) -> None:
     """What one of the processes does, from reading the job to, for the first one, writing the weights."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs  # type: ignore[import-untyped]
     from safetensors.torch import save_file
 
     from bench.models import load, unique_state
 
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     torch.set_num_threads(max(1, job["threads"] // count))
     torch.manual_seed(job["seed"] + rank)  # each process drops out other units
     meeting = f"file://{folder / 'meeting'}"
