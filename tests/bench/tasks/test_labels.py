@@ -107,7 +107,7 @@ def test_a_wrong_order_is_refused_and_the_better_one_named(
     task.check(architecture, "b", frozenset(NAMES))
     assert task.outcomes(model, window).score.mean() == pytest.approx(0.6, abs=0.05)
     for order in list(itertools.permutations(NAMES))[1:]:
-        with pytest.raises(BadInput, match=r"to 500 examples .* mean contradiction, neutral, entailment: set label_nam"):
+        with pytest.raises(BadInput, match=r"to 500 examples .* mean contradiction, neutral, entailment: set label"):
             Classification(max_length=32, label_names=order).outcomes(model, window)
     # Names in the config are believed, unless the check is asked for.
     model.model.config.id2label = dict(enumerate(["neutral", "entailment", "contradiction"]))
