@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.errors import unknown
-from bench.zoo import grammar, news, stories
+from bench.zoo import grammar, heuristics, news, stories
 from bench.zoo.grammar import Split, write_rows
 
 FOLDER: Final = Path(__file__).parent
@@ -26,6 +26,17 @@ DATA: Final[dict[str, Split]] = {
     "entailment/matched-20000": Split(side="test", seed=3, count=20_000),
     "entailment/mismatched": Split(side="test", seed=4, count=2_048, genres="mismatched", opener=0.6),
     "entailment/hard": Split(side="test", seed=5, count=2_048, paired=1.0, hard=True),
+}
+
+# One fact a premise, or two that have nothing to do with each other: what a small encoder learns well. Pairs to distil
+# on and text to pre-train on have labels too, which nobody needs to look at.
+FACTS: Final[dict[str, Split]] = {
+    "facts/train": Split(side="train", seed=21, count=64_000, small=1.0, paired=0.25),
+    "facts/validation": Split(side="validation", seed=22, count=2_000, small=1.0, paired=0.25),
+    "facts/test": Split(side="test", seed=23, count=4_096, small=1.0, paired=0.25),
+    "facts/transfer": Split(side="train", seed=24, count=32_000, small=1.0, paired=0.25),
+    "text/train": Split(side="train", seed=25, count=60_000, small=0.9, paired=0.4),
+    "text/validation": Split(side="validation", seed=26, count=2_000, small=0.9, paired=0.4),
 }
 
 
@@ -47,8 +58,10 @@ class Family:
 
 FAMILIES: Final = (
     Family(f"grammar-{grammar.VERSION}", DATA, write_rows),
+    Family(f"grammar-{grammar.VERSION}", FACTS, write_rows),
     Family(f"stories-{stories.VERSION}", stories.DATA, stories.write_stories),
     Family(f"news-{news.VERSION}", news.DATA, news.write_news),
+    Family(f"heuristics-{heuristics.VERSION}", heuristics.DATA, heuristics.write_heuristics),
 )
 
 
