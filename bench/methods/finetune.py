@@ -30,7 +30,7 @@ class Finetune(Step):
     """
 
     name: ClassVar[str] = "finetune"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     stochastic: ClassVar[bool] = True
     data_settings: ClassVar[tuple[str, ...]] = ("data",)
 
@@ -73,10 +73,11 @@ class Finetune(Step):
         import torch
 
         from bench.methods.objectives import cross_entropy, objective
+        from bench.methods.student_weights import with_fresh_head
 
         torch.manual_seed(work.seed)
         if self.new_head is not None:
-            model.model = with_head(model, self.new_head)
+            model.model, _ = with_fresh_head(model.model, self.new_head)
         inputs = objective(
             model,
             work.data[self.data].examples(),
@@ -104,21 +105,6 @@ class Finetune(Step):
                 parameter.requires_grad_(True)
         model.evidence["finetune"] = {"losses": thinned(losses), "steps": steps}
         return model
-
-
-def with_head(loaded: Loaded, labels: tuple[str, ...]) -> PreTrainedModel:
-    """The model with a freshly initialised classification head for `labels`; draws from torch's global generator."""
-    from transformers import AutoModelForSequenceClassification
-
-    found: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        loaded.source,
-        id2label=dict(enumerate(labels)),
-        label2id={name: i for i, name in enumerate(labels)},
-        local_files_only=True,
-        ignore_mismatched_sizes=True,
-        dtype="float32",
-    )
-    return found
 
 
 def freeze(model: PreTrainedModel, parts: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from bench.methods.finetune import Finetune, batches, rising_falling
 from bench.models import Loaded, load
 from bench.recipe import Workplace
 from bench.tasks.classification import Classification
+from tests.tiny import LABELS
 
 Data = dict[str, DataSpec]
 QUICK = {"data": "train", "learning_rate": 3e-3, "batch": 16, "max_steps": 3}
@@ -95,6 +96,16 @@ def test_new_head(models: dict[str, Path], data: Data, tmp_path: Path) -> None:
     first = state_of(trained(models["bart"], data, new_head=labels, seed=1))
     second = state_of(trained(models["bart"], data, new_head=labels, seed=1))
     assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_new_head_of_the_old_size_is_new(models: dict[str, Path], data: Data) -> None:
+    """The old head's weights would fit and mean other labels; the body stays."""
+    labels = ("good", "bad", "neither")
+    spec = {"train": data["train"].model_copy(update={"labels": dict(zip(LABELS.values(), labels, strict=True))})}
+    before = {k: v.clone() for k, v in load(models["bert"]).model.state_dict().items()}
+    after = state_of(trained(models["bert"], spec, seed=7, new_head=labels, learning_rate=1e-9))
+    assert not torch.allclose(before["classifier.weight"], after["classifier.weight"], atol=1e-3)
+    assert torch.allclose(before["bert.pooler.dense.weight"], after["bert.pooler.dense.weight"], atol=1e-6)
 
 
 def test_labels_go_by_name_not_by_number(models: dict[str, Path], data: Data) -> None:
