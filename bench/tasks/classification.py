@@ -12,7 +12,7 @@ from bench.architecture import Architecture
 from bench.data import Example
 from bench.errors import BadInput
 from bench.record import Examples
-from bench.tasks.labels import SURE, check_names, check_order, classify, output_names, probabilities, unlike
+from bench.tasks.labels import SURE, check_names, classify, output_names, probabilities, refuse_other_order, unlike
 from bench.tasks.sequences import check_length, slices_of
 from bench.tasks.spec import Task
 
@@ -84,7 +84,7 @@ class Classification(Classifying):
         best = chances.argmax(axis=1)
         label = tuple(e.label.lower() for e in window)
         if self.label_names or self.check_order:
-            check_order(best, label, names, LEVEL)
+            refuse_other_order(best, label, names, LEVEL)
         prediction = tuple(names[i] for i in best)
         return Examples(
             artefact_id="",

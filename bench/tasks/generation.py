@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from bench.models import Loaded
 
 
+FRAME = 2  # tokens that a tokenizer may put around a text
+
+
 class Generation(Task):
     """Continue (or, by an encoder-decoder, rewrite) the beginning of each text greedily, and look at the result.
 
@@ -74,14 +77,20 @@ class Generation(Task):
             )
         if self.chat and not architecture.causal:
             raise BadInput(f"chat is true, but the model {base!r} is {architecture.class_name}: set chat to false.")
-        room = self.max_length - self.new_tokens - 2
-        if not self.chat and self.prompt_tokens > room:
+        if self.chat:  # a prompt that is too long is found when it is made
+            check_length("max_length", self.max_length, architecture, base)
+            return
+        room = self.max_length - self.new_tokens - FRAME
+        if self.prompt_tokens > room:
             raise BadInput(
                 f"prompt_tokens is {self.prompt_tokens}, but with {self.new_tokens} new tokens max_length "
                 f"{self.max_length} leaves room for {room}: lower prompt_tokens or new_tokens."
             )
-        needed = self.max_length if self.chat else self.prompt_tokens + self.new_tokens + 2
-        check_length("max_length" if self.chat else "prompt_tokens + new_tokens + 2", needed, architecture, base)
+        if architecture.causal:
+            check_length("prompt_tokens + new_tokens + 1", self.prompt_tokens + self.new_tokens + 1, architecture, base)
+        else:
+            check_length("prompt_tokens", self.prompt_tokens + FRAME, architecture, base)
+            check_length("new_tokens", self.new_tokens + 1, architecture, base)
 
     def check_examples(self, examples: Sequence[Example]) -> None:
         """Raise BadInput where a text is empty."""
@@ -92,7 +101,7 @@ class Generation(Task):
         tokenizer = model.tokenizer
         if not self.chat:
             if model.model.config.is_encoder_decoder:
-                length = self.prompt_tokens + 2  # with what frames a source
+                length = self.prompt_tokens + tokenizer.num_special_tokens_to_add()
                 found = tokenizer([e.text for e in window], truncation=True, max_length=length)["input_ids"]
                 return [[int(i) for i in ids] for ids in found]
             first = opening(tokenizer, self.bos)

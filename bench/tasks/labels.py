@@ -104,7 +104,7 @@ def better_order(
     return tuple(names[int(i)] for i in best) if p < level / (factorial(len(names)) - 1) else None
 
 
-def check_order(output: NDArray[np.int64], label: Sequence[str], names: Sequence[str], level: float) -> None:
+def refuse_other_order(output: NDArray[np.int64], label: Sequence[str], names: Sequence[str], level: float) -> None:
     """Raise BadInput, naming the better one, where `better_order` finds one."""
     better = better_order(output, label, names, level)
     if better is not None:

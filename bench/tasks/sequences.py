@@ -54,7 +54,7 @@ def check_length(setting: str, tokens: int, architecture: Architecture, base: st
     """Raise BadInput where more tokens are asked for than the model has positions."""
     if architecture.positions is not None and tokens > architecture.positions:
         raise BadInput(
-            f"{setting} is {tokens} but the model {base!r} has {architecture.positions} positions: lower {setting}."
+            f"{setting} is {tokens} but the model {base!r} has {architecture.positions} positions: lower it."
         )
 
 
