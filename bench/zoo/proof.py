@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +36,7 @@ Verdict = Literal["shown", "met but not shown", "missed", "not run"]
 
 
 class Term(BaseModel):
-    """Variants whose names match a pattern, and the weight of their score. With `mean` they count as one."""
+    """Variants whose names match a pattern, and the weight of their score. With `mean`, one row a store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +53,7 @@ class Claim(BaseModel):
 
     id: str
     text: str
-    stated: str  # date
+    stated: date
     sweep: str
     task: str | None = None
     value: str = Field(description="a per-example column, 'nll per token', or 'evidence NAME' of a build")
@@ -92,14 +93,16 @@ class Results:
 
     def values(self, claim: Claim, term: Term) -> NDArray[np.float64]:
         """[variants, examples] of a term, [variants, 1] for evidence; empty where nothing is there."""
-        rows = [
-            row
-            for connection, sweep in self._sweeps.get(term.sweep or claim.sweep, [])
-            for variant in sorted(sweep["variants"], key=lambda v: (v["seed"] or 0, v["position"]))
-            if fnmatchcase(variant["name"].partition(": ")[2], term.variants)
-            and (row := _row(connection, sweep, variant, claim)) is not None
-        ]
-        return np.stack(rows) if rows else np.empty((0, 0))
+        found: list[NDArray[np.float64]] = []
+        for connection, sweep in self._sweeps.get(term.sweep or claim.sweep, []):
+            rows = [
+                row
+                for variant in sorted(sweep["variants"], key=lambda v: (v["seed"] or 0, v["position"]))
+                if fnmatchcase(variant["name"].partition(": ")[2], term.variants)
+                and (row := _row(connection, sweep, variant, claim)) is not None
+            ]
+            found += [np.mean(rows, axis=0)] if term.mean and rows else rows
+        return np.stack(found) if found else np.empty((0, 0))
 
 
 def _row(
@@ -135,7 +138,6 @@ def prove(claim: Claim, results: Results) -> Proof:
     if any(not table.size for table in tables):
         return Proof(claim, "not run", None, 0)
     parts = tuple((t.variants, float(x.mean()), len(x)) for t, x in zip(claim.terms, tables, strict=True))
-    tables = [t.mean(axis=0, keepdims=True) if term.mean else t for term, t in zip(claim.terms, tables, strict=True)]
     rows = max(len(table) for table in tables)
     if any(len(table) not in (1, rows) for table in tables):
         raise BadInput(f"The claim {claim.id!r} meets {[len(t) for t in tables]} variants in its terms: run all seeds.")
