@@ -16,7 +16,7 @@ import transformers
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.architecture import MARKER, architecture_of, check_model_folder, model_files
 from bench.errors import BadInput
@@ -35,7 +35,9 @@ class Loaded:
     source: Path  # folder it was loaded from; its tokenizer files are copied byte for byte when the model is saved
     loader: str = "transformers"
     loader_settings: dict[str, Any] = field(default_factory=dict)
-    evidence: dict[str, Any] = field(default_factory=dict)  # what the step found and decided; kept in the build's record
+    evidence: dict[str, Any] = field(
+        default_factory=dict
+    )  # what the step found and decided; kept in the build's record
     extra_files: dict[str, str] = field(default_factory=dict)  # name -> text, written beside the weights
 
 
@@ -91,30 +93,23 @@ def empty_model(folder: Path) -> PreTrainedModel:
         return model_class(folder)(config)
 
 
-def _load_int8(folder: Path, activations: str) -> PreTrainedModel:
-    """Rebuild the model with an `Int8DynamicLinear` for every layer whose saved weight is int8."""
-    from bench.methods.int8_linear import Int8DynamicLinear
+def _load_int8(folder: Path, activations: str, embeddings: str | None = None) -> PreTrainedModel:
+    """Rebuild the model with int8 modules wherever the saved weights are int8."""
+    from bench.methods.int8_model import restored
 
     state: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         state.update(load_file(file))
     model = empty_model(folder)
-    for name in [key.removesuffix(".weight_int8") for key in state if key.endswith(".weight_int8")]:
-        linear = model.get_submodule(name)
-        if not isinstance(linear, nn.Linear):
-            raise BadInput(
-                f"{folder} holds int8 weights for {name!r}, which is no Linear layer: build the variant again."
-            )
-        with torch.device("meta"):
-            quantised = Int8DynamicLinear(
-                linear.in_features, linear.out_features, bias=linear.bias is not None, activations=activations
-            )
-        model.set_submodule(name, quantised)
-    model.load_state_dict(state, strict=False, assign=True)
-    model.tie_weights()
+    try:
+        restored(model, state, activations, embeddings)
+    except ValueError as error:
+        raise BadInput(f"{folder} holds {error}: build the variant again.") from error
     missing = sorted(n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta)
     if missing:
         raise BadInput(f"{folder} lacks the weights {', '.join(missing[:3])}: build the variant again.")
+    if model.can_generate() and (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 
 

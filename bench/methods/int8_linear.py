@@ -73,6 +73,11 @@ class Int8DynamicLinear(nn.Module):
         return made.train(linear.training)
 
     @property
+    def weight(self) -> Tensor:
+        """The int8 weights, for models that look at a layer's type before they call it, as T5 does."""
+        return self.weight_int8
+
+    @property
     def backend(self) -> str:
         """The backend that runs this layer on its present device: to be recorded with every timing."""
         if self._wanted is not None:
