@@ -30,8 +30,8 @@ TOWNS, SURNAMES = (
             "low fen ton by wick ford dale mere stead port gate field brook ham cliff worth combe holm pool bury",
         ),
         (
-            "Ab Ber Cal Dor El Fin Gil Hart Is Jan Kor Lam Mor Nel Or Pel Rad Sor Tam Vol",
-            "man son ler nik berg sky ez ova eau ini ard lund kov sen ius acs oto well tak ric",
+            "Ab Ber Cal Dor El Fin Gil Hart Is Jan Kor Lam Mol Nel Or Pel Rad Sor Tam Vol",
+            "man son ler nik berg sky ez ova ault ini ard lund kov sen ius acs oto well tak ric",
         ),
     )
 )

@@ -45,6 +45,7 @@ class Stories:
     seed: int
     count: int  # rows
     choice: bool = False
+    states: float = 0.0  # chance that a sentence is followed by what is now true (training only)
 
 
 DATA: Final = {
@@ -218,10 +219,17 @@ def endings(world: World) -> list[tuple[str, str, int]]:
     return found
 
 
-def tell(rng: Random, large: bool) -> tuple[list[str], World]:
+def now(world: World) -> str:
+    """What is now true, in the words of a closing statement."""
+    said, letter, answer = world.rng.choice(endings(world))
+    return said.replace("in the end", "now").format(f"{{{letter}{answer}}}")
+
+
+def tell(rng: Random, large: bool, states: float = 0.0) -> tuple[list[str], World]:
     """A story's sentences with slots (4 to 8, the closing one apart) and the world after it.
 
-    `large` asks for four people and four places, so that four endings can be chosen from.
+    `large` asks for four people and four places, so that four endings can be chosen from. `states` is the chance that
+    an event, or a statement after it, is followed by one more true statement (and the story may then be longer).
     """
     people = OPTIONS if large else rng.choice((2, 3, 3, 4))
     places = OPTIONS if large else rng.choice((2, 3, 3, 4))
@@ -231,6 +239,9 @@ def tell(rng: Random, large: bool) -> tuple[list[str], World]:
     world = World(rng, places, where, holder, [rng.randrange(places) for _ in range(things)])
     sentences = opening(world)
     total = max(rng.randint(4, 8), min(8, len(sentences) + 2))
+    if states:
+        total = len(sentences) + rng.randint(4, 7)
+        sentences.append(now(world))
     last: Any = None
     while len(sentences) < total:
         event = rng.choices([e for e, _ in EVENTS], [w for _, w in EVENTS])[0]
@@ -241,6 +252,8 @@ def tell(rng: Random, large: bool) -> tuple[list[str], World]:
         if text is not None and (event is not state or text not in sentences):
             sentences.append(text)
             last = event
+            while states and len(sentences) < total and rng.random() < states:
+                sentences.append(now(world))
     return sentences, world
 
 
@@ -304,7 +317,7 @@ def write_stories(split: Stories, count: int | None = None) -> Iterator[dict[str
     ] = []  # of gaps still wanted: how late the answer was mentioned, and how directly
     positions: list[int] = []
     while len(seen) < wanted:
-        sentences, world = tell(rng, split.choice or rng.random() < 0.3)
+        sentences, world = tell(rng, split.choice or rng.random() < 0.3, split.states)
         closing, letter, answer = rng.choice(endings(world))
         if owner(sentences) != split.side:
             continue
