@@ -146,7 +146,8 @@ def _first(config: dict[str, Any], *keys: str) -> int | None:
 
 def _positions(config: dict[str, Any]) -> int | None:
     """The longest input in tokens. RoBERTa counts positions from the padding id on: its first rows serve no token."""
-    positions = config.get("max_position_embeddings")
+    # The GPT-2 family has another word for it; T5 uses that word for what is no limit.
+    positions = config.get("max_position_embeddings", config.get("n_positions") if "n_embd" in config else None)
     if positions is None or config.get("model_type") not in OFFSET_POSITIONS:
         return positions
     padding = config.get("pad_token_id")

@@ -50,7 +50,7 @@ class LayerCopy(Step):
     """Keep some encoder or decoder layers; everything else is copied unchanged."""
 
     name: ClassVar[str] = "layer_copy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     encoder: int | None = Field(default=None, gt=0, description="encoder layers to keep")
     decoder: int | None = Field(default=None, gt=0, description="decoder layers to keep")

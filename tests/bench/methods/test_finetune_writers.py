@@ -93,6 +93,7 @@ def test_what_fits(tmp_path: Path) -> None:
         found = describe(tiny.saved(model, tmp_path / type(model).__name__))
         assert step.check(found) == found
     gpt2 = describe(tmp_path / "GPT2LMHeadModel")
+    assert gpt2.positions == 64  # which its config calls n_positions
     assert Finetune(data="train", new_head=("yes", "no")).check(gpt2).class_name == "GPT2ForSequenceClassification"
     masked = gpt2.changed(class_name="BertForMaskedLM")
     with pytest.raises(BadInput, match="a model that writes, but BertForMaskedLM has none: set new_head"):
