@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, RobertaConfig, RobertaForSequenceClassification
 
 from bench.data import Example
 from bench.errors import BadInput
@@ -55,11 +55,21 @@ def similarity(model: Loaded, examples: Sequence[Example], probe: Probe) -> Simi
     return merged([measure(model, examples, probe)], "texts")
 
 
-@pytest.mark.parametrize("kind", [*tiny.CAUSAL, "bert", "distilbert", "encoder", "decoder", "writer"])
+def roberta(layers: int) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = RobertaConfig.from_dict({**tiny.bert(layers).config.to_dict(), "model_type": "roberta"})
+    model: PreTrainedModel = RobertaForSequenceClassification(config)
+    model.train(False)
+    return model
+
+
+@pytest.mark.parametrize("kind", [*tiny.CAUSAL, "bert", "roberta", "distilbert", "encoder", "decoder", "writer"])
 def test_a_planted_identity_block_is_found(kind: str) -> None:
     stack: Stack | None = "encoder" if kind == "encoder" else "decoder" if kind in ("decoder", "writer") else None
     if kind in tiny.CAUSAL:
         model = tiny.causal(kind, layers=6)
+    elif kind == "roberta":
+        model = roberta(layers=6)
     elif kind == "writer":
         model = tiny.writer(decoder_layers=6)
     else:
