@@ -17,7 +17,18 @@ from bench.zoo.grammar import Split, write_rows
 
 FOLDER: Final = Path(__file__).parent
 
-MODELS: Final[dict[str, Path]] = {"entailment-bart": FOLDER / "entailment-bart"}
+MODELS: Final[dict[str, Path]] = {
+    name: FOLDER / name
+    for name in (
+        "entailment-bart",
+        "bert",
+        "bert-facts",
+        "bert-tiny",
+        "bert-mini",
+        "bert-small",
+        "bert-medium",
+    )
+}
 
 DATA: Final[dict[str, Split]] = {
     "entailment/train": Split(side="train", seed=1, count=32_000),
