@@ -29,6 +29,32 @@ def read_decisions(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Decisio
     return found
 
 
+def trial_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(modules in float, score, whether it reached the target) of every trial of a fallback search, in order."""
+    return [
+        (
+            f"{len(trial['kept'])} of {found['modules']}",
+            "no score" if trial["score"] is None else f"{trial['score']:.4g}",
+            ("reached" if trial["reached"] else "missed") + (", taken" if trial["taken"] else ""),
+        )
+        for trial in found["trials"]
+    ]
+
+
+def trace_sentence(found: Mapping[str, Any]) -> str:
+    """What the search aimed at."""
+    order = {"mse": "output error", "sensitivity": "one evaluation a module", "random": "a random order"}
+    return (
+        f"{found['metric']} in float: {found['base']:.4g}; target: {found['target']:.4g} on {found['n']:,} tuning "
+        f"examples. Modules tried in the order of {order[found['order']]}."
+    )
+
+
+def kept_sentence(found: Mapping[str, Any]) -> str:
+    """Which modules stay in float."""
+    return f"In float: {', '.join(found['kept']) or 'none'}."
+
+
 def layers_sentence(found: Mapping[str, Any]) -> str:
     """Which layers went and which stayed, in ranges."""
     how = {"similarity": "the block that changes its input least", "drop": "as listed"}.get(

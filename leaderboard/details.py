@@ -9,7 +9,15 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.choices import View
-from leaderboard.decisions import Decisions, heat_map, heat_map_sentence, layers_sentence
+from leaderboard.decisions import (
+    Decisions,
+    heat_map,
+    heat_map_sentence,
+    kept_sentence,
+    layers_sentence,
+    trace_sentence,
+    trial_rows,
+)
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Row, Step
 from leaderboard.source import decisions, newest
@@ -107,3 +115,14 @@ def draw_decisions(found: Decisions) -> None:
         if pruned.get("distance"):
             st.plotly_chart(heat_map(pruned), config={"displayModeBar": False})
             st.caption(heat_map_sentence(pruned))
+    searched = found.get("fallback")
+    if searched:
+        st.html(
+            markup.block(
+                markup.heading("Which modules stay in float", 3),
+                markup.line(markup.text(searched["verdict"]), css="small"),
+                markup.line(markup.text(trace_sentence(searched)), css="small"),
+                markup.table(("in float", searched["metric"], "target"), trial_rows(searched), frozenset({0, 1})),
+                markup.line(markup.text(kept_sentence(searched)), css="quiet small"),
+            )
+        )

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.store.reader import open_snapshot
-from leaderboard.decisions import heat_map, heat_map_sentence, layers_sentence, ranges, read_decisions
+from leaderboard.decisions import (
+    heat_map,
+    heat_map_sentence,
+    kept_sentence,
+    layers_sentence,
+    ranges,
+    read_decisions,
+    trace_sentence,
+    trial_rows,
+)
 from tests.leaderboard.sample import VARIANTS, make_store
 
 PRUNED: dict[str, Any] = {
@@ -16,6 +25,20 @@ PRUNED: dict[str, Any] = {
     "kept": [0, 1, 4],
     "distance": [[0.4, 0.3, 0.2, 0.1, 0.5], [0.45, 0.35, 0.15, 0.6], [0.5, 0.4, 0.55], [0.7, 0.8]],
     "samples": 1024,
+}
+SEARCHED: dict[str, Any] = {
+    "metric": "rougeLsum",
+    "order": "mse",
+    "base": 41.5274,
+    "target": 41.112,
+    "n": 512,
+    "modules": 6,
+    "kept": ["a.fc1", "b.fc2"],
+    "trials": [
+        {"kept": [], "score": 40.12, "reached": False, "taken": False},
+        {"kept": ["a", "b", "c"], "score": None, "reached": False, "taken": False},
+        {"kept": ["a", "b", "c", "d"], "score": 41.2, "reached": True, "taken": True},
+    ],
 }
 
 
@@ -39,6 +62,20 @@ def test_the_heat_map_shows_every_block_and_rings_the_dropped_one() -> None:
     (ring,) = drawn["layout"]["shapes"]
     assert (ring["x0"], ring["x1"], ring["y0"], ring["y1"]) == (1.5, 2.5, 1.5, 2.5)
     assert "1,024 calibration samples" in heat_map_sentence(PRUNED)
+
+
+def test_a_search_shows_every_trial_and_what_it_aimed_at() -> None:
+    assert trial_rows(SEARCHED) == [
+        ("0 of 6", "40.12", "missed"),
+        ("3 of 6", "no score", "missed"),
+        ("4 of 6", "41.2", "reached, taken"),
+    ]
+    sentence = (
+        "rougeLsum in float: 41.53; target: 41.11 on 512 tuning examples. Modules tried in the order of output error."
+    )
+    assert trace_sentence(SEARCHED) == sentence
+    assert kept_sentence(SEARCHED) == "In float: a.fc1, b.fc2."
+    assert kept_sentence({"kept": []}) == "In float: none."
 
 
 def test_layers_that_are_no_block_are_not_ringed() -> None:
