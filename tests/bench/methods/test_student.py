@@ -254,3 +254,30 @@ def test_wrong_parents_are_said(folders: dict[str, Path]) -> None:
     with pytest.raises(BadInput, match=r"'gpt2', a GPT2LMHeadModel, but the model before is a BertForMaskedLM"):
         Student(weights="gpt2").check_among(describe(folders["masked"]), teachers)
     assert Student(hidden=16, heads=2, layers=2).check(bert).encoder_layers == 2  # no change of width is none
+
+
+def test_other_families(tmp_path: Path) -> None:
+    """RoBERTa keeps everything but layers; a Llama with grouped key heads can have other widths."""
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=16, hidden_size=16, num_hidden_layers=12, num_attention_heads=2, intermediate_size=24, pad_token_id=1
+    )
+    folders = {
+        "roberta": tiny.saved(tiny_bert.strengthened(RobertaForMaskedLM(config)), tmp_path / "roberta"),
+        "llama": tiny.saved(tiny.causal("llama"), tmp_path / "llama"),
+    }
+    roberta = made(folders, "roberta", layers=6)
+    assert roberta.evidence["student"] == {"copied_layers": {"encoder": [0, 2, 4, 7, 9, 11]}, "fresh": []}
+    teacher = load(folders["roberta"]).model.state_dict()
+    mine = roberta.model.state_dict()
+    assert torch.equal(mine["lm_head.dense.bias"], teacher["lm_head.dense.bias"])
+    name = "roberta.encoder.layer.{}.output.dense.bias"
+    assert torch.equal(mine[name.format(3)], teacher[name.format(7)])
+    llama = made(folders, "llama", layers=2, hidden=24, heads=4, ffn=20, init="random")
+    assert llama.model.get_parameter("model.layers.1.self_attn.k_proj.weight").shape == (12, 24)
+    with torch.no_grad():
+        assert llama.model(**llama.tokenizer(WORDS, return_tensors="pt")).logits.shape[-1] == 16
+    with pytest.raises(BadInput, match="heads is 3, but 2 share one key head"):
+        made(folders, "llama", hidden=24, heads=3, init="random")
