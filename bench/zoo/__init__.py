@@ -27,6 +27,7 @@ MODELS: Final[dict[str, Path]] = {
         "bert-mini",
         "bert-small",
         "bert-medium",
+        "stories-mistral",
     )
 }
 
