@@ -28,6 +28,7 @@ MODELS: Final[dict[str, Path]] = {
         "bert-small",
         "bert-medium",
         "stories-mistral",
+        "summaries-bart",
     )
 }
 

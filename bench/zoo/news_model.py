@@ -105,7 +105,7 @@ def generation() -> GenerationConfig:
     """Beam search with the keys of bart-large-cnn, lengths fit to summaries of 12 to 45 tokens."""
     return GenerationConfig(  # type: ignore[no-untyped-call]
         num_beams=4,
-        length_penalty=1.0,
+        length_penalty=2.0,
         min_length=10,
         max_length=56,
         no_repeat_ngram_size=3,

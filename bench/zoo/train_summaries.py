@@ -22,7 +22,7 @@ from transformers import BartForConditionalGeneration
 
 from bench.errors import BadInput
 from bench.zoo.news import DATA, News, write_news
-from bench.zoo.news_model import begin, news_tokenizer
+from bench.zoo.news_model import begin, generation, news_tokenizer
 
 LOG: Final = logging.getLogger("bench.zoo.train_summaries")
 Encoded = tuple[list[int], list[int]]  # token ids of the item and of its summary
@@ -140,6 +140,7 @@ def train(seed: int, keep: Path | None = None) -> BartForConditionalGeneration:
         if done:
             model.save_pretrained(done)
     model.train(False)
+    model.generation_config = generation()
     return model
 
 
