@@ -161,6 +161,35 @@ def show(
 
 
 @app.command()
+def claims(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE ...]", help="Claims about your own model, instead of ours.")
+    ] = None,
+    card: Annotated[list[Path] | None, typer.Option(help="A model card whose model-index is checked.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Claims of a model, or whose id begins so.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Compare with the numbers of this store, and keep the verdicts.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at no store: only what needs no weights.")] = False,
+    rounds: Annotated[int, typer.Option(min=6, max=320, help="Rounds of each timing.")] = 20,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Check published numbers: what follows from the architecture alone, and what a store has measured."""
+    from bench.processor import prepare
+    from cluster.claims import gather, judge_all, keep, store_for, table
+    from cluster.show import print_table
+
+    wanted, every = gather(files or (), card or (), only or ())
+    where = None if offline else store_for(store, STORE)
+    prepare()
+    found = judge_all(wanted, every, where, rounds, err)
+    print_table(table(found), "json" if as_json else form, out)
+    if where is not None:
+        keep(found, where)
+
+
+@app.command()
 def retry(
     store: StoreOption = STORE,
     where: Annotated[str | None, typer.Option(help="Only failures of this kind, such as 'bug'.")] = None,

@@ -97,6 +97,10 @@ def _take_in_entry(
         )
     elif entry == "retry":
         connection.executemany("insert into retries values (?, ?)", [[key, body["declared"]] for key in body["keys"]])
+    elif entry == "claims":
+        keys = ("model", "id", "text", "published", "source", "settings", "verdict", "found", "reason")
+        rows = [[*(row[key] for key in keys), body["declared"]] for row in body["rows"]]
+        connection.executemany(f"insert or replace into claims values ({', '.join('?' * 10)})", rows)  # noqa: S608
     elif entry == "record":
         _take_in_record(connection, identity, body, ordinal)
 

@@ -88,6 +88,7 @@ class Publisher:
             "failure, reason, log, started, seconds, worker, job, notes, conditions, ordinal, "
             "case when kind = 'build' then answer end from records"
         )
+        connection.execute("insert into snapshot.claims select * from claims order by model, id")
         for table in ("variants", "numbers", "verdicts", "draws"):
             rows_of = [row for summary in summaries for row in getattr(summary, table)]
             if rows_of:

@@ -85,6 +85,21 @@ create table if not exists samples (
     first       double not null           -- seconds of the first call of the visit
 );
 
+-- published numbers as they were last judged, one row a claim
+create table if not exists claims (
+    model     varchar not null,
+    id        varchar not null,
+    text      varchar not null,
+    published varchar not null,
+    source    varchar not null,
+    settings  varchar not null,
+    verdict   varchar not null,           -- reproduced | not reproduced | not comparable | needs weights
+    found     varchar not null,
+    reason    varchar not null,
+    declared  varchar not null,           -- UTC
+    primary key (model, id)
+);
+
 -- jobs whose earlier failures no longer count
 create table if not exists retries (
     key      varchar not null,

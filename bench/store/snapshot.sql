@@ -31,6 +31,12 @@ create table snapshot.numbers (
     span double                           -- range of one example's score, 0 where unbounded
 );
 
+-- published numbers as they were last judged
+create table snapshot.claims (
+    model varchar, id varchar, text varchar, published varchar, source varchar, settings varchar, verdict varchar,
+    found varchar, reason varchar, declared varchar
+);
+
 -- where each variant stands on the sweep's declared objectives
 create table snapshot.verdicts (
     sweep_id varchar, recipe_id varchar, verdict varchar, share double, dominated_by varchar, reason varchar
