@@ -50,6 +50,7 @@ class Generation(Task):
 
     kind: ClassVar[str] = "generation"
     version: ClassVar[int] = 1
+    classes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = (
         "greedy_agreement",
         "own_perplexity",

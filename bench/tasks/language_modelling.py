@@ -49,6 +49,7 @@ class LanguageModelling(Task):
 
     kind: ClassVar[str] = "language_modelling"
     version: ClassVar[int] = 1
+    classes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("perplexity", "token_accuracy")
 
     max_length: int = Field(default=1024, ge=2, description="tokens read at once; longer texts are read in windows")

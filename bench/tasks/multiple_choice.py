@@ -25,6 +25,7 @@ class MultipleChoice(Task):
 
     kind: ClassVar[str] = "multiple_choice"
     version: ClassVar[int] = 1
+    classes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     answer: Literal["number", "letter", "text"] = Field(

@@ -30,6 +30,7 @@ class Task(BaseModel):
     kind: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same model would get other outcomes
     metrics: ClassVar[tuple[str, ...]]  # the first is the main one
+    classes: ClassVar[bool] = True  # whether labels are names of classes; references are not, and may be long
     asks_base: ClassVar[bool] = False  # whether `judge` is to be set to the folder of the base's artefact
 
     def check(self, architecture: Architecture, base: str, labels: frozenset[str]) -> None:
@@ -38,6 +39,11 @@ class Task(BaseModel):
 
     def check_examples(self, examples: Sequence[Example]) -> None:
         """Raise BadInput where the data lack what the task needs, such as a reference. Runs once, at plan time."""
+
+    def settled(self, examples: Sequence[Example]) -> Task:
+        """This task with settings that follow from its data filled in. Runs once, at plan time."""
+        del examples
+        return self
 
     def outcomes(self, model: Loaded, window: Sequence[Example]) -> Examples:
         """Run the model on one window of examples. Runs on a worker."""
@@ -119,6 +125,7 @@ def _bound(name: str, kind: str, task: Task, spec: DataSpec) -> TaskSpec:
     spec = spec.model_copy(update={"pinned": spec.pinned or spec.data_id})  # a worker must find the same rows
     examples = spec.examples()
     task.check_examples(examples)
+    task = task.settled(examples)
     return TaskSpec(
         name=name,
         kind=kind,
@@ -126,6 +133,6 @@ def _bound(name: str, kind: str, task: Task, spec: DataSpec) -> TaskSpec:
         data=spec,
         data_id=spec.data_id,
         version=task.version,
-        labels=tuple(sorted({e.label for e in examples})),
+        labels=tuple(sorted({e.label for e in examples})) if task.classes else (),
         examples=len(examples),
     )

@@ -52,6 +52,7 @@ class Summarisation(Task):
 
     kind: ClassVar[str] = "summarisation"
     version: ClassVar[int] = 1
+    classes: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ("rougeLsum", "rouge1", "rouge2", "rougeL", "text_length")
 
     source_tokens: int = Field(default=1024, ge=8, description="tokens; longer sources are cut")

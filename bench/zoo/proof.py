@@ -89,7 +89,7 @@ class Results:
             connection = duckdb.connect(str(open_folder(store).database), read_only=True)
             for (body,) in connection.execute("select body from sweeps order by declared").fetchall():
                 parsed = json.loads(body)
-                self._sweeps.setdefault(parsed["name"], []).append((connection, parsed))
+                self._sweeps.setdefault(parsed["name"].replace("-", "_"), []).append((connection, parsed))
 
     def values(self, claim: Claim, term: Term) -> NDArray[np.float64]:
         """[variants, examples] of a term, [variants, 1] for evidence; empty where nothing is there."""

@@ -168,4 +168,5 @@ def test_a_sweep_names_it_and_its_scorer(tmp_path: Path) -> None:
     spec = bind_task("s", TaskSection.model_validate({"kind": "summarisation", "data": "news"}), data)
     assert spec.settings["rouge_score"] == Summarisation().rouge_score
     assert spec.metrics[0] == "rougeLsum"
+    assert spec.labels == ()  # references are no classes, and would make every job as long as the data
     assert {spec.settings[k] for k in ("length_penalty", "max_length", "early_stopping")} == {"model"}

@@ -1,5 +1,6 @@
 """Zero-shot labels from entailment logits, by hand, and equal to one pair at a time."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from bench.architecture import describe
-from bench.data import Example
+from bench.data import DataSpec, Example
 from bench.errors import BadInput
 from bench.models import load
 from bench.store.quality import point
+from bench.sweep_file import TaskSection
 from bench.tasks import zero_shot
+from bench.tasks.spec import bind_task
 from bench.tasks.zero_shot import ZeroShot
 
 TASK = ZeroShot(max_length=40, labels=("cat", "dog", "bird"), template="the big {}")
@@ -118,6 +121,15 @@ def test_labels_of_the_data_are_the_candidates_where_none_are_named() -> None:
         "dog",
     )
     assert TASK.settled(examples("dog", "cat")).labels == TASK.labels
+
+
+def test_a_sweep_settles_the_candidates(tmp_path: Path) -> None:
+    """Every window is asked about the labels of all the data."""
+    rows = [{"text": "red", "label": "dog"}, {"text": "blue", "label": "cat"}]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = {"d": DataSpec(source=str(tmp_path / "d.jsonl"))}
+    spec = bind_task("z", TaskSection.model_validate({"kind": "zero_shot", "data": "d"}), data)
+    assert spec.settings["labels"] == ["cat", "dog"]
 
 
 def test_a_hypothesis_must_leave_room(models: dict[str, Path]) -> None:
