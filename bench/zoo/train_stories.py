@@ -2,8 +2,9 @@
 
     python -m bench.zoo.train_stories --out bench/zoo/stories-mistral
 
-Plain next-word training of all sixteen layers. Seeds, rows and steps are fixed here; the same machine and versions give
-the same weights. `--compile` fuses each layer's small operations (about a quarter less time; needs a C++ compiler).
+Next-word training of all sixteen layers from the start. Seeds, rows and steps are fixed here; the same machine and
+versions give the same weights (the shipped ones came from two runs of slightly different versions: see README.md).
+`--compile` fuses each layer's small operations: about a quarter less time, and it needs a C++ compiler.
 """
 
 import argparse
