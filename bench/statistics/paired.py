@@ -21,20 +21,23 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> float:
     return min(1.0, 2 * float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5)))
 
 
-def difference(a: ArrayLike, b: ArrayLike, level: float = 0.95, span: float = 0.0) -> Interval:
+def difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, span: float = 0.0, *, binary: bool | None = None
+) -> Interval:
     """Interval for the mean of a - b over the examples [n] that both were scored on.
 
     0/1 outcomes: Tango's score interval (Statistics in Medicine 17, 1998), which keeps its level and a sensible width
     with few discordant examples or none; needs n >= 1. Other scores: Student's t on the differences; needs n >= 2.
     `span` is the range that one example's score can take (1 for a ROUGE, 0 where unbounded): with it two pseudo
     examples that differ by all of it, one each way, join the variance, so that outcomes alike on every example seen do
-    not claim to be alike for ever. ValueError for unequal lengths, non-finite scores or a negative span.
+    not claim to be alike for ever. `binary` says whether these are 0/1 outcomes; None: by what they happen to be, which
+    takes scores that are 0 or 1 by chance for such. ValueError for unequal lengths, non-finite scores or a negative span.
     """
     check_level(level)
     first, second = _pair(a, b)
     if span < 0:
         raise ValueError(f"a span is not negative, got {span}")
-    if _is_binary(first) and _is_binary(second):
+    if binary is not False and _is_binary(first) and _is_binary(second):
         wins, losses = int(np.sum(first > second)), int(np.sum(first < second))
         return _tango(wins, losses, first.size, level)
     change = first - second

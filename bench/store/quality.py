@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -110,6 +110,14 @@ def score(outcomes: Outcomes, names: Sequence[str], task: str) -> list[Number]:
     return [_number(*each) for each in wanted if np.isfinite(_estimate(each[0], each[1]))]
 
 
+def with_chance_noted(numbers: list[Number], outcomes: Outcomes) -> list[Number]:
+    """The same numbers; the main one says so where the model does no better than guessing between two labels."""
+    from bench.tasks.heuristics import at_chance, cells_of
+
+    guesses, sentence = at_chance(cells_of(outcomes.slice.tolist(), outcomes.columns["score"].tolist()))
+    return [replace(numbers[0], note=sentence), *numbers[1:]] if guesses and numbers else numbers
+
+
 def _number(outcomes: Outcomes, wanted: Metric, scope: str) -> Number:
     kind = wanted.source[0]
     if kind == "cells":
@@ -193,7 +201,7 @@ def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -
     kind, columns = wanted.source[0], wanted.source[1:]
     mine, theirs = (np.stack([o.columns[name] for name in columns]) for o in (outcomes, base))
     if kind in ("share", "mean") and outcomes.n > 1:
-        interval = difference(mine[0], theirs[0], span=wanted.span)
+        interval = difference(mine[0], theirs[0], span=wanted.span, binary=kind == "share")
         if kind == "share":
             p = mcnemar_exact(mine[0], theirs[0])
             interval = Interval(

@@ -134,6 +134,8 @@ def _quality(
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None)
                 if key not in cache:
                     cache[key] = quality.score(outcomes, task["metrics"], task["name"])
+                    if task["kind"] == "heuristics":
+                        cache[key] = quality.with_chance_noted(cache[key], outcomes)
                     if reference is not None and artefact_id != base_id:
                         cache[key] += quality.compare(outcomes, reference, task["metrics"], task["name"])
                 numbers.setdefault(artefact_id, []).extend(cache[key])

@@ -16,8 +16,8 @@ NAMES = ("contradiction", "entailment", "neutral", "unused")
 
 
 def outcomes(labels: list[int], predictions: list[int]) -> Outcomes:
-    label, prediction = np.array(labels, dtype=np.int64), np.array(predictions, dtype=np.int64)
-    return Outcomes(NAMES, label, prediction, (label == prediction).astype(np.float64))
+    label, prediction = (np.array([NAMES[i] for i in found]) for found in (labels, predictions))
+    return Outcomes(label, prediction, np.full(len(labels), ""), {"score": (label == prediction).astype(np.float64)})
 
 
 def drawn(seed: int) -> tuple[list[int], list[int]]:
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[list[int], list[int]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_totals_agree(case: str) -> None:
     labels, predictions = CASES[case]
-    ours = {n.metric: n.interval.estimate for n in score(outcomes(labels, predictions), "task")}
+    ours = {n.metric: n.interval.estimate for n in score(outcomes(labels, predictions), ("accuracy", "macro_f1"), "task")}
     assert ours.keys() == MODULES.keys()
     for name, value in ours.items():
         module = evaluate_module(name)
@@ -86,7 +86,7 @@ def test_every_metric_says_what_it_is() -> None:
     for name, found in METRICS.items():
         assert metric(name) is found
         assert found.name == name
-        assert found.unit in {"1", "B", "ms", "s", "count"}
+        assert found.unit in {"1", "B", "ms", "s", "count", "points", "plain"}
         assert found.meaning.endswith(".")
         assert found.title == found.title.strip() != ""
     with pytest.raises(BadInput, match=r"'acc'. |no metric called 'acc'"):

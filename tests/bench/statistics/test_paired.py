@@ -123,3 +123,9 @@ def test_agreement_counts_equal_labels() -> None:
         agreement([1, 2], ["1", "2"])
     with pytest.raises(ValueError, match="equally long"):
         agreement([1, 2], [1])
+
+
+def test_scores_that_happen_to_be_0_or_1_are_no_outcomes_unless_said() -> None:
+    a, b = [0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]
+    assert difference(a, b).method == "Tango score"
+    assert difference(a, b, binary=False).method == "paired t"

@@ -84,6 +84,19 @@ def test_the_main_metric_comes_for_each_part_too() -> None:
     ]
 
 
+def test_a_model_at_chance_has_a_note() -> None:
+    # Always wrong in one cell and always right in the other: one answer to everything.
+    one_answer = outcomes()
+    parts = np.where(one_answer.columns["score"] == 1, "x / yes", "x / no")
+    noted = quality.with_chance_noted(
+        score(one_answer, ("accuracy",), "task"),
+        Outcomes(one_answer.label, one_answer.prediction, parts, one_answer.columns),
+    )
+    assert noted[0].note is not None
+    assert noted[0].note.startswith("At chance")
+    assert noted[1].note is None
+
+
 def test_macro_f1_by_hand() -> None:
     # Labels all "yes", half predicted "no": F1 of yes = 2*4/(4+8) = 2/3, of no = 0; the mean is 1/3.
     (number, *_) = score(outcomes(), ("macro_f1",), "task")
