@@ -31,7 +31,8 @@ def difference(
     `span` is the range that one example's score can take (1 for a ROUGE, 0 where unbounded): with it two pseudo
     examples that differ by all of it, one each way, join the variance, so that outcomes alike on every example seen do
     not claim to be alike for ever. `binary` says whether these are 0/1 outcomes; None: by what they happen to be, which
-    takes scores that are 0 or 1 by chance for such. ValueError for unequal lengths, non-finite scores or a negative span.
+    takes scores that are 0 or 1 by chance for such. ValueError for unequal lengths, non-finite scores or a negative
+    span.
     """
     check_level(level)
     first, second = _pair(a, b)
