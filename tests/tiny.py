@@ -127,7 +127,7 @@ def causal(kind: str = "llama", layers: int = 4, width: int = 16, seed: int = 0,
     }
     if kind != "gpt2":
         settings |= {"intermediate_size": 2 * width, "num_key_value_heads": 1, "tie_word_embeddings": False}
-    config = AutoConfig.for_model(kind, **settings, **changes)
+    config = AutoConfig.for_model(kind, **{**settings, **changes})
     return _ready(AutoModelForCausalLM.from_config(config, dtype=torch.float32))  # type: ignore[no-untyped-call]
 
 

@@ -132,12 +132,8 @@ def _lower(values: FloatArray, span: float, level: float) -> float:
     error = math.sqrt(float(centred @ centred) / (n - 1) / n + 2 * (span / n) ** 2)
     moments = mean_draws(np.stack([centred, centred**2]), DRAWS, np.random.default_rng(SEED))
     spread = np.sqrt(np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0) / (n - 1))
-    # A resample of equal values has no spread: it says that t is large, on the side its mean lies on.
-    ratios = np.divide(moments[:, 0], spread, out=np.sign(moments[:, 0]) * np.inf, where=spread > 0)
+    # A resample of equal values has no spread: its t is as good as infinite, on the side that its mean lies on.
+    ratios = np.divide(moments[:, 0], spread, out=1e9 * np.sign(moments[:, 0]), where=spread > 0)
     rank = math.ceil((DRAWS + 1) * level) - 1
-    critical = max(float(np.sort(np.nan_to_num(ratios, nan=0.0, posinf=1e9, neginf=-1e9))[rank]), _student(level, n))
+    critical = max(float(np.sort(ratios)[rank]), float(stats.t.ppf(level, n - 1)))
     return float(values.mean()) - critical * error
-
-
-def _student(level: float, n: int) -> float:
-    return float(stats.t.ppf(level, n - 1))
