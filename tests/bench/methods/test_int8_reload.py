@@ -47,7 +47,8 @@ def outputs_digest(loaded: Loaded) -> str:
     asked: dict[str, Any] = {"input_ids": ids, "attention_mask": (ids != 1).long()}
     with torch.inference_mode():
         logits = loaded.model(**asked, decoder_input_ids=ids[:, :4]).logits.float()
-        written = loaded.model.generate(**asked, max_length=12)
+        generate: Any = loaded.model.generate
+        written = generate(**asked, max_length=12)
     assert bool(logits.isfinite().all())
     assert loaded.model.generation_config.num_beams == 3
     return hashlib.sha256(logits.numpy().tobytes() + written.numpy().tobytes()).hexdigest()
