@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BadInput
+from bench.errors import BadInput, Unavailable
 
 MARKER = "paredown.json"
 # What makes a model behave as it does; a README or a training log beside the weights does not.
@@ -79,7 +79,7 @@ def check_model_folder(folder: Path, asked: str) -> None:
     if not any(n.endswith(".safetensors") for n in names):
         pickled = sorted(n for n in names if any(fnmatch(n, p) for p in PICKLED))
         found = f"only pickled weights ({', '.join(pickled)})" if pickled else "no weights"
-        raise BadInput(
+        raise Unavailable(
             f"The model folder {asked!r} has {found}; paredown loads safetensors only, because unpickling runs code: "
             "save it again with save_pretrained(..., safe_serialization=True)."
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.architecture import check_model_folder, describe, model_files
 from bench.data import ZOO
-from bench.errors import BadInput
+from bench.errors import BadInput, Unavailable
 from bench.identity import files_digest
 from bench.recipe import Base
 
@@ -52,7 +52,7 @@ def _download(model: str) -> Path:
         )
     except Exception as error:
         reason = type(error).__name__
-        raise BadInput(
+        raise Unavailable(
             f"The model {model!r} cannot be had from the hub ({reason}): check the id, the revision and the network, "
             "or give a local folder."
         ) from error

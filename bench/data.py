@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +16,8 @@ from bench.errors import BadInput
 from bench.identity import digest, file_digest
 
 ZOO = "zoo://"
+HUB = "hf://datasets/"
+HUB_FILE = re.compile(r"^hf://datasets/([\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+)$")
 FORMATS = (".jsonl", ".csv", ".parquet")
 
 
@@ -34,7 +38,9 @@ class DataSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(description="a .jsonl, .csv or .parquet file, or zoo://NAME")
+    source: str = Field(
+        description="a .jsonl, .csv or .parquet file, zoo://NAME, or hf://datasets/ORG/NAME@COMMIT/FILE on the hub"
+    )
     text: str = Field(default="text", description="column of the (first) text")
     pair: str | None = Field(default=None, description="column of the second text, if the input is a pair")
     label: str | None = Field(default="label", description="column of the label or reference; null: text alone")
@@ -53,6 +59,8 @@ class DataSpec(BaseModel):
             from bench import zoo
 
             content = zoo.data_version(self.source.removeprefix(ZOO))
+        elif self.source.startswith(HUB):
+            content = "/".join(_hub_file(self.source))  # a commit names its bytes
         else:
             content = file_digest(self._path())
         columns: dict[str, Any] = {"text": self.text, "pair": self.pair, "label": self.label}
@@ -61,7 +69,7 @@ class DataSpec(BaseModel):
         return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
 
     def _path(self) -> Path:
-        path = Path(self.source)
+        path = _downloaded(self.source) if self.source.startswith(HUB) else Path(self.source)
         if not path.is_file():
             raise BadInput(
                 f"The data file {self.source!r} does not exist: give the path of a {', '.join(FORMATS)} file."
@@ -130,6 +138,32 @@ class DataSpec(BaseModel):
             yield from {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix](path)
         except (ValueError, OSError, csv.Error) as error:
             raise BadInput(f"The data file {self.source!r} cannot be read as {path.suffix}: {error}.") from error
+
+
+def _hub_file(source: str) -> tuple[str, str, str]:
+    """Repository, commit and file of a data set on the hub. Raises BadInput where the commit is not given in full."""
+    match = HUB_FILE.match(source)
+    if match is None:
+        raise BadInput(
+            f"The data {source!r} is on the hub but not of the form {HUB}ORG/NAME@COMMIT/FILE with all 40 digits of "
+            "the commit: pin it, so that it stays the same data."
+        )
+    return match[1], match[2], match[3]
+
+
+def _downloaded(source: str) -> Path:
+    """The file in the hub's cache. Raises BadInput where the hub cannot be reached or lacks it."""
+    repository, commit, name = _hub_file(source)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, name, repo_type="dataset", revision=commit))
+    except Exception as error:
+        raise BadInput(
+            f"The data {source!r} cannot be had from the hub ({type(error).__name__}): check the name and the network, "
+            "or give a local file."
+        ) from error
 
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:

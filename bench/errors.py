@@ -13,6 +13,10 @@ class BadInput(Exception):  # noqa: N818 - the name says what it is
     """
 
 
+class Unavailable(BadInput):
+    """A model cannot be had here: its hub cannot be reached, or its weights would have to be unpickled."""
+
+
 class StoreBusy(BadInput):
     """The results folder is leased to another living driver."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench.architecture import Architecture
+from bench.errors import Unavailable
 from bench.recipe import Base, Step, Workplace
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Checkpoint(Step):
     """Put another model in the base's place: someone's compressed release, or a smaller sibling.
 
-    It gets no training. Its files are taken byte for byte.
+    It gets no training. Its files are taken byte for byte. One that cannot be had (an unreachable hub, pickled weights)
+    does not stop the sweep: its variant fails, and says why.
     """
 
     name: ClassVar[str] = "checkpoint"
@@ -40,9 +42,16 @@ class Checkpoint(Step):
     def folder(self) -> Path:
         return Path(self.resolved.folder)
 
+    @cached_property
+    def missing(self) -> bool:
+        """Whether it cannot be had here and now."""
+        try:
+            return self.resolved is None
+        except Unavailable:
+            return True
+
     def check(self, architecture: Architecture) -> Architecture:
-        del architecture
-        return self.resolved.architecture
+        return architecture if self.missing else self.resolved.architecture
 
     def label(self, architecture: Architecture) -> str:
         del architecture
@@ -52,7 +61,11 @@ class Checkpoint(Step):
         return {
             "step": self.name,
             "version": self.version,
-            "settings": {"identity": self.resolved.identity, "relation": self.relation},
+            "settings": {
+                # Once it can be had it is another recipe, which is tried again.
+                "identity": f"missing {self.id}@{self.revision}" if self.missing else self.resolved.identity,
+                "relation": self.relation,
+            },
             "seed": None,
         }
 

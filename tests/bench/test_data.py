@@ -112,3 +112,27 @@ def test_shipped_data() -> None:
         DataSpec(source="zoo://entailment/validatoin").examples()
     with pytest.raises(BadInput, match="no value in column 'text'"):
         DataSpec(source="zoo://entailment/validation").checked()
+
+
+def test_data_on_the_hub_are_named_by_their_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commit = "0123456789" * 4
+    spec = DataSpec(source=f"hf://datasets/some/set@{commit}/part/x.jsonl", label=None)
+    other = DataSpec(source=f"hf://datasets/some/set@{commit[::-1]}/part/x.jsonl", label=None)
+    assert spec.data_id != other.data_id  # without a look at the hub
+    with pytest.raises(BadInput, match="all 40 digits"):
+        DataSpec(source="hf://datasets/some/set@main/x.jsonl", label=None).examples()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="cannot be had from the hub"):
+        spec.examples()
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n', encoding="utf-8")
+    asked: list[tuple[str, str, str]] = []
+
+    def download(repository: str, name: str, *, repo_type: str, revision: str) -> str:
+        asked.append((repository, name, revision))
+        assert repo_type == "dataset"
+        return str(path)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert [e.text for e in spec.examples()] == ["a"]
+    assert asked == [("some/set", "part/x.jsonl", commit)]
