@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.methods import METHODS
 from cluster import cli
 from tests import tiny
 
-VERBS = ["plan", "run", "show", "retry", "board", "ls"]
+VERBS = ["plan", "run", "show", "claims", "retry", "board", "ls"]
 ROOT = Path(__file__).parent.parent
 Told = tuple[object, str, str]  # exit code, standard output, standard error
 Call = Callable[..., Told]
@@ -81,7 +82,7 @@ def with_steps(*steps: Any) -> dict[str, Any]:
 TUNE = {"finetune": {"data": "train"}}
 # What changes in a good sweep -> what the sentence must say: what was asked, the value, what is allowed.
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "step": (with_steps("layer_cpy"), ("'layer_cpy'", "'layer_copy'", "cast, checkpoint, finetune")),
+    "step": (with_steps("layer_cpy"), ("'layer_cpy'", "'layer_copy'", "cast, checkpoint, depth_prune")),
     "task": ({"tasks": {"p": {"kind": "clasification", "data": "test"}}}, ("'clasification'", "'classification'")),
     "metric": ({"quality": "pairs.acuracy"}, ("'pairs.acuracy'", "'pairs.accuracy'", "pairs.macro_f1")),
     "objective": ({"objectives": ["sped"]}, ("'sped'", "latency, memory, parameters, quality, size")),
@@ -232,7 +233,7 @@ def test_nothing_in_a_sentence_is_markup(paredown: Call, sweep: Path, store: Pat
 def test_ls(paredown: Call) -> None:
     code, out, _ = paredown("ls", "methods", "--json")
     assert code in (0, None)
-    assert [row["name"] for row in json.loads(out)] == ["cast", "checkpoint", "finetune", "int8_dynamic", "layer_copy"]
+    assert [row["name"] for row in json.loads(out)] == sorted(METHODS)
     for what in ("tasks", "metrics", "sweeps", "models"):
         for form in ("table", "csv", "md", "json"):
             code, out, err = paredown("ls", what, "--format", form)
@@ -281,3 +282,26 @@ def test_a_hub_id_without_network_is_answered_within_seconds(sweep: Path, store:
     assert done.stderr.count("\n") == 1
     assert "'some-org/some-model@main' cannot be had from the hub" in done.stderr
     assert "local folder" in done.stderr
+
+
+def test_claims_are_judged_and_kept_for_the_board(paredown: Call, tmp_path: Path) -> None:
+    from bench.store.reader import open_snapshot
+    from tests.leaderboard.sample import make_store
+
+    store = make_store(tmp_path / "store")
+    code, out, _ = paredown("claims", "--only", "size-int8", "--only", "title", "--store", store, "--json")
+    assert code in (0, None)
+    assert {row["id"]: row["verdict"] for row in json.loads(out)} == {
+        "size-int8": "not reproduced",
+        "title": "not reproduced",
+    }
+    with open_snapshot(store) as snapshot:
+        kept = snapshot.rows("select id, verdict, published from claims order by id")
+    assert kept == [
+        {"id": "size-int8", "verdict": "not reproduced", "published": "625 M"},
+        {"id": "title", "verdict": "not reproduced", "published": "DistilBart"},
+    ]
+    code, _, err = paredown("claims", "--store", tmp_path / "nowhere")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    code, _, err = paredown("claims", "--only", "nothing", "--offline")
+    assert (code, "No claim has an id or model like nothing" in err) == (2, True)

@@ -42,7 +42,8 @@ def model(folder: Path, kind: str, config: transformers.PretrainedConfig) -> Pat
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of the published depths, narrow, and data with the published columns."""
     root = tmp_path_factory.mktemp("published")
-    bart: dict[str, Any] = {"vocab_size": 16, "encoder_layers": 12, "decoder_layers": 12, "max_position_embeddings": 1024, **WIDTH}
+    depth = {"encoder_layers": 12, "decoder_layers": 12}
+    bart: dict[str, Any] = {"vocab_size": 16, "max_position_embeddings": 1024, **depth, **WIDTH}
     bert: dict[str, Any] = {"vocab_size": 16, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
     model(root / "mnli", "BartForSequenceClassification", transformers.BartConfig(**bart, id2label=LABELS))
     model(root / "cnn", "BartForConditionalGeneration", transformers.BartConfig(**bart))

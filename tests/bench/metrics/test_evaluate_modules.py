@@ -42,7 +42,8 @@ CASES: dict[str, tuple[list[int], list[int]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_totals_agree(case: str) -> None:
     labels, predictions = CASES[case]
-    ours = {n.metric: n.interval.estimate for n in score(outcomes(labels, predictions), ("accuracy", "macro_f1"), "task")}
+    found = score(outcomes(labels, predictions), ("accuracy", "macro_f1"), "task")
+    ours = {n.metric: n.interval.estimate for n in found}
     assert ours.keys() == MODULES.keys()
     for name, value in ours.items():
         module = evaluate_module(name)

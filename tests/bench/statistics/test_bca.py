@@ -83,8 +83,10 @@ def test_coverage_of_macro_f1() -> None:
 def test_the_store_computes_this_interval() -> None:
     cells = counts(np.random.default_rng(5), 400).astype(int)
     label, prediction = np.repeat(np.indices((3, 3)).reshape(2, -1), cells.ravel(), axis=1)
-    found = Outcomes(("a", "b", "c"), label, prediction, (label == prediction).astype(np.float64))
-    number = {n.metric: n for n in score(found, "task")}["macro_f1"]
+    names = np.array(["a", "b", "c"])
+    columns = {"score": (label == prediction).astype(np.float64)}
+    found = Outcomes(names[label], names[prediction], np.full(label.size, ""), columns)
+    (number,) = score(found, ("macro_f1",), "task")
     ours = resampled(cells.astype(np.float64), np.random.default_rng(0))
     assert number.interval.method == "BCa bootstrap"
     assert number.interval.estimate == ours.estimate
