@@ -142,9 +142,10 @@ def prove(claim: Claim, results: Results) -> Proof:
     if any(len(table) not in (1, rows) for table in tables):
         raise BadInput(f"The claim {claim.id!r} meets {[len(t) for t in tables]} variants in its terms: run all seeds.")
     total = sum((term.weight * table for term, table in zip(claim.terms, tables, strict=True)), np.zeros((rows, 1)))
-    if rows < 2:
+    if total.size < 2:
         return Proof(claim, "not run", None, rows, parts)
-    interval = over_seeds(total) if total.shape[1] > 1 else mean_t(total[:, 0])
+    # Without training there is no seed: then the examples alone decide.
+    interval = over_seeds(total) if min(total.shape) > 1 else mean_t(total.ravel())
     verdict: Verdict = (
         "shown" if interval.low > claim.above else "met but not shown" if interval.estimate > claim.above else "missed"
     )

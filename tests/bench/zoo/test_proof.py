@@ -65,6 +65,14 @@ def test_one_row_stands_against_every_seed_and_other_numbers_of_rows_do_not() ->
         judged(0.0, BETTER, BASE * 2)
 
 
+def test_what_needs_no_training_is_judged_over_examples_alone() -> None:
+    rng = np.random.default_rng(0)
+    found = judged(0.4, [(0.5 + 0.1 * rng.standard_normal(400)).tolist()], [[0.0] * 400], seeds=1)
+    assert found.verdict == "shown"
+    assert found.interval is not None
+    assert found.interval.n == 400
+
+
 def test_the_table_scales_for_people() -> None:
     shown = judged(0.4, BETTER, BASE)
     text = table([Proof(shown.claim.model_copy(update={"scale": 100.0}), "shown", shown.interval, 5, shown.parts)])
