@@ -1,10 +1,6 @@
 """What a method made is what another process loads: every logit bit for bit, for each method and for chains of them."""
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,19 +94,7 @@ def built(
 
 @pytest.fixture(scope="module")
 def read_again(built: dict[str, tuple[Path, str]]) -> dict[str, str]:
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", READER],
-        input=json.dumps([str(folder) for folder, _ in built.values()]),
-        env={**os.environ, "PYTHONPATH": str(root)},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    digests: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return digests
+    return digests_in_another_process(READER, [folder for folder, _ in built.values()])
 
 
 @pytest.mark.parametrize("name", CHAINS)

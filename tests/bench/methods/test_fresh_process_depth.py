@@ -1,9 +1,5 @@
 """Depth pruning, healing and fine-tuned writers: what another process loads is bit for bit what was made."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from bench.models import load, save
 from bench.recipe import Workplace
 from tests import tiny
 from tests.bench.methods.test_fresh_process import READER, Stage, logits_digest, steps_of
+from tests.fresh import digests_in_another_process
 
 PRUNE: Stage = ("depth_prune", {"layers": 2, "data": "text", "samples": 32})
 HEAL: Stage = ("heal", {"data": "text", "rank": 2, "steps": 2, "batch": 8})
@@ -66,18 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
 
 
 def test_bit_identical_in_another_process(built: dict[str, tuple[Path, str]]) -> None:
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", READER],
-        input=json.dumps([str(folder) for folder, _ in built.values()]),
-        env={**os.environ, "PYTHONPATH": str(root)},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    digests: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    digests = digests_in_another_process(READER, [folder for folder, _ in built.values()])
     assert {name: digests[str(folder)] for name, (folder, _) in built.items()} == {
         name: digest for name, (_, digest) in built.items()
     }

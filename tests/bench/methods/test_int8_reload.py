@@ -1,10 +1,6 @@
 """Every mode of int8, read again by another process: logits and generated tokens bit for bit."""
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, save
 from bench.recipe import Workplace
 from tests import tiny
+from tests.fresh import digests_in_another_process
 
 MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("float32", {}),
@@ -73,19 +70,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
 
 @pytest.fixture(scope="module")
 def read_again(built: dict[str, tuple[Path, str]]) -> dict[str, str]:
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", READER],
-        input=json.dumps([str(folder) for folder, _ in built.values()]),
-        env={**os.environ, "PYTHONPATH": str(root)},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    digests: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return digests
+    return digests_in_another_process(READER, [folder for folder, _ in built.values()])
 
 
 @pytest.mark.parametrize("name", MODES)
