@@ -12,6 +12,7 @@ from bench.data import DataSpec, Example
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, save
 from bench.recipe import Step, Workplace, step_class
+from tests.fresh import digests_in_another_process
 
 Settings = dict[str, Any]
 Stage = tuple[str, Settings]
