@@ -87,9 +87,10 @@ class Results:
         self._sweeps: dict[str, list[tuple[duckdb.DuckDBPyConnection, dict[str, Any]]]] = {}
         for store in stores:
             connection = duckdb.connect(str(open_folder(store).database), read_only=True)
-            for (body,) in connection.execute("select body from sweeps order by declared").fetchall():
-                parsed = json.loads(body)
-                self._sweeps.setdefault(parsed["name"].replace("-", "_"), []).append((connection, parsed))
+            found = connection.execute("select body from sweeps order by declared").fetchall()
+            newest = {(body := json.loads(text))["name"].replace("-", "_"): body for (text,) in found}
+            for name, body in newest.items():
+                self._sweeps.setdefault(name, []).append((connection, body))
 
     def values(self, claim: Claim, term: Term) -> NDArray[np.float64]:
         """[variants, examples] of a term, [variants, 1] for evidence; empty where nothing is there."""
