@@ -12,8 +12,10 @@ demo: $(VENV)/.run
 board: $(VENV)/.run
 	$(BIN)/paredown board
 
+# Everything that shares nothing runs two at a time; Ray clusters and browsers want the machine for themselves.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser
+	$(BIN)/python -m pytest tests/cluster tests/browser
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -28,6 +30,7 @@ check: lint types test
 benchmark: $(VENV)/.test
 	$(BIN)/python -m tests.performance.bench_int8_linear
 	$(BIN)/python -m tests.performance.bench_snapshot
+	$(BIN)/python -m tests.performance.bench_zero_shot
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
