@@ -21,6 +21,12 @@ class StoreBusy(BadInput):
     """The results folder is leased to another living driver."""
 
 
+class Contaminated(Exception):  # noqa: N818
+    """A measurement that something outside it has spoiled, in one sentence: what was seen, where the bound lies, what
+    to do. Inside a job it becomes `Failed(kind="contaminated")`, which is tried again: it may pass by itself.
+    """
+
+
 class StaleLease(Exception):  # noqa: N818
     """A newer driver has taken the results folder over: this process may write nothing more."""
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.architecture import model_files
 from bench.artefacts import Artefacts, weight_bytes
-from bench.errors import BadInput, DiskFull, is_disk_full, text_of
+from bench.errors import BadInput, Contaminated, DiskFull, is_disk_full, text_of
 from bench.identity import digest, files_digest, settings_of
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.measure.conditions import capture
@@ -107,6 +107,8 @@ def failure(error: BaseException, stage: str) -> Failed:
 def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, BadInput):
         return "bad spec"
+    if isinstance(error, Contaminated):
+        return "contaminated"
     text = text_of(error).lower()
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
@@ -117,7 +119,7 @@ def _kind(error: BaseException) -> FailureKind:
 
 def _reason(error: BaseException) -> str:
     text = " ".join(text_of(error).split())[:600]
-    return text if isinstance(error, BadInput) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, BadInput | Contaminated) else f"{type(error).__name__}: {text}"
 
 
 def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:

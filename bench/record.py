@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 JobKind = Literal["build", "study", "evaluate", "measure"]
 FailureKind = Literal["out of memory", "lost worker", "timeout", "bad spec", "bug", "contaminated"]
 # These may pass by themselves; the others stay until the request or the code changes.
-PASSING: frozenset[FailureKind] = frozenset({"out of memory", "lost worker", "timeout"})
+PASSING: frozenset[FailureKind] = frozenset({"out of memory", "lost worker", "timeout", "contaminated"})
 
 
 class Frozen(BaseModel):
