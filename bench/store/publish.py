@@ -13,12 +13,22 @@ from typing import Any
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from bench.identity import files_digest
+from bench.job import library_versions
 from bench.metrics import METRICS
 from bench.store.folder import SCHEMA_VERSION, Folder, write_whole
 from bench.store.rows import Summary
 
 KEPT_SECONDS = 60.0  # a reader that has followed the pointer has this long to open the file
 STORAGE = "v1.5.0"  # older readers can open the snapshot too
+
+
+def summarised_by() -> dict[str, str]:
+    """What turned raw material into numbers: the code's digest, and the libraries whose arithmetic it rests on."""
+    folder = Path(str(files("bench")))
+    sources = [p for part in ("store", "statistics", "metrics") for p in (folder / part).glob("*.py")]
+    names = [str(p.relative_to(folder)) for p in (*sources, folder / "measure" / "figures.py")]
+    return {"code": files_digest(folder, names), **library_versions(("numpy", "scipy", "duckdb"))}
 
 
 class Publisher:
@@ -78,6 +88,8 @@ class Publisher:
             "schema": str(SCHEMA_VERSION),
             "published": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "progress": json.dumps(progress),
+            "parts": json.dumps([n for (n,) in connection.execute("select name from parts order by name").fetchall()]),
+            "summarised_by": json.dumps(summarised_by()),
         }
         connection.executemany("insert into snapshot.info values (?, ?)", [list(item) for item in info.items()])
         rows = [[m.name, m.title, m.unit, m.better, m.exact, m.meaning] for m in METRICS.values()]

@@ -1,0 +1,220 @@
+"""Each entry of the journal against itself: what a record states of its job, its outcomes and its timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from pydantic import ValidationError
+
+from bench.identity import digest
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
+from bench.record import Finished, Record
+from bench.store.findings import Check
+from bench.store.folder import Folder
+from bench.store.journal import parts
+
+JOBS: dict[str, type[Job]] = {cls.__name__: cls for cls in (BuildJob, StudyJob, EvaluateJob, LatencyJob, MemoryJob)}
+OLDEST_PROTOCOL, NEWEST_PROTOCOL = 1, 20  # what a measurement of another version of paredown may have followed
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A record with the columns of its raw material, None where it has none."""
+
+    record: Record
+    part: str
+    artefact_id: str | None  # of the examples
+    task: str | None
+    examples: pa.StructArray | None
+    lease: int | None
+    samples: pa.StructArray | None
+
+    @property
+    def title(self) -> str:
+        """A few words for people."""
+        job = job_of(self.record)
+        words = job.title if job else str(self.record.job.get("type", self.record.kind))
+        return f"{words} ({self.record.key[:10]})"
+
+
+def job_of(record: Record) -> Job | None:
+    """The job of a record, None where this version knows no such job."""
+    described = dict(record.job)
+    cls = JOBS.get(str(described.pop("type", "")))
+    try:
+        return cls.model_validate(described) if cls else None
+    except ValidationError:
+        return None
+
+
+def read_journal(folder: Folder, published: tuple[str, ...], check: Check) -> tuple[list[Path], Iterator[Raw]]:
+    """The parts that can be read, and the records in them. What is missing or unreadable goes to `check`.
+
+    The records come one part at a time; each is checked only when it is asked for.
+    """
+    there = {part.name: part for part in parts(folder.journal)}
+    for name in published:
+        if name not in there:
+            check.compared += 1
+            check.differs(f"part {name}", "is gone; the snapshot was made from it")
+    _name_gaps(there, published, check)
+    readable = [part for part in there.values() if _can_be_read(part, check)]
+    return readable, (raw for part in readable for raw in _records(part, check))
+
+
+def _name_gaps(there: Mapping[str, Path], published: tuple[str, ...], check: Check) -> None:
+    """Parts of one epoch are numbered without gaps; what the snapshot names has been reported already."""
+    numbers: dict[str, set[int]] = {}
+    for part in there.values():
+        epoch, _, number = part.stem.partition("-")
+        numbers.setdefault(epoch, set()).add(int(number))
+    for epoch, found in numbers.items():
+        for absent in sorted(set(range(max(found))) - found):
+            name = f"{epoch}-{absent:08d}.parquet"
+            if name not in published:
+                check.compared += 1
+                check.differs(f"part {name}", "is gone; later parts of its driver are there")
+
+
+def _can_be_read(part: Path, check: Check) -> bool:
+    check.compared += 1
+    try:
+        pq.read_table(part)
+    except (pa.ArrowException, OSError) as error:
+        check.differs(f"part {part.name}", f"cannot be read ({' '.join(str(error).split())[:200]})")
+        return False
+    return True
+
+
+def _records(part: Path, check: Check) -> Iterator[Raw]:
+    table = pq.read_table(part)
+    columns = {name: table.column(name) for name in table.column_names}
+    for row in range(table.num_rows):
+        if columns["entry"][row].as_py() != "record":
+            continue
+        check.compared += 1
+        identity = columns["identity"][row].as_py()
+        try:
+            record = Record.model_validate_json(columns["body"][row].as_py())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            check.differs(f"entry {row + 1} of part {part.name}", f"is not a record: {where}: {first['msg']}")
+            continue
+        if record.identity != identity:
+            reason = "is entered under another identity than its own"
+            check.differs(
+                f"entry {row + 1} of part {part.name}", reason, "", "", ("identity", identity, record.identity)
+            )
+        yield Raw(
+            record,
+            part.name,
+            columns["artefact_id"][row].as_py(),
+            columns["task"][row].as_py(),
+            columns["examples"][row].values,
+            columns["lease"][row].as_py(),
+            columns["samples"][row].values,
+        )
+
+
+def check_key(raw: Raw, check: Check) -> None:
+    """A record's key is the hash of what its job asks."""
+    job = job_of(raw.record)
+    if job is None:
+        check.notes.append(f"{raw.title}: this version knows no such job, so its key is not recomputed")
+        return
+    check.compared += 1
+    key = job.key
+    if key == raw.record.key:
+        return
+    if raw.record.key in set(_keys_of_other_versions(job, raw.record.job)):
+        note = "some measurements followed another protocol than this version's: they count for no number of it"
+        if note not in check.notes:
+            check.notes.append(note)
+        return
+    check.differs(raw.title, "its key is not that of its job", "", "", ("key", raw.record.key, key))
+
+
+def _keys_of_other_versions(job: Job, described: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that the same job has had where a protocol had another number, or a field was not there yet."""
+    identity = job.identity()
+    lacked = {name for name in type(job).model_fields if name in identity and name not in described}
+    for left_out in (set[str](), lacked):
+        kept = {name: value for name, value in identity.items() if name not in left_out}
+        protocol = kept.get("protocol")
+        number, rest = (protocol[0], protocol[1:]) if isinstance(protocol, list) else (protocol, [])
+        yield digest({"job": type(job).__name__, **kept})
+        if isinstance(number, int):
+            for other in range(OLDEST_PROTOCOL, NEWEST_PROTOCOL + 1):
+                for form in (other, [other, *rest]):
+                    yield digest({"job": type(job).__name__, **kept, "protocol": form})
+
+
+def check_examples(raw: Raw, check: Check) -> None:
+    """The outcomes of an evaluation: as many as stated, in the stated order, of the model and task of the job."""
+    job, outcome = job_of(raw.record), raw.record.outcome
+    if raw.record.kind != "evaluate" or not isinstance(outcome, Finished):
+        return
+    if raw.examples is None:
+        check.compared += 1
+        check.differs(raw.title, "is finished, but has no outcomes")
+        return
+    index = raw.examples.field("index").to_numpy()
+    stated: dict[str, Any] = {name: outcome.notes[name] for name in ("examples", "order") if name in outcome.notes}
+    found: dict[str, Any] = {"examples": len(index), "order": digest([int(i) for i in index])}
+    if isinstance(job, EvaluateJob):
+        stated |= {"artefact_id": job.artefact_id, "task": job.task.fingerprint}
+        found |= {"artefact_id": raw.artefact_id, "task": raw.task}
+    check.compare(raw.title, stated, found, "its outcomes are not those that it states")
+    if len(np.unique(index)) < len(index):
+        check.differs(raw.title, "names an example twice")
+
+
+def check_samples(raw: Raw, check: Check) -> None:
+    """The timings of a lease: two visits of every model in every round, as many rounds as stated."""
+    job, outcome = job_of(raw.record), raw.record.outcome
+    if not isinstance(job, LatencyJob) or not isinstance(outcome, Finished):
+        return
+    check.compared += 1
+    if raw.samples is None:
+        check.differs(raw.title, "is finished, but has no timings")
+        return
+    columns = {name: raw.samples.field(name).to_pylist() for name in ("artefact_id", "scope", "round", "seconds")}
+    rounds: dict[str, int] = {}
+    visits: dict[tuple[str, str, int], int] = {}
+    for artefact_id, scope, number, _ in zip(*columns.values(), strict=True):
+        rounds[scope] = max(rounds.get(scope, 0), number + 1)
+        visits[scope, artefact_id, number] = visits.get((scope, artefact_id, number), 0) + 1
+    for scope, count in rounds.items():
+        for artefact_id, name in zip(job.artefact_ids, job.names, strict=True):
+            odd = [number for number in range(count) if visits.get((scope, artefact_id, number), 0) != 2]
+            if odd:
+                there = visits.get((scope, artefact_id, odd[0]), 0)
+                reason = f"{name} has not two visits in {len(odd)} of {count} rounds"
+                check.differs(raw.title, reason, "", scope, (f"visits in round {odd[0] + 1}", 2, there))
+    if strange := set(columns["artefact_id"]) - set(job.artefact_ids):
+        check.differs(raw.title, f"times {len(strange)} models that its job does not name")
+    if not all(np.isfinite(s) and s > 0 for s in columns["seconds"]):
+        check.differs(raw.title, "has timings that are not above zero")
+    _check_rounds(raw, outcome, rounds, job, check)
+
+
+def _check_rounds(raw: Raw, outcome: Finished, rounds: Mapping[str, int], job: LatencyJob, check: Check) -> None:
+    """Parts of one shape, such as prefill and the whole, are timed in the same rounds."""
+    from bench.measure.figures import parts_of
+
+    found = 0
+    for shape in job.shapes:
+        counts = {scope: rounds.get(scope, 0) for scope in parts_of(shape, job.new_tokens)}
+        found += max(counts.values())
+        if len(set(counts.values())) > 1:
+            check.differs(raw.title, f"its parts have different numbers of rounds: {counts}")
+    if "rounds" in outcome.notes and outcome.notes["rounds"] != found:
+        stated = "rounds", outcome.notes["rounds"], found
+        check.differs(raw.title, "has not as many rounds as it states", "", "", stated)
