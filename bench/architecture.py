@@ -32,6 +32,7 @@ class Architecture:
     hidden: int | None = None  # width of the residual stream
     heads: int | None = None
     vocab: int | None = None
+    batch_dependent: bool = False  # predictions for a text depend on its batch-mates and on padding
 
     def _is(self, *endings: str) -> bool:
         return bool(self.class_name and self.class_name.endswith(endings))
@@ -100,12 +101,18 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
+def is_batch_dependent(loader_settings: Mapping[str, Any]) -> bool:
+    """Whether an artefact so loaded has activations that share one scale over a whole batch."""
+    return loader_settings.get("activations") == "tensor"
+
+
 def describe(folder: Path) -> Architecture:
     """Read the architecture of the model saved in `folder`. Raises BadInput where config.json cannot be read."""
     config = _json(folder / "config.json")
     marker = _json(folder / MARKER) if (folder / MARKER).exists() else {}
     try:
-        return architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+        found = architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+        return found.changed(batch_dependent=is_batch_dependent(marker.get("settings") or {}))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise BadInput(
             f"{folder / 'config.json'} is not the config of a transformers model ({error}): save the model again."

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate", "alloc_failed")
+
 
 class BadInput(Exception):  # noqa: N818 - the name says what it is
     """The request was wrong: what was asked, the value received, what is allowed, what to do next.
@@ -27,6 +29,12 @@ class Contaminated(Exception):  # noqa: N818
     """
 
 
+class DoesNotFit(MemoryError):
+    """A model that the memory of its device cannot hold, found before anything is loaded, in one sentence with what is
+    needed and what can be had. Inside a job it becomes `Failed(kind="out of memory")`.
+    """
+
+
 class StaleLease(Exception):  # noqa: N818
     """A newer driver has taken the results folder over: this process may write nothing more."""
 
@@ -40,6 +48,14 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return True
     return any(os.strerror(number) in text_of(error) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not hold what was asked for; torch has a type for that on GPUs only."""
+    if isinstance(error, MemoryError):
+        return True
+    text = text_of(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)
 
 
 def text_of(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.architecture import model_files
+from bench.architecture import describe, model_files
 from bench.artefacts import Artefacts, weight_bytes
-from bench.errors import BadInput, Contaminated, DiskFull, is_disk_full, text_of
+from bench.errors import BadInput, Contaminated, DiskFull, is_disk_full, is_out_of_memory, text_of
 from bench.identity import digest, files_digest, settings_of
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.measure.conditions import capture
@@ -24,7 +24,9 @@ from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Fi
 from bench.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
+    from bench.measure.shrink import Facts
     from bench.models import Loaded
+    from bench.recipe import Promise, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,7 @@ def _kind(error: BaseException) -> FailureKind:
         return "bad spec"
     if isinstance(error, Contaminated):
         return "contaminated"
-    text = text_of(error).lower()
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
-    ):
+    if is_out_of_memory(error):
         return "out of memory"
     return "bug"
 
@@ -126,13 +125,17 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     """Apply the job's step to its parent's artefact, or import the base model, and publish the result."""
     import torch
 
+    from bench.measure.delivered import DELIVERED, delivered
+    from bench.measure.shrink import facts_of, leftovers
     from bench.methods.checkpoint import Checkpoint
-    from bench.models import copy_model, layer_count, load, parameter_count, save
-    from bench.recipe import Workplace, step_class
+    from bench.models import copy_model, load, save
+    from bench.recipe import Promise, Workplace, step_class
 
     torch.set_num_threads(threads)
     step = step_class(job.step).model_validate(job.settings) if job.step else None
-    evidence: dict[str, Any] | None = None
+    promise, answer = Promise(), dict[str, Any]()
+    before: Facts | None = None
+    left: tuple[str, ...] = ()  # what the step has forgotten on the model
     with artefacts.draft() as draft:
         if step is None and job.folder:
             copy_model(Path(job.folder), draft)
@@ -142,21 +145,37 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
         elif step is not None and job.parent:
             teachers = {name: artefacts.path(artefact_id) for name, artefact_id in job.teachers.items()}
             work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers)
-            made = step.apply(load(artefacts.path(job.parent)), work)
+            parent = load(artefacts.path(job.parent))
+            promise = _promised(step, parent.source, teachers)
+            before = facts_of(parent.model)  # now: a step may change its parent in place
+            made = step.apply(parent, work)
+            del parent  # it may be large, and of no use to the rest
+            left = leftovers(made.model)
             save(made, draft)
-            evidence = settings_of(made.evidence) or None
+            answer = settings_of(made.evidence)
         else:
             raise TypeError("a build needs a base folder, or a step and a parent")
         loaded = load(draft)  # what cannot be loaded again is not published
         artefact_id = artefacts.publish(draft)
     folder = artefacts.path(artefact_id)
-    values = {
-        "size": weight_bytes(folder),
-        "parameters": parameter_count(loaded.model),
-        "layers": layer_count(loaded.model),
-    }
-    exact = tuple(Value.exact(artefact_id, metric, float(value)) for metric, value in values.items())
-    return Done(Finished(artefact_id=artefact_id, values=exact, answer=evidence), capture(threads))
+    facts = facts_of(loaded.model, left)
+    if step is not None:
+        answer[DELIVERED] = settings_of(delivered(step.name, promise, before, facts))
+    values = [("size", weight_bytes(folder), ""), ("parameters", facts.parameters, ""), ("layers", facts.layers, "")]
+    if facts.flops is not None:
+        values.append(("flops", facts.flops, facts.shape))
+    exact = tuple(Value.exact(artefact_id, metric, float(value), scope) for metric, value, scope in values)
+    return Done(Finished(artefact_id=artefact_id, values=exact, answer=answer or None), capture(threads))
+
+
+def _promised(step: Step, parent: Path, teachers: Mapping[str, Path]) -> Promise:
+    """What the step promises of what it makes of the parent; nothing where it does not expect such a model."""
+    from bench.recipe import Promise
+
+    try:
+        return step.promise(describe(parent), {name: describe(folder) for name, folder in teachers.items()})
+    except BadInput:
+        return Promise()
 
 
 def _check_base(job: BuildJob, copy: Path) -> None:
@@ -187,12 +206,14 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
     import torch
 
     from bench.models import load
+    from bench.tasks.batches import counted_splits
 
     torch.set_num_threads(threads)
-    loaded = load(artefacts.path(job.artefact_id))
+    loaded = load(artefacts.path(job.artefact_id), job.device)
     judge = None if job.judge is None else artefacts.path(job.judge)
     begin = time.perf_counter()
-    found = outcomes(loaded, job.task, (job.first, job.last), judge)
+    with counted_splits() as splits:
+        found = outcomes(loaded, job.task, (job.first, job.last), judge)
     seconds = time.perf_counter() - begin
     examples = replace(found, artefact_id=job.artefact_id)
     count = len(examples.index)
@@ -201,6 +222,7 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
         "examples": count,
         "seconds": round(seconds, 3),
         "order": order,
+        "batches_split": splits.count,
     }
     return Done(Finished(notes=notes), capture(threads), examples=examples)
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from bench.architecture import MARKER, architecture_of, check_model_folder, model_files
+from bench.architecture import MARKER, architecture_of, check_model_folder, is_batch_dependent, model_files
 from bench.errors import BadInput
 
 FORMAT = 1
@@ -40,9 +40,14 @@ class Loaded:
     )  # what the step found and decided; kept in the build's record
     extra_files: dict[str, str] = field(default_factory=dict)  # name -> text, written beside the weights
 
+    @property
+    def batch_dependent(self) -> bool:
+        """Whether what it predicts for a text depends on the texts beside it in the batch, and on padding."""
+        return is_batch_dependent(self.loader_settings)
 
-def load(folder: Path) -> Loaded:
-    """Load the artefact or model saved in `folder`, in the data type it was saved in, on the CPU, in eval mode.
+
+def load(folder: Path, device: str = "cpu") -> Loaded:
+    """Load the artefact or model saved in `folder`, in the data type it was saved in, on `device`, in eval mode.
 
     Raises BadInput where the folder holds no config, only pickled weights, or an architecture that transformers lacks.
     """
@@ -59,6 +64,8 @@ def load(folder: Path) -> Loaded:
     else:
         model = model_class(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
     model.train(False)
+    if device != "cpu":
+        model.to(device)
     return Loaded(model, load_tokenizer(folder), folder, marker["loader"], settings)
 
 

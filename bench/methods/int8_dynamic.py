@@ -16,7 +16,7 @@ from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.fallback import Fallback, Search, pending, search
 from bench.methods.fallback_evidence import EVIDENCE, evidence
-from bench.recipe import Question, Step, Workplace
+from bench.recipe import Counted, Promise, Question, Step, Workplace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +61,7 @@ class Int8Dynamic(Step):
                 f"int8_dynamic.lm_head is int8, but a {architecture.class_name} has no output layer over its "
                 "vocabulary: leave lm_head out."
             )
-        return architecture.changed(int8=True)
+        return architecture.changed(int8=True, batch_dependent=self.activations == "tensor")
 
     def label(self, architecture: Architecture) -> str:
         del architecture
@@ -73,6 +73,13 @@ class Int8Dynamic(Step):
         )
         said = "; ".join(note for note in notes if note)
         return f"int8{' per tensor' if self.activations == 'tensor' else ''}{f' ({said})' if said else ''}"
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del architecture, teachers
+        same: tuple[Counted, ...] = ("layers", "flops")
+        if not self.embeddings and self.lm_head == "float":  # or what shared a tensor may get one of its own
+            same = ("weights", *same)
+        return Promise(fewer=("bytes",), same=same, computes_in="int8", plain=True)
 
     def request(self, names: Mapping[str, str], seed: int | None) -> dict[str, Any]:
         """As `Step.request`; settings that came later appear only where they are used."""

@@ -177,7 +177,7 @@ class Generation(Task):
         found = {name: np.zeros(len(written)) for name in ("judge_nll", "judged", "same")}
         if self.judge is None:
             return found
-        judge = judge_of(self.judge)
+        judge = judge_of(self.judge, model.model.device)
         if judge.tokenizer.get_vocab() != model.tokenizer.get_vocab():
             raise BadInput("The judge has another vocabulary than the model: judge by a model with the same tokenizer.")
         if model.model.config.is_encoder_decoder:

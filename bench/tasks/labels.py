@@ -140,20 +140,23 @@ def classify(
     """
     import torch
 
-    from bench.tasks.windows import batches_by_tokens
+    from bench.tasks.batches import in_batches, on_device
 
     encoded = model.tokenizer(
         list(texts), None if pairs is None else list(pairs), truncation=cut, max_length=max_length
     )
-    found: NDArray[np.float64] | None = None
+    found: list[tuple[Sequence[int], torch.Tensor]] = []  # left on the device, so that no batch waits for another
+
+    def run(rows: Sequence[int]) -> None:
+        batch = model.tokenizer.pad({k: [v[r] for r in rows] for k, v in encoded.items()}, return_tensors="pt")
+        found.append((rows, model.model(**on_device(batch, model.model.device)).logits.float()))
+
     with torch.inference_mode():
-        for rows in batches_by_tokens([len(ids) for ids in encoded["input_ids"]], batch_tokens):
-            batch = model.tokenizer.pad({k: [v[r] for r in rows] for k, v in encoded.items()}, return_tensors="pt")
-            logits = model.model(**batch).logits.float()
-            if not torch.isfinite(logits).all():
-                raise ArithmeticError("The model gives logits that are not finite numbers.")
-            if found is None:
-                found = np.zeros((len(texts), logits.shape[-1]))
-            found[rows] = logits.numpy()
-    assert found is not None, "there is no text to classify"
-    return found
+        in_batches(model, [len(ids) for ids in encoded["input_ids"]], batch_tokens, run)
+        assert found, "there is no text to classify"
+        together = torch.cat([part for _, part in found]).cpu()
+    if not torch.isfinite(together).all():
+        raise ArithmeticError("The model gives logits that are not finite numbers.")
+    logits = np.zeros(tuple(together.shape))
+    logits[[row for rows, _ in found for row in rows]] = together.numpy()
+    return logits

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.architecture import Architecture
 from bench.data import Example
 from bench.errors import BadInput
-from bench.tasks.windows import batches_by_tokens
+from bench.tasks.batches import in_batches, on_device
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,14 @@ class Scored(NamedTuple):
 
     nll: NDArray[np.float64]  # nats a token
     hit: NDArray[np.float64]  # 1 where the token is the model's most likely one
+
+
+class _Judged(NamedTuple):
+    """As `Scored`, still on the device; `finite` is one truth value."""
+
+    nll: torch.Tensor
+    hit: torch.Tensor
+    finite: torch.Tensor
 
 
 def slices_of(window: Sequence[Example]) -> tuple[str, ...]:
@@ -123,32 +131,52 @@ def score_tokens(
     """
     import torch
 
-    found: list[Scored] = [Scored(np.zeros(0), np.zeros(0))] * len(rows)
+    device = model.model.device
     lengths = [len(row) + (len(sources[i]) if sources else 0) for i, row in enumerate(rows)]
+    found: list[tuple[Sequence[int], list[_Judged]]] = []  # left on the device, so that no batch waits for another
+
+    def run(batch: Sequence[int]) -> None:
+        ids, mask = padded(model.tokenizer, [rows[i] for i in batch])
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if sources:
+            read, seen = padded(model.tokenizer, [sources[i] for i in batch])
+            inputs = {"input_ids": read, "attention_mask": seen, "decoder_input_ids": ids}
+            inputs["decoder_attention_mask"] = mask
+        inputs = on_device(inputs, device)
+        ids = inputs["decoder_input_ids" if sources else "input_ids"]
+        logits = model.model(**inputs, use_cache=False).logits
+        judged = []
+        for place, i in enumerate(batch):  # row by row: float32 logits of a whole batch may not fit in memory
+            judged.append(_row(logits[place, starts[i] - 1 : len(rows[i]) - 1].float(), ids[place], starts[i]))
+        found.append((batch, judged))
+
     with torch.inference_mode():
-        for batch in batches_by_tokens(lengths, batch_tokens):
-            ids, mask = padded(model.tokenizer, [rows[i] for i in batch])
-            inputs = {"input_ids": ids, "attention_mask": mask}
-            if sources:
-                read, seen = padded(model.tokenizer, [sources[i] for i in batch])
-                inputs = {"input_ids": read, "attention_mask": seen, "decoder_input_ids": ids}
-                inputs["decoder_attention_mask"] = mask
-            logits = model.model(**inputs, use_cache=False).logits
-            for place, i in enumerate(batch):  # row by row: float32 logits of a whole batch may not fit in memory
-                found[i] = _row(logits[place, starts[i] - 1 : len(rows[i]) - 1].float(), ids[place], starts[i])
-    return found
+        in_batches(model, lengths, batch_tokens, run)
+        parts = [part for _, judged in found for part in judged]
+        scored = _fetched(parts) if parts else []
+    order = [i for batch, _ in found for i in batch]
+    return [part for _, part in sorted(zip(order, scored, strict=True), key=lambda pair: pair[0])]
 
 
-def _row(logits: torch.Tensor, ids: torch.Tensor, start: int) -> Scored:
+def _row(logits: torch.Tensor, ids: torch.Tensor, start: int) -> _Judged:
     """From logits [scored, vocabulary] of one row and its tokens [width]."""
     import torch
 
-    if not torch.isfinite(logits).all():
-        raise ArithmeticError("The model gives logits that are not finite numbers.")
     right = ids[start : start + logits.shape[0]]
     nll = torch.nn.functional.cross_entropy(logits, right, reduction="none")
-    hit = (logits.argmax(dim=-1) == right).double()
-    return Scored(nll.double().numpy(), hit.numpy())
+    return _Judged(nll, logits.argmax(dim=-1) == right, torch.isfinite(logits).all())
+
+
+def _fetched(parts: Sequence[_Judged]) -> list[Scored]:
+    """The parts as arrays, brought back from the device all at once."""
+    import torch
+
+    if not torch.stack([part.finite for part in parts]).all():
+        raise ArithmeticError("The model gives logits that are not finite numbers.")
+    ends = np.cumsum([part.nll.shape[0] for part in parts])[:-1]
+    nll = np.split(torch.cat([part.nll for part in parts]).double().cpu().numpy(), ends)
+    hit = np.split(torch.cat([part.hit for part in parts]).double().cpu().numpy(), ends)
+    return [Scored(*pair) for pair in zip(nll, hit, strict=True)]
 
 
 def generation_config(model: Loaded) -> GenerationConfig:
@@ -200,13 +228,17 @@ def write(
     beams = int(config.num_beams or 1)
     lengths = [(len(prompt) + new_tokens) * beams for prompt in prompts]
     found: list[list[int]] = [[]] * len(prompts)
+
+    def run(batch: Sequence[int]) -> None:
+        ids, mask = padded(model.tokenizer, [prompts[i] for i in batch], "left" if decoder_only else "right")
+        inputs = on_device({"ids": ids, "mask": mask}, model.model.device)
+        out = _as_it_stands(model, config, **inputs).tolist()
+        for i, tokens in zip(batch, out, strict=True):
+            written = tokens[ids.shape[1] if decoder_only else 1 :]
+            found[i] = _until_end(written, ends, config.forced_bos_token_id)
+
     with torch.inference_mode():
-        for batch in batches_by_tokens(lengths, batch_tokens):
-            ids, mask = padded(model.tokenizer, [prompts[i] for i in batch], "left" if decoder_only else "right")
-            out = _as_it_stands(model, config, ids, mask)
-            written = out[:, ids.shape[1] :] if decoder_only else out[:, 1:]
-            for place, i in enumerate(batch):
-                found[i] = _until_end(written[place].tolist(), ends, config.forced_bos_token_id)
+        in_batches(model, lengths, batch_tokens, run)
     return found
 
 
@@ -231,8 +263,11 @@ def _until_end(tokens: list[int], ends: set[int], forced: int | None) -> list[in
     return tokens
 
 
-def judge_of(folder: str) -> Loaded:
-    """The model that another one's text is judged by, loaded once a process. `folder` may be a shipped model's name."""
+def judge_of(folder: str, device: torch.device) -> Loaded:
+    """The model that another one's text is judged by, on the same device, loaded once a process.
+
+    `folder` may be a shipped model's name.
+    """
     from bench.models import load
 
     path = Path(folder)
@@ -240,10 +275,11 @@ def judge_of(folder: str) -> Loaded:
         from bench.zoo import model_folder
 
         path = model_folder(folder.removeprefix("zoo://"))
-    if path not in _JUDGES:
+    place = (path, str(device))
+    if place not in _JUDGES:
         _JUDGES.clear()  # one at a time: a worker judges many variants of the same base
-        _JUDGES[path] = load(path)
-    return _JUDGES[path]
+        _JUDGES[place] = load(path, str(device))
+    return _JUDGES[place]
 
 
-_JUDGES: dict[Path, Loaded] = {}
+_JUDGES: dict[tuple[Path, str], Loaded] = {}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.record import Examples
 
 WINDOW = 512
+HALVINGS = 5  # 4,096 tokens become 128: about one row
+FEWEST_TOKENS = 8  # of a batch
 
 
 class Task(BaseModel):
@@ -78,6 +80,16 @@ class TaskSpec(BaseModel):
     def on(self, data: DataSpec) -> TaskSpec:
         """The same kind and settings on other data. Raises BadInput where the data cannot be read."""
         return _bound(self.name, self.kind, self.task, data)
+
+    @property
+    def smaller_batches(self) -> tuple[TaskSpec, ...]:
+        """The same task in batches of half the tokens, a quarter and so on, each with a fingerprint of its own.
+
+        For models whose predictions depend on batch-mates, where memory does not hold the batches asked for.
+        """
+        tokens = int(self.settings["batch_tokens"])
+        budgets = [tokens >> n for n in range(1, HALVINGS + 1) if tokens >> n >= FEWEST_TOKENS]
+        return tuple(self.model_copy(update={"settings": {**self.settings, "batch_tokens": n}}) for n in budgets)
 
     @property
     def task(self) -> Task:
