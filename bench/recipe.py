@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.tasks.spec import TaskSpec
 
 OWN_BASE = "base"  # the teacher that every recipe has: its base as it is compared with
+Counted = Literal["parameters", "weights", "bytes", "layers", "flops"]  # of `bench.measure.shrink.Facts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,27 @@ class Question:
         return digest({"kind": self.kind, "settings": dict(self.settings), "data": self.data, "tasks": self.tasks})
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a step says of the model that it leaves, beside the one that it was given. Facts are held against it.
+
+    `weights` are parameters without the scales and zero points that quantising adds. A broken promise marks the row on
+    the board and fails nothing.
+    """
+
+    fewer: tuple[Counted, ...] = ()
+    same: tuple[Counted, ...] = ()
+    computes_in: str | None = None  # type in which some of its products must run, such as "int8"
+    plain: bool = False  # no mask, adapter or parametrization stays on the model
+
+
+def keeps_shape(before: Architecture, after: Architecture) -> Promise:
+    """The promise of a step that changes values alone, but for a head where the task becomes another one."""
+    same_head = before.class_name == after.class_name and len(before.labels or ()) == len(after.labels or ())
+    same: tuple[Counted, ...] = ("parameters", "bytes", "layers", "flops") if same_head else ("layers",)
+    return Promise(same=same, plain=True)
+
+
 class Step(BaseModel):
     """One compression method with its settings. Subclasses are named in `bench.methods.METHODS`."""
 
@@ -64,6 +86,7 @@ class Step(BaseModel):
     name: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same settings would give other bytes
     stochastic: ClassVar[bool] = False
+    follows: ClassVar[tuple[str, ...]] = ()  # steps that leave no plain weights, which this one may come after
     # Settings, dotted where they are nested, that name a data set, a task or a teacher of the sweep.
     data_settings: ClassVar[tuple[str, ...]] = ()
     task_settings: ClassVar[tuple[str, ...]] = ()
@@ -85,6 +108,11 @@ class Step(BaseModel):
     def label(self, architecture: Architecture) -> str:
         """A few words for people, given the architecture before the step."""
         raise NotImplementedError
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        """What facts must show after the step, given the architecture before it and its teachers'. Pure."""
+        del architecture, teachers
+        return Promise()
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         """Carry the step out. Runs on a worker; may change `model` in place."""
@@ -229,6 +257,8 @@ class Recipe:
         return architecture
 
     def _after(self, step: Step, architecture: Architecture) -> Architecture:
+        if architecture.sealed and architecture.sealed not in step.follows:
+            raise BadInput(f"{step.name} cannot follow {architecture.sealed}: put it before, or leave it out.")
         return step.check_among(architecture, {name: self.teacher(name).check() for name in step.teacher_names()})
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
-from bench.recipe import Step, Workplace
+from bench.recipe import Counted, Promise, Step, Workplace
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -30,6 +31,13 @@ class Cast(Step):
     def label(self, architecture: Architecture) -> str:
         del architecture
         return SHORT[self.dtype]
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del teachers
+        shape: tuple[Counted, ...] = ("parameters", "layers", "flops")
+        if architecture.dtype in SHORT:  # already as short
+            return Promise(same=("bytes", *shape), computes_in=self.dtype, plain=True)
+        return Promise(fewer=("bytes",), same=shape, computes_in=self.dtype, plain=True)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         del work

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.similarity import EVIDENCE, FEWEST, SHARD, Position, Probe, Similarity, Stack, measure, merged
-from bench.recipe import Question, Step, Workplace
+from bench.recipe import Promise, Question, Step, Workplace
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -103,6 +103,10 @@ class DepthPrune(Step):
         words = {"deepest_but_last": "deepest but last", "shortgpt": "ShortGPT"}
         stack = f"{self.stack} " if architecture.decoder_layers is not None else ""
         return f"{stack or 'depth '}{depth} to {after} ({words.get(chosen, chosen)})"
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del architecture, teachers
+        return Promise(fewer=("layers", "parameters", "bytes", "flops"), plain=True)
 
     def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
         return tuple(q for q in self._shards() if q.key not in answers)

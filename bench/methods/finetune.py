@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, rising_falling, train
-from bench.recipe import Step, Workplace
+from bench.recipe import Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,6 +67,10 @@ class Finetune(Step):
     def label(self, architecture: Architecture) -> str:
         del architecture
         return "fine-tuned"
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del teachers
+        return keeps_shape(architecture, self.check(architecture))
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import numpy as np

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, train
-from bench.recipe import Step, Workplace
+from bench.recipe import Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +96,10 @@ class Heal(Step):
         if self.adapters:
             return f"healed ({'QLoRA' if self.qlora else 'LoRA'} rank {self.rank})"
         return "healed (all weights)" if self.train == "all" else f"healed (head and last {self.last} layers)"
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del teachers
+        return keeps_shape(architecture, architecture)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import torch

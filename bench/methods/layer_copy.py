@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
-from bench.recipe import Step, Workplace
+from bench.recipe import Promise, Step, Workplace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,6 +85,12 @@ class LayerCopy(Step):
             if keep is not None
         ]
         return ", ".join(parts)
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        del teachers
+        if self.check(architecture) == architecture:  # all layers are kept
+            return Promise(same=("layers", "parameters", "bytes", "flops"), plain=True)
+        return Promise(fewer=("layers", "parameters", "bytes", "flops"), plain=True)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         del work

@@ -15,7 +15,7 @@ from pydantic import Field
 from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.layer_copy import layer_map
-from bench.recipe import Step, Workplace
+from bench.recipe import Counted, Promise, Step, Workplace
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -113,6 +113,22 @@ class Student(Step):
         words.append({"published": "", "first": "first layers", "random": "random"}[self.init])
         return " ".join(["student", *(w for w in words if w)])
 
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        """Fewer parameters where the settings cut something and widen nothing; nothing of other models' weights."""
+        del teachers
+        layers = ((self.layers, architecture.encoder_layers), (self.decoder_layers, architecture.decoder_layers))
+        cuts = [_cut(*pair) for pair in (*layers, (self.hidden, architecture.hidden))]
+        # How wide the feed-forward layers were is not known; four times the width is usual.
+        wide = self.ffn is not None and self.ffn > 4 * (architecture.hidden or 0)
+        if self.weights is not None or wide or -1 in cuts:
+            return Promise(plain=True)
+        fewer: list[Counted] = ["layers"] if 1 in cuts[:2] else []
+        if 1 in cuts or self.architecture == "distilbert":
+            fewer.append("parameters")
+        if 1 in cuts:
+            fewer.append("flops")
+        return Promise(fewer=tuple(fewer), plain=True)
+
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import torch
 
@@ -122,6 +138,13 @@ class Student(Step):
         torch.manual_seed(work.seed)
         source = load(work.teachers[self.weights]) if self.weights else model
         return made_from(source, model, self)
+
+
+def _cut(wanted: int | None, had: int | None) -> int:
+    """1 where a setting makes something smaller, -1 where it makes it larger or nobody can tell, 0 where it stays."""
+    if wanted is None or wanted == had:
+        return 0
+    return 1 if had is not None and wanted < had else -1
 
 
 def headed(source: Architecture, parent: Architecture, name: str) -> Architecture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.training import Optimisation
-from bench.recipe import Step, Workplace
+from bench.recipe import Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -47,6 +47,9 @@ class Trained(Step):
         """Raise BadInput unless the weights are floats of full precision."""
         if architecture.int8 or architecture.dtype not in ("float32", "None"):
             raise BadInput(f"{self.name} trains in float32: put it before cast and int8_dynamic.")
+
+    def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
+        return keeps_shape(architecture, self.check_among(architecture, teachers))
 
     def optimisation(self, examples: int) -> Optimisation:
         """The optimiser's settings for so many examples."""

@@ -1,0 +1,111 @@
+"""Promise against fact: did a step do to the model what it says it does? Pure: facts in, a verdict in words out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from bench.recipe import Counted, Promise
+
+if TYPE_CHECKING:
+    from bench.measure.shrink import Facts
+
+DELIVERED = "delivered"  # the key of a build's answer
+LOOK_UPS = {"embedding", "index"}  # words in the names of operators that read rows of a table
+Verdict = Literal["delivered", "not delivered", "not known", "nothing promised"]
+WORDS: dict[Counted, str] = {
+    "parameters": "parameters",
+    "weights": "weights apart from scales",
+    "bytes": "bytes of weights",
+    "layers": "layers",
+    "flops": "FLOPs of a forward pass",
+}
+
+
+class Check(NamedTuple):
+    """One promise; `kept` is None where nobody can tell."""
+
+    promised: str
+    kept: bool | None
+    found: str
+
+
+def delivered(step: str, promise: Promise, before: Facts | None, after: Facts) -> dict[str, Any]:
+    """What a build's record keeps: the promise, the facts before and after the step, a verdict and its reason.
+
+    Args:
+        step: the method's name.
+        promise: what it promised.
+        before: facts of the model that it was given; None where nothing was promised about it.
+        after: facts of what it left.
+    """
+    checks = [*_counts(promise, before, after), *_products(promise, after), *_plain(promise, after)]
+    verdict, reason = _verdict(step, checks)
+    return {
+        "step": step,
+        "promise": [check.promised for check in checks],
+        "before": asdict(before) if before else None,
+        "after": asdict(after),
+        "verdict": verdict,
+        "reason": reason,
+    }
+
+
+def _verdict(step: str, checks: list[Check]) -> tuple[Verdict, str]:
+    broken = [check for check in checks if check.kept is False]
+    if broken:
+        return "not delivered", "; ".join(f"{step} promised {c.promised}, but {c.found}" for c in broken)
+    open_ = [check for check in checks if check.kept is None]
+    if open_:
+        return "not known", "; ".join(f"{step} promised {c.promised}, and {c.found}" for c in open_)
+    if not checks:
+        return "nothing promised", f"{step} promises nothing about the model's size"
+    return "delivered", "; ".join(f"{check.promised}: {check.found}" for check in checks)
+
+
+def _counts(promise: Promise, before: Facts | None, after: Facts) -> Iterator[Check]:
+    for which, names in (("fewer", promise.fewer), ("the same", promise.same)):
+        for name in names:
+            old, new = getattr(before, name, None), getattr(after, name)
+            words = f"{which} {WORDS[name]}"
+            if old is None or new is None or before is None:
+                missing = after if new is None else before
+                yield Check(words, None, (missing.unknown if missing else None) or "nothing is known of its parent")
+            elif name == "flops" and before.shape != after.shape:
+                yield Check(words, None, f"the shapes differ: {before.shape} and {after.shape}")
+            else:
+                went = f"they went from {old:,} to {new:,}" if old != new else f"they stayed at {new:,}"
+                kept = new < old if which == "fewer" else new == old
+                yield Check(words, kept, f"{old:,} to {new:,}" if kept and old != new else went)
+
+
+def _products(promise: Promise, after: Facts) -> Iterator[Check]:
+    """Whether some product runs in the promised type; in which types they all run."""
+    if promise.computes_in is None:
+        return
+    words = f"products in {promise.computes_in}"
+    if after.operators is None:
+        yield Check(words, None, after.unknown or "no forward pass was watched")
+        return
+    calls: dict[str, int] = {}
+    for operator, count in after.operators.items():
+        name, _, kind = operator.partition(" ")
+        if not is_look_up(name):
+            calls[kind] = calls.get(kind, 0) + count
+    mine, total = calls.get(promise.computes_in, 0), sum(calls.values())
+    if mine:
+        yield Check(words, True, f"{mine} of {total}")
+    else:
+        others = " and ".join(sorted(calls)) or "none was seen"
+        yield Check(words, False, f"all {total} run in {others}" if calls else others)
+
+
+def is_look_up(operator: str) -> bool:
+    """Whether an operator such as aten.embedding reads rows of a table, rather than multiplies."""
+    return bool(LOOK_UPS & set(operator.partition(".")[2].split("_")))
+
+
+def _plain(promise: Promise, after: Facts) -> Iterator[Check]:
+    if promise.plain:
+        yield Check("nothing left on the model", not after.left, ", ".join(after.left) or "nothing is")
