@@ -63,6 +63,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
             "group": recipe.group_name,
             "steps": recipe.request["steps"],
             "prefixes": list(stands_on(recipe)),
+            "chain": [recipe.prefix(length).recipe_id for length in range(len(recipe.stages) + 1)],
         }
         for position, recipe in enumerate(sweep.recipes)
     )

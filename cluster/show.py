@@ -104,8 +104,14 @@ def board_table(board: Board) -> Printable:
         found = sorted((k for k in board.axes if k[0] == extra and k not in keys), key=lambda k: k[1] not in scopes)
         keys += found[:1]
     axes = [board.axes[k] for k in keys]
-    columns = ("variant", "verdict", "share", *(axis.title for axis in axes))
+    columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in axes))
     rows = tuple(_cells(row, axes) for row in board.rows)
+    if any(row.undelivered for row in board.rows):
+        columns += ("notes",)
+        rows = tuple(
+            (*cells, "; ".join(f"did not deliver: {sentence}" for sentence in row.undelivered))
+            for cells, row in zip(rows, board.rows, strict=True)
+        )
     notes = (
         f"Hardware class: {board.hardware_class}.",
         "Intervals: 95%. Verdicts are simultaneous over all pairs on the objectives "
@@ -153,6 +159,7 @@ def board_records(board: Board) -> dict[str, Any]:
                 "verdict": row.verdict,
                 "share": row.share,
                 "verdict_reason": row.verdict_reason,
+                "undelivered": list(row.undelivered),
                 "numbers": [
                     {
                         "metric": metric,

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from bench.store.reader import Snapshot
+from leaderboard.rows import own_builds
 
 Decisions = Mapping[str, Mapping[str, Any]]  # step -> what it found and decided
 
@@ -17,16 +18,48 @@ def read_decisions(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Decisio
     """The evidence that the builds behind a variant kept; nothing for an unknown one."""
     bodies = snapshot.rows("select body from sweeps where sweep_id = ?", [sweep_id])
     variants = json.loads(bodies[0]["body"])["variants"] if bodies else []
-    prefixes: list[str] = next((v["prefixes"] for v in variants if v["recipe_id"] == recipe_id), [])
+    variant: Mapping[str, Any] = next((v for v in variants if v["recipe_id"] == recipe_id), {"prefixes": []})
     rows = snapshot.rows(
-        "select answer from records where kind = 'build' and status = 'finished' and answer is not null "
+        "select recipe_id, answer from records where kind = 'build' and status = 'finished' and answer is not null "
         "and list_contains(?, recipe_id) order by ordinal",
-        [prefixes],
+        [variant["prefixes"]],
     )
     found: dict[str, Mapping[str, Any]] = {}
+    told: dict[str, Mapping[str, Any]] = {}  # by the recipe that the step ends; the first published build counts
     for row in rows:
-        found |= json.loads(row["answer"])
+        answer = json.loads(row["answer"])
+        if "delivered" in answer:
+            told.setdefault(row["recipe_id"], answer.pop("delivered"))
+        found |= answer
+    if told:
+        found["delivered"] = {"steps": [told[p] for p in own_builds(variant) if p in told]}
     return found
+
+
+def promise_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(step, what it promised, verdict, what the facts say) for every step of a recipe, in order."""
+    return [
+        (step["step"], ", ".join(step["promise"]) or "nothing", step["verdict"], step["reason"])
+        for step in found["steps"]
+    ]
+
+
+def fact_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What is true of the model after each step: (step, parameters, bytes, layers, FLOPs, types, zeros, operators)."""
+    return [(step["step"], *_facts(step["after"])) for step in found["steps"]]
+
+
+def _facts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    operators = facts["operators"] or {}
+    return (
+        f"{facts['parameters']:,}",
+        f"{facts['bytes']:,}",
+        f"{facts['layers']:,}",
+        "–" if facts["flops"] is None else f"{facts['flops']:,} ({facts['shape']})",
+        ", ".join(facts["types"]),
+        f"{100 * facts['zeros']:.2f}%",
+        ", ".join(f"{count} {name}" for name, count in operators.items()) or facts["unknown"] or "–",
+    )
 
 
 def trial_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -11,10 +11,12 @@ from leaderboard import markup
 from leaderboard.choices import View
 from leaderboard.decisions import (
     Decisions,
+    fact_rows,
     heat_map,
     heat_map_sentence,
     kept_sentence,
     layers_sentence,
+    promise_rows,
     trace_sentence,
     trial_rows,
 )
@@ -105,8 +107,20 @@ def draw_details(row: Row, view: View) -> None:
     draw_decisions(decisions(view.board.sweep_id, row.recipe_id, newest()))
 
 
+FACTS = ("after", "parameters", "bytes", "layers", "FLOPs", "types", "zeros", "operators of a forward pass")
+
+
 def draw_decisions(found: Decisions) -> None:
-    """What was dropped and kept, and why."""
+    """What each step promised and did; what was dropped and kept, and why."""
+    told = found.get("delivered")
+    if told:
+        st.html(
+            markup.block(
+                markup.heading("Promise and fact", 3),
+                markup.table(("step", "promised", "verdict", "facts"), promise_rows(told), frozenset({0, 2})),
+                markup.table(FACTS, fact_rows(told), frozenset({0, 1, 2, 3})),
+            )
+        )
     pruned = found.get("depth_prune")
     if pruned:
         st.html(

@@ -57,6 +57,11 @@ function bodyRow(row, data, setTriggerValue) {
   name.scope = "row";
   const button = element("button", "open", row.name);
   button.title = row.title;
+  if (row.mark) {
+    const mark = element("span", "flag", "! did not deliver");
+    mark.title = row.mark;
+    button.append(" ", mark);
+  }
   name.append(button, element("span", "recipe", row.base ? "base · " + row.recipe : row.recipe));
   const verdict = element("td", `verdict ${row.verdict.replace(" ", "-")}`);
   verdict.title = row.why;

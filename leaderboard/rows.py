@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.errors import BadInput, unknown
+from bench.metrics import TIMED
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
 from bench.store.reader import Snapshot
@@ -80,6 +81,7 @@ class Row:
     verdict_reason: str
     dominated_by: str | None  # recipe_id
     cells: Mapping[Key, Cell]
+    undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -125,9 +127,13 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
     objectives = tuple((o["metric"], o["scope"]) for o in body["objectives"])
     cells = _cells(snapshot, sweep_id)
     axes = _axes(snapshot, cells, objectives)
+    undelivered = _undelivered(snapshot, body["variants"])
     stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
     rows = [
-        _row(record, stands.get(record["recipe_id"]), cells.get(record["recipe_id"], {}))
+        replace(
+            _row(record, stands.get(record["recipe_id"]), cells.get(record["recipe_id"], {})),
+            undelivered=undelivered.get(record["recipe_id"], ()),
+        )
         for record in snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep_id])
     ]
     info = snapshot.info()
@@ -150,6 +156,25 @@ def _cells(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Cell]]:
         numbers = (r["estimate"], r["low"], r["high"], r["n"])
         cell = Cell(*numbers, r["method"], r["hardware_class"], r["note"], r["evidence"], r["span"])
         found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = cell
+    return found
+
+
+def _undelivered(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """recipe_id -> what its steps promised and did not deliver, in their order."""
+    found: dict[str, str] = {}  # by the recipe that the step ends; the first published build counts
+    for r in snapshot.rows(
+        "select recipe_id, answer from records where kind = 'build' and status = 'finished' "
+        "and answer like '%not delivered%' order by ordinal"
+    ):
+        told = json.loads(r["answer"]).get("delivered", {})
+        if told.get("verdict") == "not delivered":
+            found.setdefault(r["recipe_id"], told["reason"])
+    return {v["recipe_id"]: tuple(found[p] for p in own_builds(v) if p in found) for v in variants}
+
+
+def own_builds(variant: Mapping[str, Any]) -> Sequence[str]:
+    """recipe_ids of a declared variant's own builds in order; an older declaration has its teachers' among them."""
+    found: Sequence[str] = variant.get("chain", variant["prefixes"])
     return found
 
 
@@ -229,9 +254,9 @@ def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
 def judged_as(key: Key) -> Key:
     """The number that carries the evidence for this one: itself, or its paired form, which orders variants alike."""
     metric, scope = key
-    if metric == "latency_ms":
-        return "latency_ratio", scope
-    return (metric if metric == "latency_ratio" else metric.removesuffix("_ratio").removesuffix("_difference")), scope
+    timed = "latency" if metric == "tokens_per_second" else metric.removesuffix("_ms").removesuffix("_j")
+    stem = timed.removesuffix("_ratio")
+    return (f"{stem}_ratio" if stem in TIMED else metric.removesuffix("_ratio").removesuffix("_difference")), scope
 
 
 def comparisons(board: Board) -> tuple[Key, ...]:

@@ -60,6 +60,7 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
         found.append(f"not built yet{f': {row.reason}' if row.reason else ''}")
     elif row.status == "partial":
         found.append(f"not finished: {row.reason or row.verdict_reason}")
+    found += [f"did not deliver: {sentence}" for sentence in row.undelivered]
     found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
     if row.status == "complete" and row.seed is not None:
         seeds = {other.seed for other in board.rows if other.group == row.group}
@@ -151,6 +152,7 @@ def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float
         "id": row.recipe_id,
         "name": label(row, view.board),
         "title": row.name,
+        "mark": "; ".join(row.undelivered),
         "recipe": " → ".join(row.methods) if row.methods else "the base model itself",
         "base": row.is_base,
         "status": row.status,

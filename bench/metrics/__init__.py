@@ -74,26 +74,53 @@ def _comparison(metric: Metric) -> Metric:
     return Metric(metric.paired, title, "1", metric.better, False, meaning)
 
 
-_TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] = (
+# What leases of latency give: of whatever is timed, and the middle three of writing alone. STEM_ratio is to the base.
+TIMED = ("latency", "prefill", "first_token", "per_token", "energy")
+_Row = tuple[str, str, str, Literal["higher", "lower"], bool, str]
+_TAIL = "{} of 100 single calls took at most so long; shown only where at least 10 independent calls took longer."
+
+
+def _timed(stem: str, title: str, meaning: str) -> tuple[_Row, _Row]:
+    """The ratio to the base and the milliseconds of a time."""
+    ratio = "Median over rounds of the variant's time divided by the base's in the same round on the same machine. "
+    where = " Holds for the hardware class it was measured on, and there only."
+    return (
+        (f"{stem}_ratio", f"{title} relative to base", "1", "lower", False, ratio + meaning),
+        (f"{stem}_ms", title, "ms", "lower", False, meaning + where),
+    )
+
+
+_TABLE: tuple[_Row, ...] = (
     # name, title, unit, better, exact, meaning
     ("agreement", "agreement with base", "1", "higher", False, "Share of examples with the base's prediction."),
     ("recovery", "recovery", "1", "higher", False, "Mean over the named tasks of score divided by the base's score."),
+    *_timed(
+        "latency",
+        "latency",
+        "Median time of one call: a forward pass, or the writing of a fixed number of tokens where the scope says so.",
+    ),
+    *_timed("prefill", "prefill", "Median time of reading the input: one pass that fills the cache."),
+    *_timed("first_token", "time to first token", "Median time of reading the input and writing one token."),
+    *_timed("per_token", "time per token", "Median time of each further token, the first one and the input left out."),
+    ("latency_p95_ms", "latency, 95th percentile", "ms", "lower", False, _TAIL.format("95")),
+    ("latency_p99_ms", "latency, 99th percentile", "ms", "lower", False, _TAIL.format("99")),
     (
-        "latency_ratio",
-        "latency relative to base",
+        "tokens_per_second",
+        "tokens per second",
+        "1/s",
+        "higher",
+        False,
+        "Tokens written by the whole batch in a second, the reading of the input included.",
+    ),
+    (
+        "energy_ratio",
+        "energy relative to base",
         "1",
         "lower",
         False,
-        "Median over rounds of the variant's time divided by the base's in the same round on the same machine.",
+        "Median over rounds of the variant's energy of a call divided by the base's in the same round.",
     ),
-    (
-        "latency_ms",
-        "latency",
-        "ms",
-        "lower",
-        False,
-        "Median time of one forward pass. Holds for the hardware class it was measured on, and there only.",
-    ),
+    ("energy_j", "energy", "J", "lower", False, "Median energy of one call, of the whole processor or GPU."),
     ("load_seconds", "load time", "s", "lower", False, "Time to load the saved model, files in the page cache."),
     (
         "host_peak",
@@ -115,6 +142,15 @@ _TABLE: tuple[tuple[str, str, str, Literal["higher", "lower"], bool, str], ...] 
     ("size", "size on disk", "B", "lower", True, "Bytes of the saved weights; shared tensors are saved once."),
     ("parameters", "parameters", "count", "lower", True, "Numbers that make up the weights; shared ones count once."),
     ("layers", "layers", "count", "lower", True, "Transformer layers, encoder and decoder together."),
+    (
+        "flops",
+        "FLOPs",
+        "count",
+        "lower",
+        True,
+        "Operations of the matrix products and attention of one forward pass, in whatever type: a multiplication and "
+        "an addition are two. A decoder beside an encoder reads as many tokens.",
+    ),
 )
 
 METRICS: dict[str, Metric] = {
