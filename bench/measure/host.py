@@ -56,7 +56,6 @@ class Reading:
 def read(root: Path = ROOT) -> Reading:
     """Take a reading. `root` is the folder that stands for / in tests."""
     allowed = sorted(os.sched_getaffinity(0))
-    frequency = psutil.cpu_freq()
     return Reading(
         setup=Setup(
             allowed=listed(allowed),
@@ -68,7 +67,7 @@ def read(root: Path = ROOT) -> Reading:
         own=_own_seconds(),
         throttled=throttled(root),
         load=os.getloadavg()[0],
-        mhz=round(frequency.current, 1) if frequency else None,
+        mhz=megahertz(),
         celsius=_celsius(),
     )
 
@@ -183,6 +182,12 @@ def unlisted(text: str) -> list[int]:
         first, _, last = part.partition("-")
         found.extend(range(int(first), int(last or first) + 1))
     return found
+
+
+def megahertz() -> float | None:
+    """The mean clock of the CPUs now, None where the machine does not tell."""
+    found = psutil.cpu_freq()
+    return round(found.current, 1) if found else None
 
 
 def _own_seconds() -> float:
