@@ -33,7 +33,7 @@ def _checks(found: Verified) -> Printable:
     notes = [f"{check.name}: {note}." for check in found.checks for note in check.notes]
     if found.later_parts:
         notes.append(
-            f"{found.later_parts} parts of the journal came after the snapshot: only their records are checked."
+            f"{found.later_parts} parts of the journal came after the snapshot: of them only records are checked."
         )
     if found.same_code is False:
         notes.append(

@@ -1,0 +1,165 @@
+"""Everything behind one number of a store: raw samples, conditions, artefact, records, command. Writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from bench.errors import BadInput
+from bench.job import EvaluateJob
+from bench.store import origin
+from bench.store.asked import Asked, Row, kind_of, why_missing
+from bench.store.evidence import Evidence, counted, stated
+from bench.store.evidence_scored import scored
+from bench.store.evidence_timed import timed
+from bench.store.reader import Snapshot
+from bench.store.rebuild import database_of, parts_with
+from bench.store.sheets import Sheet
+from bench.store.summary import evaluations, leases, matching
+
+# The beginning of an interval's method -> how it was made.
+INTERVALS = {
+    "exact": "Exact: nothing was sampled, so there is no interval.",
+    "the base itself": "The base itself: a ratio of 1 by definition.",
+    "Wilson": "Wilson's score interval of a proportion, 95%.",
+    "Student t": "Student's t for a mean over examples, 95%.",
+    "BCa": "Bias-corrected and accelerated bootstrap (BCa) over examples, 95%.",
+    "percentile bootstrap": "The 2.5th to the 97.5th percentile of the resamples.",
+    "Tango score": "Tango's score interval of a paired difference of proportions, 95%.",
+    "paired t": "Student's t for the paired differences, 95%.",
+    "one example": "A single example: the interval is all that is possible.",
+    "hull of": "From the lowest to the highest end of the leases' intervals: what changes between leases is in it.",
+    "medians of": "Order statistics of the medians of blocks longer than the rounds' correlation; each planned look "
+    "has its share of what may be missed, so that all of them together keep 95%.",
+    "order statistics": "Order statistics of single calls, which count for as many as are independent.",
+    "tokens over time": "The ends of the interval of the time, turned into a speed.",
+    "range of fresh processes": "From the lowest to the highest of the repeats; not a confidence interval.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What stands behind one number; `missing` says why there is none, and then little else is filled in."""
+
+    asked: Asked
+    missing: str | None
+    formula: tuple[str, ...]
+    interval: tuple[str, ...]
+    raw: tuple[Sheet, ...]
+    conditions: Sheet
+    artefact_folder: str | None  # None where it is gone, or was never made
+    lineage: Sheet
+    records: Sheet
+    key: Sheet
+    outside: tuple[str, ...]  # what does not enter the key
+    command: str
+    command_note: str
+    everything: Sheet | None  # all raw material, where it was asked for
+
+
+def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Why:
+    """Gather what stands behind a number. Raises BadInput where the journal cannot be read.
+
+    Args:
+        snapshot: the published state.
+        asked: which number.
+        everything: with all of its raw material.
+    """
+    chain, lineage = origin.lineage(snapshot, asked)
+    evidence, whole = None, None
+    if asked.number is not None:
+        evidence, whole = _evidence(snapshot, asked, chain, everything=everything)
+    found = origin.records(snapshot, evidence.identities if evidence else ())
+    artefact_id = asked.variant["artefact_id"]
+    folder = snapshot.folder.artefacts / str(artefact_id)
+    command, note = origin.command(asked.sweep)
+    return Why(
+        asked=asked,
+        missing=None if asked.number is not None else why_missing(snapshot, asked),
+        formula=evidence.formula if evidence else (str(asked.metric["meaning"]),),
+        interval=_interval(asked),
+        raw=evidence.sheets if evidence else (),
+        conditions=origin.conditions(found),
+        artefact_folder=str(folder) if artefact_id and folder.is_dir() else None,
+        lineage=lineage,
+        records=origin.record_sheet(found),
+        key=origin.key_sheet(found),
+        outside=(*origin.OUTSIDE[kind_of(asked)], origin.NEVER),
+        command=command,
+        command_note=note,
+        everything=whole,
+    )
+
+
+def _evidence(
+    snapshot: Snapshot, asked: Asked, chain: Sequence[Row], *, everything: bool
+) -> tuple[Evidence | None, Sheet | None]:
+    kind = kind_of(asked)
+    if kind == "counted":
+        found: Evidence | None = counted(snapshot, asked, chain[-1:])
+        return found, found.everything() if found and everything else None
+    with database_of(parts_with(snapshot, _concerned(snapshot, asked, kind))) as connection:
+        if kind == "scored":
+            known = evaluations(connection, asked.sweep, asked.base["artefact_id"])
+            found = scored(connection, snapshot, asked, known, _texts(connection, asked))
+        else:
+            found = timed(connection, asked, leases(connection, asked.sweep)) or stated(
+                connection, asked, _measurements(connection, asked.sweep)
+            )
+        return found, found.everything() if everything else None
+
+
+def _concerned(snapshot: Snapshot, asked: Asked, kind: str) -> list[str]:
+    """Keys of the finished records that may hold the raw material: of the variant, and for scores of its base."""
+    artefact_id, base_id = str(asked.variant["artefact_id"]), str(asked.base["artefact_id"])
+    if kind == "scored":
+        rows: Iterable[dict[str, Any]] = snapshot.rows(
+            "select key from records where kind = 'evaluate' and status = 'finished' and artefact_id in (?, ?)",
+            [artefact_id, base_id],
+        )
+    else:
+        rows = snapshot.rows(
+            "select key from records where kind = 'measure' and status = 'finished' and contains(job, ?)", [artefact_id]
+        )
+    return [row["key"] for row in rows]
+
+
+def _measurements(connection: duckdb.DuckDBPyConnection, sweep: Row) -> list[str]:
+    from bench.job import MEASURES
+
+    kinds = [kind for kind in MEASURES if kind in sweep["questions"]]
+    return [identity for kind in kinds for identity, _ in matching(connection, sweep, kind)]
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, asked: Asked) -> dict[int, str]:
+    """The words of the task's examples by index, nothing where its data cannot be read any more."""
+    rows = connection.execute("select job from records where kind = 'evaluate' order by ordinal").fetchall()
+    for (text,) in rows:
+        described = json.loads(text)
+        described.pop("type", None)
+        task = EvaluateJob.model_validate(described).task
+        if asked.scope == task.name or asked.scope.startswith(f"{task.name} / "):
+            with suppress(BadInput, OSError):
+                return {e.index: e.text if e.pair is None else f"{e.text} | {e.pair}" for e in task.data.examples()}
+            return {}
+    return {}
+
+
+def _interval(asked: Asked) -> tuple[str, ...]:
+    """How the interval was made, and what must be said of the number."""
+    number = asked.number
+    if number is None:
+        return ()
+    method = str(number["method"])
+    words = [sentence for start, sentence in INTERVALS.items() if start in method]
+    if number["evidence"] is not None:
+        unit = "blocks of rounds or repeats" if kind_of(asked) == "measured" else "examples"
+        words.append(f"Behind it stand {number['evidence']} independent {unit}.")
+    if number["note"]:
+        words.append(f"{number['note'][0].upper()}{number['note'][1:]}.")
+    return (f"Method: {method}.", *words)
