@@ -256,6 +256,11 @@ class Recipe:
                 raise BadInput(f"Step {number} ({stage.step.name}) of {self.base.name!r}: {error}") from error
         return architecture
 
+    @property
+    def batch_dependent(self) -> bool:
+        """Whether a step, or the base that may be asked about the outcome, ties predictions to batch-mates."""
+        return self.check().batch_dependent or self.prefix(self.prepared).check().batch_dependent
+
     def _after(self, step: Step, architecture: Architecture) -> Architecture:
         if architecture.sealed and architecture.sealed not in step.follows:
             raise BadInput(f"{step.name} cannot follow {architecture.sealed}: put it before, or leave it out.")

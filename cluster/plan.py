@@ -13,6 +13,7 @@ from typing import Any
 from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.naming import names_of
 from bench.recipe import Recipe
+from bench.record import Failed
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.builds import Builder
@@ -20,6 +21,7 @@ from cluster.groups import LARGEST_GROUP, measure_groups, unstable
 from cluster.retry import decide
 from cluster.standing import Known, Machine, Planned, Status, standing
 
+LEASE_SETTINGS = ("first_rounds", "max_rounds", "half_width", "burst_ms", "threads", "new_tokens", "protocol")
 WINDOWS_A_JOB = 8  # one job loads the model once for so many windows of 512 examples
 
 
@@ -53,6 +55,7 @@ class Planner:
         self._machine = machine
         self._attempts = sweep.file.limits.attempts
         self._names = names_of(sweep.recipes)
+        self._dependent = frozenset(r.recipe_id for r in sweep.recipes if r.batch_dependent)
         self._builder = Builder(sweep, machine)
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
@@ -88,17 +91,42 @@ class Planner:
                 judge = bases.get(recipe.base.name) if task.asks_base else None
                 if task.asks_base and judge is None:
                     continue  # its base could not be built: nobody to ask
-                for first, last in slices(task):
-                    job = EvaluateJob(
-                        artefact_id=artefact_id,
-                        name=self._names[recipe.recipe_id],
-                        task=task,
-                        first=first,
-                        last=last,
-                        versions=dict(self._machine.versions),
-                        judge=judge,
-                    )
-                    jobs.append(self._status(job, known, in_flight))
+                template = EvaluateJob(
+                    artefact_id=artefact_id,
+                    name=self._names[recipe.recipe_id],
+                    task=task,
+                    first=0,
+                    last=0,
+                    versions=dict(self._machine.versions),
+                    device=self._sweep.file.device,
+                    judge=judge,
+                )
+                jobs.extend(self._evaluate(template, recipe.recipe_id in self._dependent, known, in_flight))
+
+    def _evaluate(
+        self, template: EvaluateJob, dependent: bool, known: Known, in_flight: frozenset[str]
+    ) -> Sequence[Planned]:
+        """The jobs of one artefact on one task.
+
+        Predictions that depend on batch-mates belong to one size of batches: the largest in which all is done, else
+        the smallest that was begun, or half of that where memory did not hold it.
+        """
+        tried: list[Sequence[Planned]] = []
+        tasks = (template.task, *(template.task.smaller_batches if dependent else ()))
+        place = 0
+        for number, task in enumerate(tasks):
+            jobs = [
+                self._status(template.model_copy(update={"task": task, "first": first, "last": last}), known, in_flight)
+                for first, last in slices(task)
+            ]
+            tried.append(jobs)
+            if all(p.status == "done" for p in jobs):
+                return jobs
+            if any(p.status != "ready" or p.attempt > 1 for p in jobs):
+                place = number
+        if place + 1 < len(tried) and any(out_of_memory(p, known) for p in tried[place]):
+            place += 1
+        return tried[place]
 
     def _groups(self, artefacts: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         """For each base model: its artefact_id, and artefact_id -> name of its variants with other bytes."""
@@ -116,6 +144,7 @@ class Planner:
             hardware_class=self._machine.hardware_class,
             inputs=self._sweep.tasks[0],
             versions=dict(self._machine.versions),
+            device=file.device,
             shape=(max(file.latency.batch), max(file.latency.length)),
             repeats=file.memory.repeats,
         )
@@ -128,9 +157,10 @@ class Planner:
             hardware_class=self._machine.hardware_class,
             inputs=self._sweep.tasks[0],
             versions=dict(self._machine.versions),
+            device=self._sweep.file.device,
             lease=lease,
             shapes=self._sweep.shapes(),
-            **file.model_dump(include={"first_rounds", "max_rounds", "half_width", "burst_ms", "threads"}),
+            **file.model_dump(include=set(LEASE_SETTINGS)),
         )
 
     def questions(self) -> dict[str, dict[str, Any]]:
@@ -198,6 +228,13 @@ class Planner:
             "latency": groups * self._sweep.file.latency.leases,
         }
         return tuple(Expected(kind, count) for kind, count in counts.items() if count)
+
+
+def out_of_memory(planned: Planned, known: Known) -> bool:
+    """Whether a job was given up because memory did not hold it."""
+    failures = known.failed.get(planned.job.key, ())
+    last = failures[-1].outcome if failures else None
+    return planned.status == "failed" and isinstance(last, Failed) and last.kind == "out of memory"
 
 
 def slices(task: TaskSpec) -> list[tuple[int, int]]:

@@ -118,6 +118,11 @@ def with_chance_noted(numbers: list[Number], outcomes: Outcomes) -> list[Number]
     return [replace(numbers[0], note=sentence), *numbers[1:]] if guesses and numbers else numbers
 
 
+def with_note(numbers: Sequence[Number], note: str) -> list[Number]:
+    """The same numbers, each with the note after what it says already."""
+    return [replace(n, note=note if n.note is None else f"{n.note} {note}") for n in numbers]
+
+
 def _number(outcomes: Outcomes, wanted: Metric, scope: str) -> Number:
     kind = wanted.source[0]
     if kind == "cells":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import numpy as np
@@ -13,9 +13,12 @@ from bench.identity import digest
 from bench.metrics import metric
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.store import quality, timing
+from bench.store import policies, quality, timing
 from bench.store.numbers import DRAWS, Number, exact
 from bench.store.rows import DrawRow, NumberRow, Summary, VariantRow, VerdictRow
+
+if TYPE_CHECKING:
+    from bench.job import LatencyJob, MeasureJob
 
 Declaration = Mapping[str, Any]
 Numbers = dict[str, list[Number]]  # artefact_id -> its numbers
@@ -66,47 +69,45 @@ def _exact_numbers(connection: duckdb.DuckDBPyConnection) -> Numbers:
     return found
 
 
-def _matching(connection: duckdb.DuckDBPyConnection, sweep: Declaration, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """(identity, job) of finished measurements that answer the sweep's question, in order of acknowledgement."""
+def matching(connection: duckdb.DuckDBPyConnection, sweep: Declaration, kind: str) -> list[tuple[str, MeasureJob]]:
+    """(identity, job) of finished measurements that answer the sweep's question, in order of acknowledgement.
+
+    A record whose key is not that of its job followed the protocol of another version, and answers nothing here.
+    """
     rows = connection.execute(
         "select identity, job from records where job_type = ? and status = 'finished' order by ordinal", [kind]
     ).fetchall()
     from bench.job import MEASURES
 
     wanted = digest(sweep["questions"][kind])
-    matching = []
+    found = []
     for identity, text in rows:
-        job = json.loads(text)
-        job.pop("type", None)
-        if digest(MEASURES[kind].model_validate(job).conditions_identity()) == wanted:
-            matching.append((identity, job))
-    return matching
+        described = json.loads(text)
+        described.pop("type", None)
+        job = MEASURES[kind].model_validate(described)
+        if job.key == identity and digest(job.conditions_identity()) == wanted:
+            found.append((identity, job))
+    return found
+
+
+def leases(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> list[timing.LeaseRecord]:
+    """The finished leases of latency that count for a sweep."""
+    found = cast("list[tuple[str, LatencyJob]]", matching(connection, sweep, "LatencyJob"))
+    return [timing.lease_record(identity, job) for identity, job in found]
 
 
 def _latency(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: Cache) -> Numbers:
-    from bench.job import shape_scope
-
-    leases = [
-        timing.LeaseRecord(
-            identity,
-            job["lease"],
-            tuple(job["artefact_ids"]),
-            tuple(shape_scope(*shape) for shape in job["shapes"]),
-            job["first_rounds"],
-            job["max_rounds"],
-        )
-        for identity, job in _matching(connection, sweep, "LatencyJob")
-    ]
-    key = ("latency", sweep["sweep_id"], tuple(record.identity for record in leases))
+    mine = leases(connection, sweep)
+    key = ("latency", sweep["sweep_id"], tuple(record.identity for record in mine))
     if key not in cache:
-        cache[key] = timing.latency(connection, leases, sweep["hardware_class"], sweep["leases"]) if leases else {}
+        cache[key] = timing.latency(connection, mine, sweep["hardware_class"], sweep["leases"]) if mine else {}
     found: Numbers = cache[key]
     return found
 
 
 def _memory(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> Numbers:
     found: Numbers = {}
-    for identity, _ in _matching(connection, sweep, "MemoryJob"):
+    for identity, _ in matching(connection, sweep, "MemoryJob"):
         for artefact_id, numbers in timing.memory(connection, identity, sweep["hardware_class"]).items():
             found.setdefault(artefact_id, numbers)
     return found
@@ -124,20 +125,23 @@ def _quality(
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         mine = [v for v in sweep["variants"] if v["base"] == base and v["recipe_id"] in artefacts]
         base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
-        evaluations = _evaluations(connection, sweep, base_id)
+        known = evaluations(connection, sweep, base_id)
         for task in sweep["tasks"]:
-            reference = _outcomes(connection, evaluations, base_id, task, cache) if base_id else None
+            reference = _outcomes(connection, known, base_id, task, cache) if base_id else None
             for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
-                outcomes = _outcomes(connection, evaluations, artefact_id, task, cache)
+                outcomes = _outcomes(connection, known, artefact_id, task, cache)
                 if outcomes is None:
                     continue
-                key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None)
+                note = policies.note(known, artefact_id, task)
+                key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None, note)
                 if key not in cache:
                     cache[key] = quality.score(outcomes, task["metrics"], task["name"])
                     if task["kind"] == "heuristics":
                         cache[key] = quality.with_chance_noted(cache[key], outcomes)
                     if reference is not None and artefact_id != base_id:
                         cache[key] += quality.compare(outcomes, reference, task["metrics"], task["name"])
+                    if note is not None:
+                        cache[key] = quality.with_note(cache[key], note)
                 numbers.setdefault(artefact_id, []).extend(cache[key])
                 if cache[key] and cache[key][0].metric == task["metrics"][0]:
                     main[artefact_id, task["name"]] = cache[key][0]
@@ -163,18 +167,21 @@ def _recovery(
             numbers.setdefault(artefact_id, []).append(quality.recovery(mine, base))
 
 
-def _evaluations(
+def evaluations(
     connection: duckdb.DuckDBPyConnection, sweep: Declaration, base_id: str | None
 ) -> dict[tuple[str, str], list[str]]:
-    """(artefact_id, task fingerprint) -> identities of finished evaluations under the sweep's library versions.
+    """(artefact_id, task fingerprint) -> identities of finished evaluations on the sweep's device, under its versions.
 
-    Where a task asks the base about the outcome, only those that asked this base count.
+    Where a task asks the base about the outcome, only those that asked this base count. Where an artefact could be run
+    on a task in smaller batches only, those stand under the fingerprint of the task too.
     """
     rows = connection.execute(
         "select r.identity, r.artefact_id, r.job from records r "
         "where r.kind = 'evaluate' and r.status = 'finished' order by r.ordinal"
     ).fetchall()
     found: dict[tuple[str, str], list[str]] = {}
+    device = sweep["questions"]["LatencyJob"].get("device", "cpu")
+    windows: dict[str, tuple[int, int]] = {}
     fingerprints = dict(
         connection.execute("select identity, any_value(task) from examples group by identity").fetchall()
     )
@@ -182,19 +189,24 @@ def _evaluations(
         job = json.loads(text)
         if job.get("judge") not in (None, base_id):
             continue
-        if job.get("versions") == sweep["versions"] and identity in fingerprints:
+        alike = job.get("versions") == sweep["versions"] and job.get("device", "cpu") == device
+        if alike and identity in fingerprints:
             found.setdefault((artefact_id, fingerprints[identity]), []).append(identity)
+            windows[identity] = (job["first"], job["last"])
+    artefacts = _artefacts(connection)
+    dependent = {artefacts.get(v["recipe_id"], "") for v in sweep["variants"] if v.get("batch_dependent")}
+    policies.settle(found, sweep["tasks"], dependent, windows)
     return found
 
 
 def _outcomes(
     connection: duckdb.DuckDBPyConnection,
-    evaluations: Mapping[tuple[str, str], list[str]],
+    known: Mapping[tuple[str, str], list[str]],
     artefact_id: str,
     task: Mapping[str, Any],
     cache: Cache,
 ) -> quality.Outcomes | None:
-    identities = evaluations.get((artefact_id, task["fingerprint"]), [])
+    identities = known.get((artefact_id, task["fingerprint"]), [])
     key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities))
     if key not in cache:
         cache[key] = quality.read_outcomes(connection, identities, task["examples"]) if identities else None

@@ -171,9 +171,9 @@ def test_a_judge_is_loaded_once(decoders: dict[str, Path], monkeypatch: pytest.M
 
     loads: list[Path] = []
 
-    def counting(folder: Path) -> Loaded:
+    def counting(folder: Path, device: str) -> Loaded:
         loads.append(folder)
-        return load(folder)
+        return load(folder, device)
 
     monkeypatch.setattr(bench.models, "load", counting)
     sequences._JUDGES.clear()
