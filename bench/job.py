@@ -10,10 +10,11 @@ from pydantic import Field
 from bench.data import DataSpec
 from bench.identity import digest
 from bench.record import Frozen, JobKind
+from bench.sweep_file import LatencyProtocol
 from bench.tasks.spec import TaskSpec
 
 # Raised by hand whenever the way of measuring changes; rows of different protocols never share a chart.
-LATENCY_PROTOCOL = 1
+LATENCY_PROTOCOL = 2
 MEMORY_PROTOCOL = 2
 LIBRARIES = ("torch", "transformers")
 
@@ -32,6 +33,11 @@ def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
 def shape_scope(batch: int, length: int) -> str:
     """How a latency or memory shape is written everywhere."""
     return f"batch {batch} x {length} tokens"
+
+
+def generation_scope(batch: int, length: int, new_tokens: int) -> str:
+    """How the writing of a fixed number of tokens is written everywhere."""
+    return f"{shape_scope(batch, length)}, {new_tokens} new"
 
 
 class Job(Frozen):
@@ -118,7 +124,7 @@ class StudyJob(Job):
             "version": self.version,
             "question": self.question,
             "asked": self.asked,
-            "data": [spec.data_id for spec in self.data.values()],
+            "data": [spec.pinned or spec.data_id for spec in self.data.values()],
             "tasks": [spec.manner for spec in self.tasks.values()],
             "versions": self.versions,
         }
@@ -169,6 +175,7 @@ class MeasureJob(Job):
     hardware_class: str
     inputs: TaskSpec  # whose texts the inputs are made of
     versions: dict[str, str]
+    device: str = "cpu"
     lease: int = 0
 
     def conditions_identity(self) -> dict[str, Any]:
@@ -190,20 +197,24 @@ class LatencyJob(MeasureJob):
     half_width: float
     burst_ms: float
     threads: int
+    new_tokens: int | None = None  # to write; None for forward passes
+    protocol: LatencyProtocol = "steady"
 
     def conditions_identity(self) -> dict[str, Any]:
         named = (
             "hardware_class",
             "versions",
+            "device",
             "shapes",
             "first_rounds",
             "max_rounds",
             "half_width",
             "burst_ms",
             "threads",
+            "new_tokens",
         )
         return {
-            "protocol": LATENCY_PROTOCOL,
+            "protocol": [LATENCY_PROTOCOL, self.protocol],
             "inputs": self.inputs.data_id,
             **self.model_dump(mode="json", include=set(named)),
         }
@@ -223,7 +234,7 @@ class MemoryJob(MeasureJob):
         return {
             "protocol": MEMORY_PROTOCOL,
             "inputs": self.inputs.data_id,
-            **self.model_dump(mode="json", include={"hardware_class", "versions", "shape", "repeats"}),
+            **self.model_dump(mode="json", include={"hardware_class", "versions", "device", "shape", "repeats"}),
         }
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.architecture import MARKER, architecture_of, check_model_folder, is_batch_dependent, model_files
-from bench.errors import BadInput
+from bench.errors import BadInput, unknown
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
+# Loaders that put quantised modules in a model: functions of an empty model, the saved state and the loader's settings.
+RESTORERS = {
+    "int8_dynamic": "bench.methods.int8_model:restored",
+    "weight_only": "bench.methods.packed_model:restored",
+    "fp8": "bench.methods.packed_model:restored",
+}
+PLAIN = ("transformers", "sparse_2_4")  # loaders of weights that transformers itself reads
 NOT_TOKENIZER = ("config.json", MARKER, "model.safetensors.index.json")
 
 
@@ -39,6 +47,7 @@ class Loaded:
         default_factory=dict
     )  # what the step found and decided; kept in the build's record
     extra_files: dict[str, str] = field(default_factory=dict)  # name -> text, written beside the weights
+    compiled: dict[str, Any] | None = None  # arguments of torch.compile, for a model that is compiled when loaded
 
     @property
     def batch_dependent(self) -> bool:
@@ -49,7 +58,8 @@ class Loaded:
 def load(folder: Path, device: str = "cpu") -> Loaded:
     """Load the artefact or model saved in `folder`, in the data type it was saved in, on `device`, in eval mode.
 
-    Raises BadInput where the folder holds no config, only pickled weights, or an architecture that transformers lacks.
+    Raises BadInput where the folder holds no config, only pickled weights, an architecture that transformers lacks, or
+    what this machine cannot compile.
     """
     check_model_folder(folder, str(folder))
     marker_file = folder / MARKER
@@ -58,15 +68,34 @@ def load(folder: Path, device: str = "cpu") -> Loaded:
         marker = json.loads(marker_file.read_text(encoding="utf-8"))
     if marker.get("format", FORMAT) > FORMAT:
         raise BadInput(f"{marker_file} has format {marker['format']}, newer than {FORMAT}: update paredown.")
-    settings = marker.get("settings", {})
-    if marker["loader"] == "int8_dynamic":
-        model = _load_int8(folder, **settings)
+    loader, settings, compiled = marker["loader"], marker.get("settings", {}), marker.get("compiled")
+    if loader in RESTORERS:
+        model = _restored(folder, RESTORERS[loader], settings)
+    elif loader not in PLAIN:
+        raise unknown("loader", loader, [*PLAIN, *RESTORERS])
     else:
         model = model_class(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
     model.train(False)
     if device != "cpu":
         model.to(device)
-    return Loaded(model, load_tokenizer(folder), folder, marker["loader"], settings)
+    _make_ready(model, loader, compiled)
+    return Loaded(model, load_tokenizer(folder), folder, loader, settings, compiled=compiled)
+
+
+def _make_ready(model: PreTrainedModel, loader: str, compiled: dict[str, Any] | None) -> None:
+    """What must wait until the weights are where they will run: layouts of kernels, and torch.compile."""
+    if loader == "sparse_2_4":
+        from bench.methods.sparse_layout import use_sparse_kernels
+
+        use_sparse_kernels(model)
+    elif loader in ("weight_only", "fp8"):
+        from bench.methods.packed_model import arrange
+
+        arrange(model)
+    if compiled is not None:
+        from bench.methods.compiling import compile_model
+
+        compile_model(model, **compiled)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -100,16 +129,15 @@ def empty_model(folder: Path) -> PreTrainedModel:
         return model_class(folder)(config)
 
 
-def _load_int8(folder: Path, activations: str, embeddings: str | None = None) -> PreTrainedModel:
-    """Rebuild the model with int8 modules wherever the saved weights are int8."""
-    from bench.methods.int8_model import restored
-
+def _restored(folder: Path, restorer: str, settings: dict[str, Any]) -> PreTrainedModel:
+    """Rebuild the model with quantised modules wherever the saved weights are quantised."""
+    module, function = restorer.split(":")
     state: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         state.update(load_file(file))
     model = empty_model(folder)
     try:
-        restored(model, state, activations, embeddings)
+        getattr(import_module(module), function)(model, state, **settings)
     except ValueError as error:
         raise BadInput(f"{folder} holds {error}: build the variant again.") from error
     missing = sorted(n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta)
@@ -123,7 +151,11 @@ def _load_int8(folder: Path, activations: str, embeddings: str | None = None) ->
 def save(loaded: Loaded, folder: Path) -> None:
     """Write the artefact's files into the empty folder `folder`: weights, config, tokenizer, `paredown.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    if loaded.loader == "transformers":
+    if loaded.compiled is not None:  # the weights of its parent, byte for byte: compiling changes none
+        copy_model(loaded.source, folder)
+        mark(folder, loaded.loader, loaded.loader_settings, loaded.compiled)
+        return
+    if loaded.loader in PLAIN:
         loaded.model.save_pretrained(folder)
     else:
         loaded.model.config.save_pretrained(folder)
@@ -145,10 +177,17 @@ def copy_model(source: Path, folder: Path) -> None:
         mark(folder)
 
 
-def mark(folder: Path, loader: str = "transformers", settings: dict[str, Any] | None = None) -> None:
-    """Write `paredown.json`, by which `load` knows what to do."""
-    text = json.dumps({"format": FORMAT, "loader": loader, "settings": settings or {}}, sort_keys=True)
-    (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+def mark(
+    folder: Path,
+    loader: str = "transformers",
+    settings: dict[str, Any] | None = None,
+    compiled: dict[str, Any] | None = None,
+) -> None:
+    """Write `paredown.json`, by which `load` knows what to do. It is part of what names an artefact."""
+    marker: dict[str, Any] = {"format": FORMAT, "loader": loader, "settings": settings or {}}
+    if compiled is not None:
+        marker["compiled"] = compiled
+    (folder / MARKER).write_text(json.dumps(marker, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def unique_state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -164,8 +203,13 @@ def unique_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Numbers that make up the weights: parameters and saved buffers, each storage once."""
-    return sum(tensor.numel() for tensor in unique_state(model).values())
+    """Numbers that make up the weights: parameters and saved buffers, each storage once; two to a byte of int4."""
+    return sum(tensor.numel() * numbers_in(name) for name, tensor in unique_state(model).items())
+
+
+def numbers_in(name: str) -> int:
+    """How many weights one element of the saved tensor of that name holds."""
+    return 2 if name.endswith(".weight_int4") else 1
 
 
 def layer_count(model: PreTrainedModel) -> int:

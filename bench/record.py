@@ -130,6 +130,8 @@ class Samples:
     calls: NDArray[np.int32]
     seconds: NDArray[np.float64]  # per call: the visit's time without its first call, divided by the other calls
     first: NDArray[np.float64]  # the first call of the visit, kept apart
+    each: tuple[tuple[float, ...], ...]  # the earliest calls after it, one by one
+    joules: NDArray[np.float64]  # per call; NaN where nothing could tell
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,17 +11,19 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.architecture import Architecture
 from bench.bases import resolve_base
 from bench.data import DataSpec
 from bench.errors import BadInput, unknown
 from bench.identity import digest
 from bench.job import shape_scope
-from bench.metrics import metric
+from bench.measure.figures import parts_of
+from bench.metrics import TIMED, metric
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
 from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
 from bench.tasks.spec import TaskSpec, bind_task
 
-AXES = ("quality", "latency", "memory", "size", "parameters")
+AXES = ("quality", *TIMED, "memory", "size", "parameters")
 
 
 class Objective(BaseModel):
@@ -102,15 +104,45 @@ def resolve(file: SweepFile) -> Sweep:
         name = recipe.base.name if recipe.is_base else recipe.variant_name
         for task in tasks:
             task.check(architecture, name)
-        _check_shapes(file, architecture.positions, name)
+        _check_shapes(file, architecture, name)
+    _check_time(file)
     return Sweep(file, bases, tasks, recipes, _objectives(file, tasks), teachers)
 
 
-def _check_shapes(file: SweepFile, positions: int | None, name: str) -> None:
-    if positions is not None and max(file.latency.length) > positions:
+def _check_shapes(file: SweepFile, architecture: Architecture, name: str) -> None:
+    """Raise BadInput where the model has fewer positions than a measured shape, or cannot write what is timed."""
+    positions, longest, new = architecture.positions, max(file.latency.length), file.latency.new_tokens
+    if new is not None and not (architecture.generates or architecture.causal):
         raise BadInput(
-            f"latency.length asks for {max(file.latency.length)} tokens but the model {name!r} has {positions} "
-            "positions: choose a shorter length."
+            f"latency.new_tokens is {new}, but the model {name!r} is {architecture.class_name}, which does not write: "
+            "leave it out."
+        )
+    if positions is None:
+        return
+    if longest > positions:
+        raise BadInput(
+            f"latency.length asks for {longest} tokens but the model {name!r} has {positions} positions: choose a "
+            "shorter length."
+        )
+    asked = 0 if new is None else new + (longest if architecture.causal else 1)
+    if asked > positions:
+        raise BadInput(
+            f"latency.new_tokens is {new} after {longest} tokens, but the model {name!r} has {positions} positions: "
+            "lower one of them."
+        )
+
+
+def _check_time(file: SweepFile) -> None:
+    """Raise BadInput where a lease cannot reach its first look within the time limit of a job."""
+    latency = file.latency
+    parts = len(parts_of((1, 1), latency.new_tokens)) * len(latency.batch) * len(latency.length)
+    burst = latency.burst_ms / 1e3 if latency.protocol == "steady" else 0.0
+    least = min(latency.first_rounds, latency.max_rounds) * 2 * 2 * parts * burst
+    if latency.leases and least > file.limits.seconds:
+        raise BadInput(
+            f"limits.seconds is {file.limits.seconds:g}, but the first look at two models needs at least {least:.0f} s "
+            f"({latency.first_rounds} rounds of bursts of {latency.burst_ms:g} ms): raise it, or lower "
+            "latency.first_rounds or burst_ms."
         )
 
 
@@ -249,26 +281,35 @@ def _objectives(file: SweepFile, tasks: Sequence[TaskSpec]) -> tuple[Objective, 
 
 
 def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objective:
-    """Resolve 'quality', 'quality:TASK.METRIC', 'latency:BATCHxLENGTH', 'memory', 'size' or 'parameters'."""
+    """Resolve 'quality', 'quality:TASK.METRIC', 'latency:BATCHxLENGTH', 'memory', 'size' and their like."""
     axis, _, choice = text.partition(":")
     if axis not in AXES:
         raise unknown("objective", axis, AXES)
     if axis == "quality":
         return _quality(choice or file.quality, tasks)
-    measured = {"latency": ("leases", file.latency.leases), "memory": ("repeats", file.memory.repeats)}
+    measured = {**dict.fromkeys(TIMED, ("latency.leases", file.latency.leases))}
+    measured["memory"] = ("memory.repeats", file.memory.repeats)
     setting, count = measured.get(axis, ("", 1))
     if not count:
-        raise BadInput(f"objectives names {axis}, but {axis}.{setting} is 0 and nothing is measured: raise it.")
-    if axis == "latency":
-        shapes = {f"{b}x{n}": shape_scope(b, n) for b, n in product(file.latency.batch, file.latency.length)}
+        raise BadInput(f"objectives names {axis}, but {setting} is 0 and nothing is measured: raise it.")
+    if axis in TIMED:
+        if axis not in ("latency", "energy") and file.latency.new_tokens is None:
+            raise BadInput(
+                f"objectives names {axis}, a time of writing, but latency.new_tokens is not set and only forward "
+                "passes are timed: set it to the number of tokens to write."
+            )
+        shapes = {
+            f"{b}x{n}": parts_of((b, n), file.latency.new_tokens)[-1]
+            for b, n in product(file.latency.batch, file.latency.length)
+        }
         if not choice and len(shapes) > 1:
             raise BadInput(
-                f"The sweep measures several shapes: name one in objectives, as latency:SHAPE, of {', '.join(shapes)}."
+                f"The sweep measures several shapes: name one in objectives, as {axis}:SHAPE, of {', '.join(shapes)}."
             )
         if choice and choice not in shapes:
             raise unknown("measured shape", choice, shapes)
         return Objective(
-            axis=axis, metric="latency_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
+            axis=axis, metric=f"{axis}_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
         )
     names = {"memory": "host_peak", "size": "size", "parameters": "parameters"}
     largest = shape_scope(max(file.latency.batch), max(file.latency.length))

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.data import ZOO, DataSpec
+from bench.device import is_device
 from bench.errors import BadInput, unknown
 
 SHIPPED = Path(__file__).parent / "sweeps"
+# steady: bursts, the first call of each kept apart. on_device: single calls on one core, in caches that others used.
+LatencyProtocol = Literal["steady", "on_device"]
 PATHS = ("model", "source", "id")  # keys whose value may be the path of a file or folder
 
 
@@ -43,6 +46,21 @@ class LatencySection(Section):
     burst_ms: float = Field(default=50.0, gt=0, description="shortest time of one visit to a model")
     leases: int = Field(default=2, ge=0, le=3, description="independent repetitions, each in a new process; 0: none")
     threads: int = Field(default=1, ge=1)
+    new_tokens: int | None = Field(
+        default=None, ge=8, le=4096, description="tokens that a model writes at each shape; null: forward passes"
+    )
+    protocol: LatencyProtocol = Field(
+        default="steady", description="steady: bursts of calls; on_device: single calls on one core, batch 1"
+    )
+
+    @model_validator(mode="after")
+    def _one_thread_on_device(self) -> Self:
+        if self.protocol == "on_device" and (self.batch != [1] or self.threads != 1):
+            raise ValueError(
+                f"latency.protocol on_device times single inputs on one core, but batch is {self.batch} and threads is "
+                f"{self.threads}: set batch to [1] and threads to 1, or protocol to steady"
+            )
+        return self
 
 
 class MemorySection(Section):
@@ -84,7 +102,26 @@ class SweepFile(Section):
     latency: LatencySection = LatencySection()
     memory: MemorySection = MemorySection()
     limits: LimitsSection = LimitsSection()
+    device: str = Field(default="cpu", description="where models are evaluated and measured: cpu, cuda or cuda:N")
     runner: Literal["auto", "local", "ray"] = "auto"
+
+    @field_validator("device")
+    @classmethod
+    def _device_named(cls, value: str) -> str:
+        if not is_device(value):
+            raise ValueError(
+                f"device is {value!r}, but a device is cpu, cuda or cuda:N such as cuda:1: name one of them"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _on_device_is_a_cpu(self) -> Self:
+        if self.latency.protocol == "on_device" and self.device != "cpu":
+            raise ValueError(
+                f"latency.protocol on_device times one core, but device is {self.device!r}: set device to cpu, or "
+                "protocol to steady"
+            )
+        return self
 
 
 def find_sweep(asked: str) -> Path:

@@ -50,7 +50,7 @@ def plan(
 
     loaded = load_sweep(sweep, overrides or [])
     prepare()
-    planner = Planner(loaded, machine_here(loaded.file.latency.threads))
+    planner = Planner(loaded, machine_here(loaded.file))
     found = planner(known_without_writing(store), frozenset())
     print_table(plan_table(loaded, found), "json" if as_json else form, out)
 
@@ -93,7 +93,7 @@ def run(
         except KeyboardInterrupt:
             err.print("Interrupted. What was finished is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED) from None
-    here = machine_here(loaded.file.latency.threads)
+    here = machine_here(loaded.file)
     raise typer.Exit(_conclude(store, board_id(loaded, here), "json" if as_json else form))
 
 
@@ -187,6 +187,55 @@ def claims(
     print_table(table(found), "json" if as_json else form, out)
     if where is not None:
         keep(found, where)
+
+
+@app.command()
+def why(
+    variant: Annotated[str, typer.Argument(help="Its name, a part that no other has, or the start of its ids.")],
+    metric: Annotated[str, typer.Argument(help="A metric, as accuracy or accuracy:SCOPE.")],
+    scope: Annotated[str | None, typer.Option(help="Task or shape, where the metric has several.")] = None,
+    sweep: Annotated[str | None, typer.Option(help="Name of a sweep; the newest without it.")] = None,
+    store: StoreOption = STORE,
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the raw material, all of it, as CSV or JSON.")] = False,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what stands behind a number: raw samples, conditions, artefact, records, and how to have it again."""
+    from bench.store.asked import understand
+    from bench.store.reader import open_snapshot
+    from bench.store.why import explain
+    from cluster.why import print_raw, print_why
+    from leaderboard.rows import find_sweep
+
+    form = "json" if as_json else form
+    if form == "csv" and not raw:
+        raise BadInput("--format csv is for --raw, which is one table: choose table, md or json, or add --raw.")
+    with open_snapshot(store) as snapshot, err.status("reading the journal"):
+        asked = understand(snapshot, find_sweep(snapshot, sweep), variant, metric, scope)
+        found = explain(snapshot, asked, everything=raw)
+    (print_raw if raw and not found.missing else print_why)(found, form, out)
+    raise typer.Exit(SOME_FAILED if found.missing else 0)
+
+
+@app.command()
+def verify(
+    store: StoreOption = STORE,
+    sweep: Annotated[str | None, typer.Option(help="Recompute the numbers of this sweep only.")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every artefact, load it and count again.")] = False,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute every number of a store from its raw material, and name what differs. Writes nothing."""
+    from bench.store.reader import open_snapshot
+    from bench.store.verify import verify as verified
+    from cluster.verify import print_verified
+    from leaderboard.rows import find_sweep
+
+    with open_snapshot(store) as snapshot, err.status("") as status:
+        chosen = [find_sweep(snapshot, sweep)] if sweep else snapshot.sweeps()
+        found = verified(snapshot, chosen, deep=deep, tell=status.update)
+    print_verified(found, "json" if as_json else form, out)
+    raise typer.Exit(SOME_FAILED if found.differences else 0)
 
 
 @app.command()

@@ -68,15 +68,15 @@ def _with(template: MeasureJob, group: tuple[str, ...], names: Mapping[str, str]
 
 def unstable(template: LatencyJob, variants: Mapping[str, str], records: Iterable[Record]) -> dict[str, str]:
     """Variants whose ratio intervals of the declared leases do not all overlap: they get one lease more."""
-    found: dict[tuple[str, str], list[Value]] = {}
+    found: dict[tuple[str, str, str], list[Value]] = {}
     for job, record in same_question(template, records):
         if job.lease < template.lease and isinstance(record.outcome, Finished):
             for value in record.outcome.values:
-                if value.metric == "latency_ratio":
-                    found.setdefault((value.artefact_id, value.scope), []).append(value)
+                if value.metric.endswith("_ratio"):
+                    found.setdefault((value.artefact_id, value.metric, value.scope), []).append(value)
     apart = {
         artefact_id
-        for (artefact_id, _), values in found.items()
+        for (artefact_id, *_), values in found.items()
         if max(v.low for v in values) > min(v.high for v in values)
     }
     return {artefact_id: name for artefact_id, name in variants.items() if artefact_id in apart}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.artefacts import Artefacts
+from bench.device import require_device
 from bench.errors import StoreBusy, unknown
 from bench.execute import Site
 from bench.job import library_versions
@@ -22,6 +23,7 @@ from bench.store.folder import Folder, Lease, open_folder, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from bench.sweep import Sweep
+from bench.sweep_file import SweepFile
 from cluster import ray_settings
 from cluster.declare import declare
 from cluster.drive import Pool, drive
@@ -55,9 +57,13 @@ class Tally:
         self.failed += not record.finished
 
 
-def machine_here(threads: int) -> Machine:
-    """This machine as a measuring node. One cluster's nodes of the default class are alike."""
-    return Machine(hardware_class(threads), library_versions())
+def machine_here(file: SweepFile) -> Machine:
+    """This machine as a measuring node of a sweep. One cluster's nodes of the default class are alike.
+
+    Raises BadInput where the sweep's device is not there.
+    """
+    require_device(file.device)
+    return Machine(hardware_class(file.latency.threads, file.device), library_versions())
 
 
 def counting(records: list[Record], retried: dict[str, str]) -> Known:
@@ -87,7 +93,7 @@ def run_sweep(
     lease = take_lease(folder, take_over=options.take_over)
     try:
         Artefacts(folder.artefacts).sweep_drafts()
-        machine = machine_here(sweep.file.latency.threads)
+        machine = machine_here(sweep.file)
         planner = Planner(sweep, machine)
         entry = declare(sweep, machine, planner)
         with _pool(sweep, options, lease, entry) as (pool, known):

@@ -79,8 +79,10 @@ def scale(axis: Axis, values: Sequence[float]) -> Scale:
         return Scale(factor, suffix, ",")
     if axis.unit == "count":
         return Scale(form="~s")
-    if axis.unit in ("ms", "s"):
+    if axis.unit in ("ms", "s", "J"):
         return Scale(suffix=f" {axis.unit}")
+    if axis.unit == "1/s":
+        return Scale(suffix=" / s")
     if axis.unit in ("points", "tokens", "plain"):
         return Scale(form="+" if axis.metric.endswith("_difference") else "")
     if axis.metric.endswith("_difference"):

@@ -20,8 +20,10 @@ def _plain(value: float, unit: str, metric: str) -> str:
         return _bytes(value)
     if unit == "count":
         return f"{_three_digits(value / 1e6)} M" if value >= 1e6 else f"{value:,.0f}"
-    if unit == "ms":
-        return f"{_three_digits(value)} ms"
+    if unit in ("ms", "J"):
+        return f"{_three_digits(value)} {unit}"
+    if unit == "1/s":
+        return f"{_three_digits(value)} / s"
     if unit == "s":
         return f"{value:.2f} s"
     sign = "+" if metric.endswith("_difference") else ""

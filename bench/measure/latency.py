@@ -1,138 +1,67 @@
-"""Latency in blocks: the base and its variants visited in turn, so that their ratios are paired round by round.
-
-A round visits every model in random order and then in its mirror. A visit is a burst of calls of at least 50 ms whose
-first call, which finds cold caches, is kept apart. What drifts over seconds is shared by all models of a round, and
-cancels in the ratio.
-"""
+"""A lease of latency: load the models, time them in rounds at every declared shape, state the figures."""
 
 from __future__ import annotations
 
 import gc
-import math
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.artefacts import Artefacts
-from bench.job import LatencyJob, shape_scope
-from bench.measure.conditions import capture
+from bench.artefacts import Artefacts, weight_bytes
+from bench.job import LatencyJob
+from bench.measure.calls import calls_of
+from bench.measure.clock import Call, clock_of
+from bench.measure.conditions import Watch, capture
+from bench.measure.energy import absence, meter
+from bench.measure.figures import Table, figures, parts_of
 from bench.measure.inputs import inputs_of_shape
+from bench.measure.predict import Unpredictable, available_bytes, fits_together, predict
+from bench.measure.rounds import Models, Resident, Visits, measure_rounds
 from bench.record import Conditions, Finished, Samples, Value
 from bench.statistics.intervals import Interval, block_median
 from bench.statistics.looks import look_level, planned_looks
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from bench.models import Loaded
 
-Call = Callable[[], object]
-WARM_CALLS = 3
-
-
-class Visits:
-    """Raw timings as they come."""
-
-    def __init__(self) -> None:
-        self.model: list[int] = []
-        self.round: list[int] = []
-        self.position: list[int] = []
-        self.calls: list[int] = []
-        self.seconds: list[float] = []
-        self.first: list[float] = []
-
-    def rounds(self, models: int) -> NDArray[np.float64]:
-        """Seconds per call, [rounds, models]: the mean of the two visits of each round."""
-        total = np.zeros((max(self.round) + 1, models))
-        np.add.at(total, (np.array(self.round), np.array(self.model)), np.array(self.seconds))
-        return total / 2
-
-
-def visit(call: Call, calls: int) -> tuple[float, float]:
-    """Seconds of the first call, and seconds per call of the `calls` after it."""
-    begin = time.perf_counter()
-    call()
-    after_first = time.perf_counter()
-    for _ in range(calls):
-        call()
-    end = time.perf_counter()
-    return after_first - begin, (end - after_first) / calls
-
-
-def burst_length(call: Call, burst_seconds: float) -> int:
-    """How many calls after the first make a visit last at least `burst_seconds`."""
-    for _ in range(WARM_CALLS):
-        call()
-    fastest = min(visit(call, 1)[1] for _ in range(WARM_CALLS))
-    return max(1, math.ceil(burst_seconds / max(fastest, 1e-9)))
-
-
-def measure_rounds(
-    calls: Sequence[Call],
-    *,
-    looks: Sequence[int],
-    burst_seconds: float,
-    enough: Callable[[NDArray[np.float64]], bool],
-    rng: np.random.Generator,
-) -> Visits:
-    """Visit all models in rounds until a look finds the intervals narrow enough, or the last look has passed.
-
-    Args:
-        calls: one forward pass of each model; the base first.
-        looks: numbers of rounds after which `enough` is asked, ascending; the last one ends the lease.
-        burst_seconds: shortest time of a visit.
-        enough: given seconds per call [rounds, models], whether the lease may end.
-        rng: decides the order within rounds.
-    """
-    lengths = [burst_length(call, burst_seconds) for call in calls]
-    found = Visits()
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for number in range(looks[-1]):
-            order = rng.permutation(len(calls))
-            for position, model in enumerate((*order, *order[::-1])):
-                first, seconds = visit(calls[model], lengths[model])
-                found.model.append(int(model))
-                found.round.append(number)
-                found.position.append(position)
-                found.calls.append(lengths[model])
-                found.seconds.append(seconds)
-                found.first.append(first)
-            gc.collect(0)
-            if number + 1 in looks and enough(found.rounds(len(calls))):
-                break
-    finally:
-        if collecting:
-            gc.enable()
-    return found
+# Models that take turns in memory drift apart in between; twice the rounds make up for some of it.
+ALTERNATING_ROUNDS = 2
 
 
 def lease_values(
-    rounds: NDArray[np.float64], artefact_ids: Sequence[str], scope: str, looks: Sequence[int]
+    tables: Mapping[str, Table],
+    joules: Mapping[str, Table],
+    artefact_ids: Sequence[str],
+    shapes: Sequence[tuple[int, int]],
+    new_tokens: int | None,
+    looks: Sequence[int],
 ) -> tuple[Value, ...]:
-    """Milliseconds and ratio to the base of each model, with intervals that respect autocorrelation.
+    """Figures of each model and their ratios to the base, with intervals that respect autocorrelation.
 
     Args:
-        rounds: seconds per call [rounds, models], the base first.
+        tables: seconds per call [rounds, models] by the samples' scope, the base first.
+        joules: joules per call likewise.
         artefact_ids: of the models.
-        scope: the shape, in words.
+        shapes: (batch size, tokens).
+        new_tokens: how many tokens were written; None for forward passes.
         looks: the planned looks, over which the level is split.
     """
     level = look_level(looks=len(looks))
     values: list[Value] = []
-    for column, artefact_id in enumerate(artefact_ids):
-        values.append(_value(artefact_id, "latency_ms", scope, block_median(1e3 * rounds[:, column], level)))
-        if column:
-            ratio = block_median(rounds[:, column] / rounds[:, 0], level)
-            values.append(_value(artefact_id, "latency_ratio", scope, ratio))
-        else:
-            values.append(Value.exact(artefact_id, "latency_ratio", 1.0, scope))
+    for figure in figures(tables, joules, shapes, new_tokens):
+        for column, artefact_id in enumerate(artefact_ids):
+            found = block_median(figure.scale * figure.table[:, column], level)
+            values.append(_value(artefact_id, figure.metric, figure.scope, found))
+            if column:
+                found = block_median(figure.table[:, column] / figure.table[:, 0], level)
+                values.append(_value(artefact_id, figure.ratio, figure.scope, found))
+            else:
+                values.append(Value.exact(artefact_id, figure.ratio, 1.0, figure.scope))
     return tuple(values)
 
 
@@ -149,49 +78,146 @@ def _value(artefact_id: str, metric: str, scope: str, found: Interval) -> Value:
     )
 
 
-def narrow_enough(half_width: float, level: float) -> Callable[[NDArray[np.float64]], bool]:
-    """Whether every model's ratio to the base has a relative half-width of at most `half_width`."""
+def narrow_enough(half_width: float, level: float) -> Callable[[Sequence[Table]], bool]:
+    """Whether every model's ratio to the base has a relative half-width of at most `half_width`, in every part."""
 
-    def enough(rounds: NDArray[np.float64]) -> bool:
-        ratios = rounds[:, 1:] / rounds[:, :1]
-        return all(block_median(column, level).relative_half_width <= half_width for column in ratios.T)
+    def enough(tables: Sequence[Table]) -> bool:
+        ratios = [column for rounds in tables for column in (rounds[:, 1:] / rounds[:, :1]).T]
+        return all(block_median(column, level).relative_half_width <= half_width for column in ratios)
 
     return enough
+
+
+class Alternating:
+    """Models that do not fit in memory together: the one that is asked for replaces the one before."""
+
+    together = False
+
+    def __init__(self, names: Sequence[str], load: Callable[[str], Sequence[Call]]) -> None:
+        self._names = names
+        self._load = load
+        self._here: tuple[int, Sequence[Call]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def calls(self, model: int) -> Sequence[Call]:
+        if self._here is None or self._here[0] != model:
+            self._here = None
+            _release()
+            calls = self._load(self._names[model])
+            for call in calls:
+                call()  # mapped weights are read by the first pass
+            self._here = model, calls
+        return self._here[1]
+
+
+def _release() -> None:
+    """Give back what nothing refers to any more."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class Crew:
+    """The models of a lease, in memory together if they fit, else one at a time."""
+
+    def __init__(self, job: LatencyJob, artefacts: Artefacts) -> None:
+        self._job = job
+        self._artefacts = artefacts
+        self._examples = job.inputs.data.examples()
+        self._resident: list[Loaded] = []
+        self.backends: dict[str, str] = {}
+        needs = [_needs(artefacts.path(artefact_id), job) for artefact_id in job.artefact_ids]
+        self.together = fits_together(needs, available_bytes(job.device))
+
+    def models(self, shape: tuple[int, int]) -> Models:
+        """What to time at a shape."""
+        if not self.together:
+            return Alternating(self._job.artefact_ids, lambda a: self._calls(self._fetch(a), shape))
+        if not self._resident:
+            self._resident = [self._fetch(artefact_id) for artefact_id in self._job.artefact_ids]
+        return Resident([self._calls(model, shape) for model in self._resident])
+
+    def _fetch(self, artefact_id: str) -> Loaded:
+        from bench.models import load
+
+        model = load(self._artefacts.path(artefact_id), self._job.device)
+        if found := backend_of(model.model):
+            self.backends[f"backend_{self._job.artefact_ids.index(artefact_id)}"] = found
+        return model
+
+    def _calls(self, model: Loaded, shape: tuple[int, int]) -> list[Call]:
+        inputs = inputs_of_shape(model.tokenizer, self._examples, *shape)
+        inputs = {name: tensor.to(model.model.device) for name, tensor in inputs.items()}
+        return list(calls_of(model, inputs, self._job.new_tokens).values())
 
 
 def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples, Conditions]:
     """Measure every declared shape of a lease in this process, which must have done nothing else.
 
-    Raises BadInput where an artefact is gone or an input of a shape cannot be made.
+    Raises BadInput where an artefact is gone or an input of a shape cannot be made, Contaminated where the device was
+    not ours alone or its conditions changed.
     """
     import torch
 
-    from bench.models import load
-
+    if job.protocol == "on_device":
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     torch.set_num_threads(job.threads)
-    before = os.getloadavg()[0]
-    examples = job.inputs.data.examples()
-    models = [load(artefacts.path(artefact_id)) for artefact_id in job.artefact_ids]
+    crew = Crew(job, artefacts)
     looks = planned_looks(job.first_rounds, job.max_rounds)
-    enough = narrow_enough(job.half_width, look_level(looks=len(looks)))
-    rng = np.random.default_rng([job.lease, int(job.key[:12], 16)])
-    values: list[Value] = []
-    visits: list[tuple[str, Visits]] = []
-    with torch.inference_mode():
-        for batch, length in job.shapes:
-            calls = [_call(m, inputs_of_shape(m.tokenizer, examples, batch, length)) for m in models]
-            found = measure_rounds(calls, looks=looks, burst_seconds=job.burst_ms / 1e3, enough=enough, rng=rng)
-            scope = shape_scope(batch, length)
-            visits.append((scope, found))
-            values.extend(lease_values(found.rounds(len(calls)), job.artefact_ids, scope, looks))
-    backends = {f"backend_{i}": b for i, m in enumerate(models) if (b := backend_of(m.model))}
-    conditions = capture(job.threads, load_before=round(before, 2), **backends)
-    rounds = sum(max(v.round) + 1 for _, v in visits)
-    return Finished(values=tuple(values), notes={"rounds": rounds, **backends}), _samples(job, visits), conditions
+    looks = looks if crew.together else tuple(ALTERNATING_ROUNDS * look for look in looks)
+    energy = meter(job.device)
+    watch = Watch(job.device, job.threads)
+    watch.start()
+    visits: list[Visits] = []
+    for shape in job.shapes:
+        with torch.inference_mode():
+            found = measure_rounds(
+                crew.models(shape),
+                looks=looks,
+                burst_seconds=0.0 if job.protocol == "on_device" else job.burst_ms / 1e3,
+                enough=narrow_enough(job.half_width, look_level(looks=len(looks))),
+                rng=np.random.default_rng([job.lease, int(job.key[:12], 16), len(visits)]),
+                clock=clock_of(job.device),
+                meter=energy,
+                after_round=watch.look,
+            )
+        visits.append(found)
+    details = {
+        **watch.finish(),
+        **crew.backends,
+        "models_in_memory": "all together" if crew.together else "one at a time: they do not fit together",
+        "energy": "measured" if energy else absence(job.device),
+    }
+    values = _values(job, visits, looks)
+    notes: dict[str, str | float | int | bool | None] = {
+        "rounds": sum(max(v.round) + 1 for v in visits),
+        **crew.backends,
+    }
+    return Finished(values=values, notes=notes), _samples(job, visits), capture(job.threads, job.device, **details)
 
 
-def _call(loaded: Loaded, inputs: dict[str, torch.Tensor]) -> Call:
-    return lambda: loaded.model(**inputs)
+def _values(job: LatencyJob, visits: Sequence[Visits], looks: Sequence[int]) -> tuple[Value, ...]:
+    """The figures of all shapes."""
+    tables: dict[str, Table] = {}
+    joules: dict[str, Table] = {}
+    for shape, found in zip(job.shapes, visits, strict=True):
+        parts = parts_of(shape, job.new_tokens)
+        tables.update(zip(parts, found.tables(len(job.artefact_ids)), strict=True))
+        joules.update(zip(parts, found.energy(len(job.artefact_ids)), strict=True))
+    return lease_values(tables, joules, job.artefact_ids, job.shapes, job.new_tokens, looks)
+
+
+def _needs(folder: Path, job: LatencyJob) -> int:
+    """Bytes that a model needs at the largest shape, predicted before anything is loaded; its weights at the least."""
+    batch, length = max(b for b, _ in job.shapes), max(n for _, n in job.shapes)
+    try:
+        return predict(folder, batch, length, job.new_tokens or 0).total
+    except Unpredictable:
+        return weight_bytes(folder)
 
 
 def backend_of(model: nn.Module) -> str | None:
@@ -200,8 +226,9 @@ def backend_of(model: nn.Module) -> str | None:
     return ", ".join(found) or None
 
 
-def _samples(job: LatencyJob, visits: Sequence[tuple[str, Visits]]) -> Samples:
-    flat = [(scope, v, i) for scope, v in visits for i in range(len(v.model))]
+def _samples(job: LatencyJob, visits: Sequence[Visits]) -> Samples:
+    scopes = [parts_of(shape, job.new_tokens) for shape in job.shapes]
+    flat = [(names[v.part[i]], v, i) for names, v in zip(scopes, visits, strict=True) for i in range(len(v.model))]
     return Samples(
         artefact_id=tuple(job.artefact_ids[v.model[i]] for _, v, i in flat),
         scope=tuple(scope for scope, _, _ in flat),
@@ -211,4 +238,6 @@ def _samples(job: LatencyJob, visits: Sequence[tuple[str, Visits]]) -> Samples:
         calls=np.array([v.calls[i] for _, v, i in flat], dtype=np.int32),
         seconds=np.array([v.seconds[i] for _, v, i in flat]),
         first=np.array([v.first[i] for _, v, i in flat]),
+        each=tuple(tuple(v.each[i]) for _, v, i in flat),
+        joules=np.array([v.joules[i] for _, v, i in flat]),
     )

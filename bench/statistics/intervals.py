@@ -165,39 +165,59 @@ def block_median(values: ArrayLike, level: float = 0.95) -> Interval:
     check_level(level)
     series = as_values(values, at_least=2)
     length = block_length(series)
-    count = series.size // length
-    blocks = series[series.size - count * length :].reshape(count, length)
-    inner = median_order_statistic(np.median(blocks, axis=1), level)
+    medians = _medians(series, length)
+    inner = median_order_statistic(medians, level)
     estimate = float(np.median(series))
     # Blocks shorter than wished leak correlation into their neighbours; each then counts for less than one value.
     stretch = math.sqrt(max(1.0, 1.0 + _leak(series, length)))
     low = min(estimate, estimate - stretch * (estimate - inner.low))
     high = max(estimate, estimate + stretch * (inner.high - estimate))
-    return Interval(estimate, low, high, inner.level, series.size, f"medians of {count} blocks of {length}")
+    return Interval(estimate, low, high, inner.level, series.size, f"medians of {medians.size} blocks of {length}")
 
 
-def quantile(values: ArrayLike, q: float, level: float = 0.95) -> Interval | None:
-    """Distribution-free interval for quantile q of independent values [n]; None where the tail is too thin to show.
+def block_medians(values: ArrayLike) -> NDArray[np.float64]:
+    """Medians of the blocks that `block_median` rests on, in the order measured. ValueError below 2 values."""
+    series = as_values(values, at_least=2)
+    return _medians(series, block_length(series))
+
+
+def _medians(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Medians of blocks of that length; what does not fill one is left out at the start."""
+    count = series.size // length
+    return np.asarray(np.median(series[series.size - count * length :].reshape(count, length), axis=1))
+
+
+def quantile(values: ArrayLike, q: float, level: float = 0.95, worth: float | None = None) -> Interval | None:
+    """Distribution-free interval for quantile q of values [n]; None where the tail is too thin to show.
 
     Shown only if n(1-q) >= 10, and for q below one half n q >= 10: a p99 of 20 values is their maximum under another
-    name. Order statistics of binomial ranks (David and Nagaraja, section 7.1). ValueError unless 0 < q < 1.
+    name. Order statistics of binomial ranks (David and Nagaraja, section 7.1). Values that are not independent are
+    `worth` fewer than n of them: the rule and the ranks then go by that number. ValueError unless 0 < q < 1 and
+    1 <= worth <= n.
     """
     check_level(level)
     if not 0 < q < 1:
         raise ValueError(f"a quantile lies above 0 and below 1, got {q}")
     sample = np.sort(as_values(values))
     n = sample.size
+    worth = float(n) if worth is None else worth
+    if not 1 <= worth <= n:
+        raise ValueError(f"{n} values are worth 1 to {n} independent ones, got {worth}")
     # n * (1 - 0.9) is 9.999... for n = 100: the rule is meant for exact decimals.
-    if n * min(q, 1 - q) < MIN_TAIL - 1e-9:
+    if worth * min(q, 1 - q) < MIN_TAIL - 1e-9:
         return None
+    count = int(worth)
     tail = (1 - level) / 2
     # Largest r with P(Bin < r) <= tail, smallest s with P(Bin >= s) <= tail: then [x_r, x_s] covers q.
-    lower = int(stats.binom.ppf(tail, n, q))
-    upper = int(stats.binom.isf(tail, n, q)) + 1
+    lower = int(stats.binom.ppf(tail, count, q)) * n // count
+    upper = -(-(int(stats.binom.isf(tail, count, q)) + 1) * n // count)
     estimate = float(np.quantile(sample, q))
     low = float(sample[max(lower, 1) - 1])
     high = float(sample[min(upper, n) - 1])
-    return Interval(estimate, min(low, estimate), max(high, estimate), level, n, f"order statistics of q={q:g}")
+    independent = "" if count == n else f" of {count} independent"
+    return Interval(
+        estimate, min(low, estimate), max(high, estimate), level, n, f"order statistics of q={q:g}{independent}"
+    )
 
 
 def hull(intervals: Sequence[Interval]) -> Interval:

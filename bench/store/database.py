@@ -141,7 +141,10 @@ def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: 
 
 
 def _take_in_raw(connection: duckdb.DuckDBPyConnection, part: Path, identities: list[str]) -> None:
-    """Copy per-example outcomes and timings straight from Parquet. Parts of layout 1 name no slices and columns."""
+    """Copy per-example outcomes and timings straight from Parquet.
+
+    Parts of layout 1 name no slices and columns, those before layout 3 no single calls and no energy.
+    """
     held = {name for name, *_ in connection.execute("select name from parquet_schema(?)", [str(part)]).fetchall()}
     later = "e.slice, e.columns" if "slice" in held else "'', map()"
     connection.execute(
@@ -153,12 +156,13 @@ def _take_in_raw(connection: duckdb.DuckDBPyConnection, part: Path, identities: 
         """,  # noqa: S608 - one of two fixed lists of columns
         [str(part), identities],
     )
+    later = "s.each, s.joules" if "joules" in held else "[], null"
     connection.execute(
-        """
+        f"""
         insert into samples
-        select identity, lease, s.artefact_id, s.scope, s.round, s.position, s.calls, s.seconds, s.first
+        select identity, lease, s.artefact_id, s.scope, s.round, s.position, s.calls, s.seconds, s.first, {later}
         from (select identity, lease, unnest(samples) as s from read_parquet(?)
               where samples is not null and list_contains(?, identity))
-        """,
+        """,  # noqa: S608 - one of two fixed lists of columns
         [str(part), identities],
     )

@@ -24,7 +24,7 @@ import psutil
 
 from bench.errors import BadInput, StaleLease, StoreBusy
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KIND = "paredown store"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ SAMPLE = pa.struct(
         ("calls", pa.int32()),
         ("seconds", pa.float64()),
         ("first", pa.float64()),
+        ("each", pa.list_(pa.float32())),
+        ("joules", pa.float64()),
     ]
 )
 PART = pa.schema(
@@ -165,6 +168,8 @@ def _samples(found: Samples) -> list[dict[str, Any]]:
         found.calls.tolist(),
         found.seconds.tolist(),
         found.first.tolist(),
+        found.each,
+        [None if math.isnan(joules) else joules for joules in found.joules.tolist()],
     )
     names = [field.name for field in SAMPLE]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
--- The query form of the journal. Version 2. Every table can be rebuilt from journal/*.parquet.
+-- The query form of the journal. Version 3. Every table can be rebuilt from journal/*.parquet.
 
 create table if not exists schema_version (version integer primary key);
 
@@ -82,7 +82,9 @@ create table if not exists samples (
     position    integer not null,
     calls       integer not null,
     seconds     double not null,          -- per call
-    first       double not null           -- seconds of the first call of the visit
+    first       double not null,          -- seconds of the first call of the visit
+    each        float[] not null,         -- seconds of the earliest calls after it, one by one
+    joules      double                    -- per call, null where nothing could tell
 );
 
 -- published numbers as they were last judged, one row a claim

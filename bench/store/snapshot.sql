@@ -1,4 +1,4 @@
--- What readers see: complete in itself, never changed after it is published. Version 2.
+-- What readers see: complete in itself, never changed after it is published. Version 3.
 
 create table snapshot.info (key varchar primary key, value varchar not null);
 

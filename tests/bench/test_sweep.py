@@ -110,6 +110,35 @@ def test_prepare_makes_the_base(folder: Path) -> None:
         sweep_of(folder, bases={"tiny": {"model": "model", "prepare": [{"layer_copy": {"decoder": [1, 2]}}]}})
 
 
+def test_objectives_of_writing(folder: Path) -> None:
+    writer = tiny.saved(tiny.writer(), folder / "writer")
+    llama = tiny.saved(tiny.causal(), folder / "llama")
+    changes: Any = {
+        "data": {"texts": {"source": "test.jsonl", "text": "premise", "label": "hypothesis"}},
+        "recipes": [],
+        "tasks": {"texts": {"kind": "summarisation", "data": "texts", "source_tokens": 16}},
+        "bases": {"tiny": {"model": str(writer)}},
+        "objectives": ["per_token", "first_token", "energy"],
+    }
+    sweep = sweep_of(folder, latency={"length": [16], "new_tokens": 12}, **changes)
+    scope = "batch 1 x 16 tokens, 12 new"
+    metrics = ("per_token_ratio", "first_token_ratio", "energy_ratio")
+    assert [(o.metric, o.scope) for o in sweep.objectives] == [(metric, scope) for metric in metrics]
+    positions = sweep.recipes[0].check().positions
+    assert positions is not None
+    with pytest.raises(
+        BadInput, match=f"new_tokens is {positions} after 16 tokens, .* has {positions} positions: lower"
+    ):
+        sweep_of(folder, latency={"length": [16], "new_tokens": positions}, **changes)
+    changes["bases"] = {"tiny": {"model": str(llama)}}
+    changes["tasks"] = {"texts": {"kind": "language_modelling", "data": "texts", "max_length": 32}}
+    room = sweep_of(folder, **changes, latency={"new_tokens": 8}).recipes[0].check().positions
+    assert room is not None
+    sweep_of(folder, **changes, latency={"length": [16], "new_tokens": room - 16})
+    with pytest.raises(BadInput, match=f"new_tokens is {room - 15} after 16 tokens"):
+        sweep_of(folder, **changes, latency={"length": [16], "new_tokens": room - 15})
+
+
 def test_objectives(folder: Path) -> None:
     shapes = {"batch": [1, 4], "length": [8, 16], "first_rounds": 20, "max_rounds": 20}
     sweep = sweep_of(folder, latency=shapes, objectives=["quality:pairs.macro_f1", "latency:4x16", "size"])
@@ -133,6 +162,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"objectives": []}, "at least 1 item"),
     ({"objectives": ["size", "memory", "quality", "latency"]}, "at most 3 items"),
     ({"objectives": ["quality:pairs.rouge"]}, "no quality called 'pairs.rouge'.*pairs.accuracy, pairs.macro_f1"),
+    ({"objectives": ["per_token"]}, "objectives names per_token, a time of writing, but latency.new_tokens is not set"),
+    ({"latency": {"new_tokens": 8}}, "latency.new_tokens is 8, but the model 'tiny' is .* which does not write"),
+    (
+        {"limits": {"seconds": 1}, "latency": {"length": [16]}},
+        r"limits.seconds is 1, .* needs at least 8 s .40 rounds",
+    ),
     ({"latency": {"leases": 0}}, "objectives names latency, but latency.leases is 0"),
     ({"memory": {"repeats": 0}, "objectives": ["memory"]}, "objectives names memory, but memory.repeats is 0"),
     ({"quality": "accuracy"}, "no quality called 'accuracy'.*Did you mean 'pairs.accuracy'"),

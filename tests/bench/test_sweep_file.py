@@ -47,11 +47,24 @@ def test_overrides(path: Path) -> None:
         ("latency.max_rounds=many", "'latency.max_rounds' .* is 'many', but"),
         ("latency.max_rounds=-1", "'latency.max_rounds' .* is -1, but"),
         ("name=!!python/name:os.system", "YAML tag that is not allowed"),
+        ("latency.batch=[0]", r"'latency.batch.0' .* is 0, but"),
+        ("latency.half_width=-0.1", "'latency.half_width' .* is -0.1, but"),
+        ("latency.new_tokens=4", "'latency.new_tokens' .* is 4, but"),
+        ("latency.protocol=quick", "'latency.protocol' .* is 'quick', but"),
+        ("device=gpu", "device is 'gpu', but a device is cpu, cuda or cuda:N"),
+        ("latency={protocol: on_device, batch: [1, 2]}", r"on one core, but batch is \[1, 2\] and threads is 1"),
     ],
 )
 def test_wrong_overrides(override: str, sentence: str, path: Path) -> None:
     with pytest.raises(BadInput, match=sentence):
         read_sweep(path, [override])
+
+
+def test_on_device_is_a_cpu(path: Path) -> None:
+    on_device = "latency={protocol: on_device, length: [16]}"
+    assert read_sweep(path, [on_device]).latency.protocol == "on_device"
+    with pytest.raises(BadInput, match="times one core, but device is 'cuda': set device to cpu"):
+        read_sweep(path, [on_device, "device=cuda"])
 
 
 def test_paths_in_the_file_are_relative_to_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,6 +176,8 @@ def act(job: Job, site: Site) -> Done:
         calls=np.ones(2, dtype=np.int32),
         seconds=np.array([number, number + 1.0]),
         first=np.zeros(2),
+        each=((number,), (number + 1.0,)),
+        joules=np.full(2, np.nan),
     )
     return Done(Finished(values=values, notes=notes), examples=examples, samples=samples)
 

@@ -257,6 +257,8 @@ def latency(variants: Sequence[Variant], lease: int) -> Delivery:
         calls=np.ones(seconds.size, dtype=np.int32),
         seconds=seconds.ravel(),
         first=1.1 * seconds.ravel(),
+        each=tuple((s,) for s in seconds.ravel().tolist()),
+        joules=np.full(seconds.size, np.nan),
     )
     return _delivery(_latency_job(variants, lease), Finished(), samples=samples)
 

@@ -168,7 +168,7 @@ def test_sweeps_of_one_name_are_told_apart() -> None:
 def test_words_are_explained(page: AppTest) -> None:
     page.run().switch_page("pages_/meaning.py").run()
     assert "A share, not a probability" in words(page)
-    assert "Median time of one forward pass" in words(page)
+    assert "Median time of one call" in words(page)
 
 
 @pytest.fixture

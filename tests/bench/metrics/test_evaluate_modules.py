@@ -87,7 +87,7 @@ def test_every_metric_says_what_it_is() -> None:
     for name, found in METRICS.items():
         assert metric(name) is found
         assert found.name == name
-        assert found.unit in {"1", "B", "ms", "s", "count", "points", "plain"}
+        assert found.unit in {"1", "B", "ms", "s", "1/s", "J", "count", "points", "plain"}
         assert found.meaning.endswith(".")
         assert found.title == found.title.strip() != ""
     with pytest.raises(BadInput, match=r"'acc'. |no metric called 'acc'"):

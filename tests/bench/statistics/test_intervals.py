@@ -195,6 +195,22 @@ def test_a_quantile_needs_ten_values_beyond_it(n: int, q: float, shown: bool) ->
     assert (quantile(values, 1 - q) is not None) == shown
 
 
+def test_values_that_are_alike_count_for_fewer() -> None:
+    values = np.repeat(np.arange(400.0), 5)
+    assert quantile(values, 0.95) is not None
+    assert quantile(values, 0.95, worth=199) is None
+    rough, fine = quantile(values, 0.95, worth=400), quantile(values, 0.95)
+    assert rough is not None
+    assert fine is not None
+    alone = quantile(np.arange(400.0), 0.95)
+    assert alone is not None
+    assert abs(rough.low - alone.low) <= 1
+    assert abs(rough.high - alone.high) <= 1
+    assert rough.half_width > 1.8 * fine.half_width
+    with pytest.raises(ValueError, match="worth"):
+        quantile(values, 0.95, worth=3000)
+
+
 def test_quantile_ranks_cover() -> None:
     for n, q in ((100, 0.9), (320, 0.95), (50, 0.5), (200, 0.05)):
         got = quantile(np.arange(1, n + 1), q)

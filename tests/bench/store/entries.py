@@ -49,5 +49,7 @@ def full_entry(name: str) -> Entry:
         calls=np.array([5, 5], dtype=np.int32),
         seconds=np.array([0.1, 0.2]),
         first=np.array([0.3, 0.3]),
+        each=((0.125, 0.0625), (0.25,)),
+        joules=np.array([2.0, np.nan]),
     )
     return Entry.of(Delivery(record(name), examples, samples))
