@@ -30,6 +30,24 @@ def limits(root: Path = ROOT) -> Limits:
     return Limits(min(cpus, default=None), int(min(memory)) if memory else None)
 
 
+def memory_left(root: Path = ROOT) -> int | None:
+    """Bytes that the tightest group leaves this process, cached files counted as free; None where nothing is set."""
+    left: list[float] = []
+    for folder in _groups("memory", root):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            most, now = _number(folder / limit), _number(folder / used)
+            if most is not None and now is not None and 0 < most < NO_LIMIT:
+                left.append(max(0.0, most - now + _cached(folder)))
+    return int(min(left)) if left else None
+
+
+def _cached(folder: Path) -> float:
+    """Bytes of cached files, which the kernel takes back when the group needs room. Version 1 adds up groups below."""
+    fields = dict(line.split() for line in _text(folder / "memory.stat").splitlines() if len(line.split()) == 2)
+    names = ("active_file", "inactive_file")
+    return sum(float(fields.get(f"total_{name}", fields.get(name, 0))) for name in names)
+
+
 def throttled(root: Path = ROOT) -> Throttled | None:
     """The groups' counts together; None where the kernel keeps none."""
     periods, seconds, found = 0, 0.0, False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure.container import Limits, Throttled, limits, throttled
+from bench.measure.container import Limits, Throttled, limits, memory_left, throttled
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -84,3 +84,20 @@ def test_throttling_in_both_versions(tmp_path: Path) -> None:
 
 def test_the_root_group_keeps_no_count(tmp_path: Path) -> None:
     assert throttled(tree(tmp_path, {"sys/fs/cgroup/cpu.stat": "usage_usec 5\nuser_usec 3\n"})) is None
+
+
+def test_memory_left_counts_cached_files_as_free(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/"
+    stat = "anon 500\nactive_file 60\ninactive_file 40\n"
+    files = {f"{group}memory.max": "1000\n", f"{group}memory.current": "700\n", f"{group}memory.stat": stat}
+    assert memory_left(tree(tmp_path / "two", files)) == 400
+    old = f"{group}memory/memory."
+    files = {
+        "proc/self/cgroup": "4:memory:/\n",
+        f"{old}limit_in_bytes": "1000\n",
+        f"{old}usage_in_bytes": "1200\n",
+        f"{old}stat": "active_file 1\ntotal_active_file 50\ntotal_inactive_file 30\n",
+    }
+    assert memory_left(tree(tmp_path / "one", files)) == 0
+    files = {f"{group}memory.max": "max\n", f"{group}memory.current": "1\n"}
+    assert memory_left(tree(tmp_path / "none", files)) is None
