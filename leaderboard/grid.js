@@ -57,12 +57,13 @@ function bodyRow(row, data, setTriggerValue) {
   name.scope = "row";
   const button = element("button", "open", row.name);
   button.title = row.title;
+  name.append(button);
   if (row.mark) {
     const mark = element("span", "flag", "! did not deliver");
     mark.title = row.mark;
-    button.append(" ", mark);
+    name.append(mark);
   }
-  name.append(button, element("span", "recipe", row.base ? "base · " + row.recipe : row.recipe));
+  name.append(element("span", "recipe", row.base ? "base · " + row.recipe : row.recipe));
   const verdict = element("td", `verdict ${row.verdict.replace(" ", "-")}`);
   verdict.title = row.why;
   verdict.append(element("span", "word", `${row.sign} ${row.verdict}`));

@@ -93,6 +93,24 @@ def test_a_row_opens_its_details_and_closing_forgets_it(page: Page, site: str) -
     expect(page).not_to_have_url(re.compile(r"variant="))
 
 
+def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> None:
+    name, reason = f"{BASE}: int8", "int8_dynamic promised products in int8, but all 23 run in float32"
+    told = {"step": "int8_dynamic", "promise": ["products in int8"], "verdict": "not delivered", "reason": reason}
+    facts = {"parameters": 9, "bytes": 36, "layers": 1, "flops": None, "types": {"float32": 9}, "zeros": 0.0}
+    answer = {"delivered": {**told, "after": {**facts, "operators": None, "unknown": "it did not run"}}}
+    recipe_id = next(v.recipe_id for v in VARIANTS if v.name == name)
+    with serving(sample.make_store(growing, answers={recipe_id: answer})) as url:
+        page.goto(url)
+        mark = row(page, name).locator(".flag", has_text="did not deliver")
+        expect(mark).to_be_visible(timeout=SETTLED)
+        expect(mark).to_have_attribute("title", reason)
+        expect(page.locator("tbody .flag", has_text="did not deliver")).to_have_count(1)
+        mark.click()
+        expect(page.get_by_role("dialog")).to_contain_text(f"did not deliver: {reason}")
+        expect(page.get_by_role("dialog")).to_contain_text("Promise and fact")
+        page.goto("about:blank")  # an open dialog would complain that its server is gone
+
+
 def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
     open_plot(page, site)
     title = page.locator(".xtitle")

@@ -1,5 +1,6 @@
 """Questions of steps become jobs that recipes share; teachers are built before those who learn from them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,9 @@ def test_a_named_teacher_is_built_first_and_is_no_variant(tmp_path: Path) -> Non
         {"wise": getattr(artefacts["wise"], "artefact_id", None)},
         {"base": getattr(artefacts["model"], "artefact_id", None)},
     ]
+    body = json.loads(declare(sweep, MACHINE, Planner(sweep, MACHINE)).body)
+    pupil = next(v for v in body["variants"] if len(v["prefixes"]) == 3)  # stands on the teacher, which is none of its
+    assert pupil["chain"] == [sweep.recipes[0].recipe_id, pupil["recipe_id"]]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +178,10 @@ def test_a_real_run_answers_builds_and_keeps_what_was_decided(tmp_path: Path) ->
     assert sum(r.kind == "study" for r in records) == 5  # three answers, two failures
     with open_snapshot(store) as snapshot:
         answers = snapshot.rows("select answer from records where answer is not null")
-        assert {row["answer"] for row in answers} == {
-            """{"answers": ["{'rows': 48}", "{'rows': 48}", "{'total': 96}"], "taught": ["base"]}"""
-        }
+        decided = [json.loads(row["answer"]) for row in answers]
+        assert {answer.pop("delivered")["verdict"] for answer in decided} == {"nothing promised"}
+        expected = {"answers": ["{'rows': 48}", "{'rows': 48}", "{'total': 96}"], "taught": ["base"]}
+        assert decided == [expected, expected]
         variants = snapshot.rows("select name, status, reason from variants order by position")
     assert [v["status"] for v in variants] == ["partial", "partial", "partial", "failed"]  # nothing was timed
     assert "this study fails" in variants[-1]["reason"]
