@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from bench.tasks.spec import TaskSpec
 
 # Raised by hand whenever the way of measuring changes; rows of different protocols never share a chart.
 LATENCY_PROTOCOL = 2
-MEMORY_PROTOCOL = 2
+MEMORY_PROTOCOL = 3
 LIBRARIES = ("torch", "transformers")
 
 
@@ -243,3 +244,12 @@ class MemoryJob(MeasureJob):
 
 
 MEASURES: dict[str, type[MeasureJob]] = {"LatencyJob": LatencyJob, "MemoryJob": MemoryJob}
+
+
+def answers(key: str, described: Mapping[str, Any], question: Mapping[str, Any]) -> bool:
+    """Whether the record of a measurement, by its key and its job, is one of what a sweep has declared that it asks.
+
+    `question` is what `conditions_identity` gave when the sweep was declared, whichever protocol that was.
+    """
+    group = {"artefacts": described["artefact_ids"], "lease": described["lease"]}
+    return digest({"job": described["type"], **question, **group}) == key
