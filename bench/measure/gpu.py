@@ -226,8 +226,8 @@ def foreign_bytes(reading: Reading, own: frozenset[int]) -> int | None:
     ours = [p for p in listed if p.pid in own] or list(listed if len(listed) == 1 else ())
     if reading.used_bytes is None or not ours or any(p.bytes is None for p in ours):
         return None
-    drawing = {p.pid: p.bytes or 0 for p in reading.graphics if p not in ours}
-    return reading.used_bytes - sum(p.bytes or 0 for p in ours) - sum(drawing.values())
+    drawing = [p for p in reading.graphics if p.pid not in {o.pid for o in ours}]  # one process may be in both lists
+    return reading.used_bytes - sum(p.bytes or 0 for p in (*ours, *drawing))
 
 
 def _foreign_memory(course: Course) -> int:

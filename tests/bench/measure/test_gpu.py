@@ -134,6 +134,8 @@ def test_memory_of_others_where_the_driver_tells_ours() -> None:
     assert foreign_bytes(replace(QUIET, used_bytes=None), OWN) is None
     screen = replace(QUIET, used_bytes=5600 * MIB, graphics=(Process(7, 600 * MIB), Process(8, None)))
     assert foreign_bytes(screen, OWN) == 10 * MIB
+    both = replace(QUIET, graphics=QUIET.processes or ())
+    assert foreign_bytes(both, OWN) == 10 * MIB  # a process of ours that also draws is counted once
     held = replace(BUSY, used_bytes=5000 * MIB + 300 * MIB)
     assert refusal(replace(COURSE, looks=(BUSY, held))).startswith("310 MiB of the GPU's memory belonged to somebody")
     judge(replace(COURSE, looks=(BUSY, replace(BUSY, used_bytes=5200 * MIB))))
