@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,12 @@ import psutil
 from bench.architecture import MARKER
 from bench.artefacts import weight_bytes
 from bench.device import gpu_index
-from bench.errors import DoesNotFit, text_of
+from bench.errors import BadInput, DoesNotFit, text_of
 from bench.measure.container import memory_left
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
-
-    from bench.methods.int8_linear import Int8DynamicLinear
 
 # Of the predicted activations, how much must be there beside the weights: kernels may reuse what the watched pass
 # counted twice, and a wrong refusal costs a row while a wrong attempt costs one worker. Weights themselves are certain.
@@ -44,23 +43,25 @@ TOGETHER_SHARE = 0.8
 
 
 class Unpredictable(Exception):  # noqa: N818 - the name says what it is
-    """The model cannot be run on the meta device: what it does depends on numbers that are not there."""
+    """The model cannot be watched on the meta device: what it does depends on numbers that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """Bytes that a model needs.
 
-    `weights`: parameters and buffers as they stand in memory, each storage once. `packed`: the copy that int8 kernels
-    of the CPU make of their weights (none with the kernels `int_mm` and `reference`). `activations`: the most that is
+    `weights`: parameters and buffers as they stand in memory, each storage once. `packed`: the copy that kernels of
+    quantised layers lay out for themselves, at most (some int8 kernels need none). `activations`: the most that is
     alive at once beyond these, the cache included. `kv_cache_per_token`: bytes by which the cache of one sequence
-    grows with each token, 0 for models that do not write.
+    grows with each token, 0 for models that do not write. `watched`: False where no pass could be watched; then as much
+    again as the weights stands in for the activations, and 0 for the cache.
     """
 
     weights: int
     packed: int
     activations: int
     kv_cache_per_token: int
+    watched: bool = True
 
     @property
     def total(self) -> int:
@@ -74,13 +75,16 @@ def predict(folder: Path, batch: int, length: int, new_tokens: int = 0) -> Predi
     Attention is taken to be fused unless the config says "eager", whose scores then count. For a model that writes,
     the input is read with the logits of the last token alone, as `generate` does; beams are not counted.
 
-    Raises BadInput where the folder holds no model that can be loaded, Unpredictable where the model cannot be watched.
+    Raises BadInput where the folder holds no model that can be loaded.
     """
-    model = meta_model(folder)
-    weights, packed = _weights(model)
-    with _watching(folder.name):
-        live = _written_bytes(model, batch, length, new_tokens) if new_tokens else _pass_bytes(model, batch, length)
-        return Predicted(weights, packed, live, cache_per_token(model))
+    try:
+        with _watching():
+            model = meta_model(folder)
+            weights, packed = _weights(model)
+            live = _written_bytes(model, batch, length, new_tokens) if new_tokens else _pass_bytes(model, batch, length)
+            return Predicted(weights, packed, live, cache_per_token(model))
+    except Unpredictable:
+        return Predicted(weight_bytes(folder), 0, weight_bytes(folder), 0, watched=False)
 
 
 def kv_cache_per_token(model: PreTrainedModel) -> int:
@@ -91,30 +95,29 @@ def kv_cache_per_token(model: PreTrainedModel) -> int:
 
     Raises Unpredictable where the model cannot be run on two tokens.
     """
-    with _watching(type(model).__name__):
+    with _watching():
         return cache_per_token(model)
 
 
 @contextmanager
-def _watching(name: str) -> Iterator[None]:
+def _watching() -> Iterator[None]:
     """Say of whatever goes wrong in a watched pass that there is no prediction."""
     try:
         yield
+    except BadInput:
+        raise
     except Exception as error:  # a model's own code, on tensors that it was not written for, may do anything
-        raise Unpredictable(
-            f"The memory of {name} cannot be predicted: a watched forward pass ends with {type(error).__name__}: "
-            f"{' '.join(text_of(error).split())[:200]}"
-        ) from error
+        raise Unpredictable(f"{type(error).__name__}: {text_of(error)}") from error
 
 
 def meta_model(folder: Path) -> PreTrainedModel:
     """The folder's model on the meta device, in the types it will have when it is loaded."""
-    from bench.models import model_class
+    from bench.models import RESTORERS, model_class
 
     marker = folder / MARKER
-    settings: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
-    if settings.get("loader") == "int8_dynamic":
-        return _meta_int8(folder, **settings["settings"])
+    described: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
+    if described.get("loader") in RESTORERS:
+        return _meta_quantised(folder, RESTORERS[described["loader"]], described["settings"])
     model: PreTrainedModel = model_class(folder).from_pretrained(
         folder, dtype="auto", device_map="meta", local_files_only=True, use_safetensors=True
     )
@@ -122,13 +125,11 @@ def meta_model(folder: Path) -> PreTrainedModel:
     return model
 
 
-def _meta_int8(folder: Path, activations: str, embeddings: str | None = None) -> PreTrainedModel:
-    """The int8 model with its types; its Linear layers allocate as the packed kernels of the CPU do."""
+def _meta_quantised(folder: Path, restorer: str, settings: Mapping[str, Any]) -> PreTrainedModel:
+    """The quantised model with its types; its own layers allocate as their kernels do."""
     from safetensors import safe_open
     from torch import nn
 
-    from bench.methods.int8_linear import Int8DynamicLinear
-    from bench.methods.int8_model import restored
     from bench.models import empty_model
 
     state: dict[str, Tensor] = {}
@@ -136,32 +137,44 @@ def _meta_int8(folder: Path, activations: str, embeddings: str | None = None) ->
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - no dict
                 state[name] = tensors.get_tensor(name).to("meta")  # mapped, not read
-    model = restored(empty_model(folder), state, activations, embeddings)
+    model = empty_model(folder)
+    module, function = restorer.split(":")
+    getattr(import_module(module), function)(model, state, **settings)
     nn.Module.to(model, device="meta")  # the computed buffers
-    for module in model.modules():
-        if isinstance(module, Int8DynamicLinear):
-            module.forward = partial(_int8_shapes, module)  # type: ignore[method-assign]
+    for layer in _quantised_layers(model):
+        layer.forward = partial(_quantised_pass, layer)
     model.train(False)
     return model
 
 
-def _int8_shapes(layer: Int8DynamicLinear, x: Tensor) -> Tensor:
-    """What a layer of `bench.methods.int8_linear` allocates: the input in float32, quantised, the output."""
+def _quantised_layers(model: nn.Module) -> list[nn.Module]:
+    """Layers of our own in the place of Linear ones."""
+    return [m for m in model.modules() if type(m).__module__.startswith("bench.") and hasattr(m, "out_features")]
+
+
+def _quantised_pass(layer: nn.Module, x: Tensor) -> Tensor:
+    """What a layer allocates: the output, and for int8 activations the input in float32 and quantised."""
     import torch
 
+    from bench.methods.int8_linear import Int8DynamicLinear
+
+    outputs = layer.out_features
+    assert isinstance(outputs, int)
+    if not isinstance(layer, Int8DynamicLinear):
+        return x.new_empty((*x.shape[:-1], outputs))
     rows = x.reshape(-1, x.shape[-1]).to(torch.float32).contiguous()
     quantised = torch.empty_like(rows)
-    y = quantised.new_empty((len(rows), layer.out_features))
-    return y.view(*x.shape[:-1], y.shape[-1]).to(x.dtype)
+    return quantised.new_empty((*x.shape[:-1], outputs)).to(x.dtype)
 
 
 def _weights(model: PreTrainedModel) -> tuple[int, int]:
-    """Bytes of the weights, each storage once, and of the copies that int8 kernels pack."""
-    from bench.measure.live_bytes import storages
-    from bench.methods.int8_linear import Int8DynamicLinear
+    """Bytes of the weights, each storage once, and of what the kernels of quantised layers may lay out beside them."""
+    import torch
 
-    packed = (m.weight_int8 for m in model.modules() if isinstance(m, Int8DynamicLinear))
-    return sum(storages(_tensors_of(model)).values()), sum(storages(packed).values())
+    from bench.measure.live_bytes import storages
+
+    packed = [layer.weight for layer in _quantised_layers(model)]
+    return sum(storages(_tensors_of(model)).values()), sum(w.nbytes for w in packed if isinstance(w, torch.Tensor))
 
 
 def _tensors_of(model: nn.Module) -> list[Tensor]:
@@ -312,7 +325,5 @@ def check_fit(folders: Sequence[Path], device: str = "cpu", shape: tuple[int, in
 def _activations(folder: Path, shape: tuple[int, int, int] | None) -> int:
     if shape is None:
         return 0
-    try:
-        return predict(folder, *shape).activations
-    except Unpredictable:
-        return 0
+    found = predict(folder, *shape)
+    return found.activations if found.watched else 0

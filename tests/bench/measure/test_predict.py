@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import BartConfig, BertConfig, BertForSequenceClassification, LlamaConfig, PreTrainedModel
 
+from bench.artefacts import weight_bytes
 from bench.errors import DoesNotFit
 from bench.measure import predict as predictions
 from bench.measure.live_bytes import storages
@@ -240,10 +241,18 @@ def test_a_model_that_needs_its_numbers_is_not_predicted(
     meta = meta_model(models["bert"])
     monkeypatch.setattr(type(meta), "forward", looks)
     predict.cache_clear()
-    with pytest.raises(Unpredictable, match=r"cannot be predicted: a watched forward pass ends with RuntimeError"):
-        predict(models["bert"], 1, 8)
-    monkeypatch.setattr(predictions, "available_bytes", lambda device: 10**9)
+    size = weight_bytes(models["bert"])
+    assert predict(models["bert"], 1, 8) == Predicted(size, 0, size, 0, watched=False)
+    with pytest.raises(Unpredictable, match=r"^TypeError"):
+        kv_cache_per_token(_broken_writer(models["writer"], monkeypatch))
+    monkeypatch.setattr(predictions, "available_bytes", lambda device: size)
     check_fit([models["bert"]], "cpu", (1, 8, 0))  # held to its weights
+
+
+def _broken_writer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PreTrainedModel:
+    model = load(folder).model
+    monkeypatch.setattr(model, "forward", lambda: None)
+    return model
 
 
 def test_models_fit_together_with_room_to_spare() -> None:
