@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, Union, get_args, get_origin
@@ -52,6 +52,7 @@ class Sweep:
     recipes: tuple[Recipe, ...]
     objectives: tuple[Objective, ...]
     teachers: Mapping[str, Recipe]
+    asked: tuple[str, ...] = ()  # the sweep and its overrides as the command line named them
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ class Sweep:
 
 def load_sweep(asked: str, overrides: Sequence[str] = ()) -> Sweep:
     """Read, resolve and check a sweep. Raises BadInput with one sentence; changes nothing anywhere."""
-    return resolve(read_sweep(find_sweep(asked), overrides))
+    return replace(resolve(read_sweep(find_sweep(asked), overrides)), asked=(asked, *overrides))
 
 
 def resolve(file: SweepFile) -> Sweep:

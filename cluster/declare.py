@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.identity import digest
+from bench.job import LATENCY_PROTOCOL, MEMORY_PROTOCOL
 from bench.naming import names_of
 from bench.recipe import Recipe
 from bench.record import Frozen
@@ -22,6 +23,7 @@ class Declaration(Frozen):
     name: str
     declared: str
     description: str
+    asked: tuple[str, ...]
     hardware_class: str
     versions: dict[str, str]
     leases: int
@@ -43,8 +45,18 @@ def stands_on(recipe: Recipe) -> dict[str, None]:
 
 
 def board_id(sweep: Sweep, machine: Machine) -> str:
-    """A frontier lives in one hardware class, so the same sweep on another class is another board."""
-    return digest({"sweep": sweep.sweep_id, "hardware_class": machine.hardware_class})
+    """A frontier lives in one hardware class, so the same sweep on another class is another board.
+
+    So it is under other libraries or another way of measuring: what was found before counts for none of its numbers.
+    """
+    return digest(
+        {
+            "sweep": sweep.sweep_id,
+            "hardware_class": machine.hardware_class,
+            "versions": dict(machine.versions),
+            "protocols": [LATENCY_PROTOCOL, MEMORY_PROTOCOL],
+        }
+    )
 
 
 def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
@@ -74,6 +86,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         name=sweep.name,
         declared=datetime.now(UTC).isoformat(timespec="milliseconds"),
         description=sweep.file.description,
+        asked=sweep.asked,
         hardware_class=machine.hardware_class,
         versions=dict(machine.versions),
         leases=sweep.file.latency.leases,

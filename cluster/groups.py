@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bench.job import MEASURES, LatencyJob, MeasureJob
+from bench.job import MEASURES, LatencyJob, MeasureJob, answers
 from bench.record import Finished, Record, Value
 
 LARGEST_GROUP = 6  # variants beside the base in one lease
 
 
 def same_question(template: MeasureJob, records: Iterable[Record]) -> Iterator[tuple[MeasureJob, Record]]:
-    """Finished measurements of the template's kind under its conditions, against its base."""
+    """Finished measurements of the template's kind under its conditions and its protocol, against its base."""
+    question = template.conditions_identity()
     for record in records:
         if record.job.get("type") != type(template).__name__:
             continue
-        job = MEASURES[record.job["type"]].model_validate(_fields(record.job))
-        if (
-            job.artefact_ids[0] == template.artefact_ids[0]
-            and job.conditions_identity() == template.conditions_identity()
-        ):
-            yield job, record
+        if record.job["artefact_ids"][0] == template.artefact_ids[0] and answers(record.key, record.job, question):
+            yield MEASURES[record.job["type"]].model_validate(_fields(record.job)), record
 
 
 def _fields(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,10 +92,14 @@ LIGHT = [
     "bench.store.writer",
     "bench.store.reader",
     "bench.store.summary",
+    "bench.store.verify",
+    "bench.store.why",
     "cluster.plan",
     "cluster.session",
     "cluster.cli",
     "cluster.show",
+    "cluster.verify",
+    "cluster.why",
     "cluster.runner_local",
 ]
 

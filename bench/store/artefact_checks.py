@@ -64,8 +64,11 @@ def _stated(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Mapping[str, 
 
 def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]:
     """What a loaded artefact counts, nothing where it cannot be loaded."""
+    from transformers.utils.logging import disable_progress_bar
+
     from bench.models import layer_count, load, parameter_count
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         loaded = load(folder.artefacts / artefact_id)
     except (BadInput, OSError, RuntimeError, ValueError, KeyError) as error:

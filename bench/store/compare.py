@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from bench.store.findings import Check, compare_draws
+from bench.store.findings import Check, Field, compare_draws
 from bench.store.folder import SCHEMA_VERSION, Folder, holder
 from bench.store.reader import Snapshot
 from bench.store.rows import Summary
@@ -112,8 +112,8 @@ def compare_records(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, c
         _compare(check, snapshot.rows(every), _rows(connection, every), named)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
-    cursor = connection.execute(query)
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, given: Sequence[Any] = ()) -> list[Row]:
+    cursor = connection.execute(query, list(given))
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -163,15 +163,15 @@ def _compare_kept(connection: duckdb.DuckDBPyConnection, check: Check) -> None:
     for table, column in KEPT.items():
         if column != "identity" and mine != theirs:
             continue  # these tables do not say which part a row came from
-        for name, stored, found in _unequal(connection, table, column, check):
+        for name, fields in _unequal(connection, table, column, check):
             subject = f"{table} of {titles.get(name, name)}"
-            check.differs(subject, "the query database holds something else", "", "", ("rows", stored, found))
+            check.differs(subject, "the query database holds something else", "", "", *fields)
 
 
 def _unequal(
     connection: duckdb.DuckDBPyConnection, table: str, column: str, check: Check
-) -> list[tuple[str, str | None, str | None]]:
-    """What differs between the two databases in a table: (whose rows, those kept, those of the journal).
+) -> list[tuple[str, list[Field]]]:
+    """What differs between the two databases in a table: (whose rows, in what).
 
     What belongs to parts that only one of them has taken in is left out.
     """
@@ -182,7 +182,7 @@ def _unequal(
     ).fetchall()
     check.compared += sum(count or 0 for _, _, count, _ in rows)
     return [
-        (str(name), f"{k} rows" if k else None, f"{m} rows{'' if k != m else ', of other content'}" if m else None)
+        (str(name), [("rows", k, m)] if k != m else _first_unequal(connection, table, column, name))
         for name, k, m, same in rows
         if not same
     ]
@@ -193,6 +193,21 @@ def _contents(prefix: str, table: str, column: str) -> str:
     both = "select name from parts intersect select name from kept.parts"
     shared = f"select identity from {prefix}entries where part in ({both})"  # noqa: S608 - fixed names
     where = f"where identity in ({shared})" if column == "identity" else ""
-    left_out = "exclude (ordinal)" if table == "records" else ""  # the order in which a writer came to know them
-    rows = f"select * {left_out} from {prefix}{table} {where}"  # noqa: S608 - names of KEPT
+    rows = f"{_rows_of(prefix, table)} {where}"
     return f"select {column} as name, count(*) as n, sum(hash(t)::hugeint) as sum from ({rows}) t group by all"  # noqa: S608
+
+
+def _rows_of(prefix: str, table: str) -> str:
+    left_out = "exclude (ordinal)" if table == "records" else ""  # the order in which a writer came to know them
+    return f"select * {left_out} from {prefix}{table}"  # noqa: S608 - names of KEPT
+
+
+def _first_unequal(connection: duckdb.DuckDBPyConnection, table: str, column: str, name: str) -> list[Field]:
+    """How many rows differ, and in what the first of them does."""
+    mine, theirs = (f"{_rows_of(prefix, table)} where {column} = ?" for prefix in ("", "kept."))
+    stored = _rows(connection, f"({theirs}) except all ({mine}) order by all", [name, name])
+    found = _rows(connection, f"({mine}) except all ({theirs}) order by all", [name, name])
+    fields: list[Field] = [("rows that differ", len(stored), len(found))]
+    if stored and found:
+        fields += [(key, value, found[0][key]) for key, value in stored[0].items() if value != found[0][key]]
+    return fields

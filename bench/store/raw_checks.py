@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from bench.identity import digest
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers
 from bench.record import Finished, Record
 from bench.store.findings import Check
 from bench.store.folder import Folder
 from bench.store.journal import parts
 
 JOBS: dict[str, type[Job]] = {cls.__name__: cls for cls in (BuildJob, StudyJob, EvaluateJob, LatencyJob, MemoryJob)}
-OLDEST_PROTOCOL, NEWEST_PROTOCOL = 1, 20  # what a measurement of another version of paredown may have followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,37 +122,30 @@ def _records(part: Path, check: Check) -> Iterator[Raw]:
         )
 
 
-def check_key(raw: Raw, check: Check) -> None:
-    """A record's key is the hash of what its job asks."""
+def check_key(raw: Raw, questions: Sequence[Mapping[str, Any]], check: Check) -> None:
+    """A record's key is the hash of what its job asks, of a measurement by the protocol of its day.
+
+    Args:
+        raw: the record.
+        questions: what each sweep of the store has declared that it asks, by type of job.
+        check: takes what is found.
+    """
     job = job_of(raw.record)
     if job is None:
         check.notes.append(f"{raw.title}: this version knows no such job, so its key is not recomputed")
         return
     check.compared += 1
     key = job.key
-    if key == raw.record.key:
-        return
-    if raw.record.key in set(_keys_of_other_versions(job, raw.record.job)):
-        note = "some measurements followed another protocol than this version's: they count for no number of it"
-        if note not in check.notes:
-            check.notes.append(note)
-        return
-    check.differs(raw.title, "its key is not that of its job", "", "", ("key", raw.record.key, key))
+    described = raw.record.job
+    asked = [of[described["type"]] for of in questions if described["type"] in of]
+    if key != raw.record.key and not any(_asks(described, q) and answers(raw.record.key, described, q) for q in asked):
+        check.differs(raw.title, "its key is not that of its job", "", "", ("key", raw.record.key, key))
 
 
-def _keys_of_other_versions(job: Job, described: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that the same job has had where a protocol had another number, or a field was not there yet."""
-    identity = job.identity()
-    lacked = {name for name in type(job).model_fields if name in identity and name not in described}
-    for left_out in (set[str](), lacked):
-        kept = {name: value for name, value in identity.items() if name not in left_out}
-        protocol = kept.get("protocol")
-        number, rest = (protocol[0], protocol[1:]) if isinstance(protocol, list) else (protocol, [])
-        yield digest({"job": type(job).__name__, **kept})
-        if isinstance(number, int):
-            for other in range(OLDEST_PROTOCOL, NEWEST_PROTOCOL + 1):
-                for form in (other, [other, *rest]):
-                    yield digest({"job": type(job).__name__, **kept, "protocol": form})
+def _asks(described: Mapping[str, Any], question: Mapping[str, Any]) -> bool:
+    """Whether a job has the settings that a question names; only the protocol does not stand in it."""
+    told = {**described, "inputs": described["inputs"]["data_id"]}
+    return all(told[name] == value for name, value in question.items() if name in told and name != "protocol")
 
 
 def check_examples(raw: Raw, check: Check) -> None:

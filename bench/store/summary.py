@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import duckdb
 import numpy as np
 
-from bench.identity import digest
 from bench.metrics import metric
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
@@ -72,22 +71,20 @@ def _exact_numbers(connection: duckdb.DuckDBPyConnection) -> Numbers:
 def matching(connection: duckdb.DuckDBPyConnection, sweep: Declaration, kind: str) -> list[tuple[str, MeasureJob]]:
     """(identity, job) of finished measurements that answer the sweep's question, in order of acknowledgement.
 
-    A record whose key is not that of its job followed the protocol of another version, and answers nothing here.
+    The question is the sweep's own, with the protocol of its day: another version of paredown shows the same numbers.
     """
     rows = connection.execute(
         "select identity, job from records where job_type = ? and status = 'finished' order by ordinal", [kind]
     ).fetchall()
-    from bench.job import MEASURES
+    from bench.job import MEASURES, answers
 
-    wanted = digest(sweep["questions"][kind])
-    found = []
-    for identity, text in rows:
-        described = json.loads(text)
-        described.pop("type", None)
-        job = MEASURES[kind].model_validate(described)
-        if job.key == identity and digest(job.conditions_identity()) == wanted:
-            found.append((identity, job))
-    return found
+    described = [(identity, json.loads(text)) for identity, text in rows]
+    question = sweep["questions"][kind]
+    return [
+        (identity, MEASURES[kind].model_validate({name: value for name, value in job.items() if name != "type"}))
+        for identity, job in described
+        if answers(identity, job, question)
+    ]
 
 
 def leases(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> list[timing.LeaseRecord]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
@@ -24,6 +24,7 @@ from bench.store.summary import evaluations, leases, matching
 
 # The beginning of an interval's method -> how it was made.
 INTERVALS = {
+    "exact McNemar": "McNemar's exact test of the flips, two-sided, gives p.",
     "exact": "Exact: nothing was sampled, so there is no interval.",
     "the base itself": "The base itself: a ratio of 1 by definition.",
     "Wilson": "Wilson's score interval of a proportion, 95%.",
@@ -116,16 +117,13 @@ def _evidence(
 
 def _concerned(snapshot: Snapshot, asked: Asked, kind: str) -> list[str]:
     """Keys of the finished records that may hold the raw material: of the variant, and for scores of its base."""
-    artefact_id, base_id = str(asked.variant["artefact_id"]), str(asked.base["artefact_id"])
+    mine, base = asked.variant, asked.base
     if kind == "scored":
-        rows: Iterable[dict[str, Any]] = snapshot.rows(
-            "select key from records where kind = 'evaluate' and status = 'finished' and artefact_id in (?, ?)",
-            [artefact_id, base_id],
-        )
+        wanted = "kind in ('build', 'evaluate') and (artefact_id in (?, ?) or recipe_id in (?, ?))"
+        given = [mine["artefact_id"], base["artefact_id"], mine["recipe_id"], base["recipe_id"]]
     else:
-        rows = snapshot.rows(
-            "select key from records where kind = 'measure' and status = 'finished' and contains(job, ?)", [artefact_id]
-        )
+        wanted, given = "kind = 'measure' and contains(job, ?)", [mine["artefact_id"]]
+    rows = snapshot.rows(f"select key from records where status = 'finished' and {wanted}", given)  # noqa: S608
     return [row["key"] for row in rows]
 
 
@@ -156,10 +154,11 @@ def _interval(asked: Asked) -> tuple[str, ...]:
     if number is None:
         return ()
     method = str(number["method"])
-    words = [sentence for start, sentence in INTERVALS.items() if start in method]
+    pieces = re.split("[:;] ", method)
+    words = [next((INTERVALS[start] for start in INTERVALS if piece.startswith(start)), "") for piece in pieces]
     if number["evidence"] is not None:
         unit = "blocks of rounds or repeats" if kind_of(asked) == "measured" else "examples"
-        words.append(f"Behind it stand {number['evidence']} independent {unit}.")
+        words.append(f"Verdicts take it for {number['evidence']} independent {unit}.")
     if number["note"]:
         words.append(f"{number['note'][0].upper()}{number['note'][1:]}.")
-    return (f"Method: {method}.", *words)
+    return (f"Method: {method}.", *(sentence for sentence in words if sentence))
