@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test board lint types check benchmark clean
@@ -27,14 +28,21 @@ types: $(VENV)/.lint
 check: lint types test
 
 # Claims of speed, measured side by side; prints tables, judges nothing.
-benchmark: $(VENV)/.test
+benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PEERS)/summarizer/.ready
 	$(BIN)/python -m tests.performance.bench_int8_linear
 	$(BIN)/python -m tests.performance.bench_snapshot
 	$(BIN)/python -m tests.performance.bench_zero_shot
+	$(BIN)/python -m tests.performance.bench_throughput
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
+
+# Those that paredown is compared with, each with its own libraries.
+$(PEERS)/%/.ready: tests/performance/peers/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(VENV)/.run: $(BIN)/python constraints.txt pyproject.toml
 	$(PIP) -e '.[cluster,board]'
@@ -49,4 +57,4 @@ $(VENV)/.lint: $(VENV)/.test
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache

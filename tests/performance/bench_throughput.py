@@ -1,0 +1,286 @@
+"""Examples a second: paredown's tasks against the pipelines of transformers and the evaluator of `evaluate`.
+
+`make benchmark`, or `python -m tests.performance.bench_throughput [rounds]` where `.venv-peers/` is already made. Every
+side is a process in an environment of its own that holds the same model and waits while another works. The rivals first
+try batch sizes and keep their best; then all sides take turns in random order, in rounds, and processes start anew half
+way. A cell is the median over rounds of the ratio of two times of the same round, with the interval of a median. All
+sides have one thread. Nothing is judged: a missed aim is printed as what it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.zoo import model_folder, write
+from tests.performance.bench_int8_linear import cpu_name, ratio
+from tests.performance.throughput_worker import LENGTH
+
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / ".venv-peers"
+ENVIRONMENTS = {"pipeline": "pipeline", "evaluator": "evaluator", "writer": "pipeline", "summarizer": "summarizer"}
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+QUIET = 2.0  # load at which a table is fit to be kept
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is compared: our side first, the same model and texts for all."""
+
+    title: str
+    sides: tuple[str, ...]
+    model: Path
+    data: Path
+    examples: int
+
+
+class Side:
+    """One process that answers."""
+
+    def __init__(self, name: str, contest: Contest) -> None:
+        python = PEERS / ENVIRONMENTS[name] / "bin" / "python" if name in ENVIRONMENTS else Path(sys.executable)
+        if not python.exists():
+            raise SystemExit(f"There is no environment for {name} under {PEERS.name}: make it with `make benchmark`.")
+        command = [
+            str(python),
+            "-m",
+            "tests.performance.throughput_worker",
+            name,
+            str(contest.model),
+            str(contest.data),
+        ]
+        quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(contest.data.parent / "hf"), "TRANSFORMERS_VERBOSITY": "error"}
+        alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        self.name = name
+        self.batch = 1
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **quiet, **alone},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ask(self, do: str, batch: int | None = None) -> dict[str, Any]:
+        """The answer to a question, when it comes."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, "batch": batch or self.batch}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended with {self._process.wait()}: start its worker by hand to see why.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def seconds(self, batch: int | None = None) -> float:
+        return float(self.ask("run", batch)["seconds"])
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@contextmanager
+def started(contest: Contest, sizes: Mapping[str, int]) -> Iterator[list[Side]]:
+    """All sides of a contest, warm."""
+    with ExitStack() as stack:
+        sides = []
+        for name in contest.sides:
+            side = Side(name, contest)
+            stack.callback(side.end)
+            side.batch = sizes.get(name, 8)
+            side.seconds()
+            sides.append(side)
+        yield sides
+
+
+def best_sizes(contest: Contest) -> dict[str, int]:
+    """The batch size at which each rival is fastest, by the medians of two interleaved visits."""
+    times: dict[tuple[str, int], list[float]] = {}
+    with started(contest, {}) as sides:
+        for _ in range(2):
+            for size in SIZES:
+                for side in sides[1:]:
+                    times.setdefault((side.name, size), []).append(side.seconds(size))
+    return {name: min(SIZES, key=lambda size: statistics.median(times[name, size])) for name in contest.sides[1:]}
+
+
+def measure(contest: Contest, sizes: Mapping[str, int], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every side, one number a round; half of the rounds in processes started anew."""
+    order = random.Random(0)
+    seconds: dict[str, list[float]] = {name: [] for name in contest.sides}
+    for part in (rounds - rounds // 2, rounds // 2):
+        with started(contest, sizes) as sides:
+            for _ in range(part):
+                for side in order.sample(sides, len(sides)):
+                    seconds[side.name].append(side.seconds())
+    return seconds
+
+
+def answers(contest: Contest, batch: int) -> dict[str, Any]:
+    """What every side gives for all texts, the rivals in batches of `batch`."""
+    with started(contest, dict.fromkeys(contest.sides, batch)) as sides:
+        return {side.name: side.ask("answers")["found"] for side in sides}
+
+
+def installed(contest: Contest) -> dict[str, dict[str, str]]:
+    with started(contest, {}) as sides:
+        return {side.name: side.ask("versions")["found"] for side in sides}
+
+
+def sentences() -> list[str]:
+    """Sentences of the shipped news, in their order."""
+    news = " ".join(row["text"] for row in islice(write("summaries/test"), 400))
+    return [f"{part.strip()}." for part in news.split(".") if part.strip()]
+
+
+def skewed_texts(count: int) -> list[str]:
+    """Texts of one to many sentences: how many is drawn from a log-normal distribution, as lengths of posts are."""
+    rng, pool = np.random.default_rng(0), sentences()
+    numbers = np.maximum(1, np.rint(rng.lognormal(0.0, 0.8, count))).astype(int)
+    starts = rng.integers(0, len(pool) - 40, count)
+    return [" ".join(pool[start : start + min(number, 40)]) for start, number in zip(starts, numbers, strict=True)]
+
+
+def even_texts(count: int) -> list[str]:
+    """Short sentences of nearly one length."""
+    return [row["premise"] for row in islice(write("facts/test"), count)]
+
+
+def classifier(folder: Path) -> Path:
+    """A BERT of MiniLM's shape with random weights and the tokenizer of zoo://bert."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder("bert"), local_files_only=True)
+    tokenizer.model_max_length = LENGTH
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=512,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        id2label={0: "no", 1: "yes"},
+        label2id={"no": 0, "yes": 1},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def placed(path: Path, texts: Sequence[str]) -> Path:
+    """The texts as the sides read them, with labels by turns."""
+    body = {"texts": list(texts), "labels": [("no", "yes")[i % 2] for i in range(len(texts))]}
+    path.write_text(json.dumps(body), encoding="utf-8")
+    return path
+
+
+def spread(model: Path, data: Path) -> str:
+    """Median and 95th percentile of the texts' tokens, and their ratio."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    found = tokenizer(json.loads(data.read_text(encoding="utf-8"))["texts"], truncation=True, max_length=LENGTH)
+    middle, high = np.percentile([len(ids) for ids in found["input_ids"]], [50, 95])
+    return f"{middle:.0f} and {high:.0f} tokens, p95/p50 {high / middle:.2f}"
+
+
+def same_logits(given: Mapping[str, Any]) -> str:
+    """The largest difference of logits from the pipeline's; whether the evaluator's accuracy is ours."""
+    mine, theirs = (np.array(given[name]["logits"]) for name in ("paredown", "pipeline"))
+    accuracy = given["paredown"]["accuracy"] == given["evaluator"]["accuracy"]
+    return (
+        f"largest difference of a logit from the pipeline's at batch 1: {np.abs(mine - theirs).max():.1e} (aim 1e-4); "
+        f"accuracy {'equal to' if accuracy else 'other than'} the evaluator's"
+    )
+
+
+def same_texts(given: Mapping[str, Any]) -> str:
+    """How many texts are identical to the rival's, and all others."""
+    mine, theirs = (found["texts"] for found in given.values())
+    other = [(i, a, b) for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
+    lines = [f"{len(mine) - len(other)} of {len(mine)} texts identical to the pipeline's at batch 1 (aim 99.5%)"]
+    lines += [f"  - text {i}: ours {a!r}, theirs {b!r}" for i, a, b in other]
+    return "\n".join(lines)
+
+
+def contests(folder: Path) -> Iterator[Contest]:
+    model = classifier(folder / "model")
+    sides = ("paredown", "pipeline", "evaluator")
+    for title, texts in (("lengths far apart", skewed_texts(192)), ("short and even", even_texts(384))):
+        data = placed(folder / f"{title.split()[0]}.json", texts)
+        yield Contest(f"MiniLM-L6 shape, {title}: {spread(model, data)}", sides, model, data, len(texts))
+    news = [row["text"] for row in islice(write("summaries/test"), 200)]
+    begun = [row["text"] for row in islice(write("stories/test"), 200)]
+    for title, pair, name, texts in (
+        ("zoo://summaries-bart, 4 beams", ("paredown_summaries", "summarizer"), "summaries-bart", news),
+        ("zoo://stories-mistral, greedy", ("paredown_texts", "writer"), "stories-mistral", begun),
+    ):
+        data = placed(folder / f"{name}.json", texts)
+        found = spread(model_folder(name), data)
+        yield Contest(f"{title}, texts of {found}", pair, model_folder(name), data, len(texts))
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    """Print the tables; the first argument is the number of rounds (10)."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {cpu_name()}, 1 thread, Python {platform.python_version()}; "
+        f"{rounds} interleaved rounds; load {os.getloadavg()[0]:.1f} at the start"
+        f"{'' if os.getloadavg()[0] < QUIET else ', so others were at work'}.\n"
+    )
+    rows: list[str] = []
+    notes: list[str] = []
+    libraries: dict[str, dict[str, str]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for contest in contests(Path(name)):
+            libraries |= installed(contest)
+            sizes = best_sizes(contest)
+            seconds = measure(contest, sizes, rounds)
+            mine = seconds[contest.sides[0]]
+            for side in contest.sides[1:]:
+                speed = [contest.examples / statistics.median(each) for each in (mine, seconds[side])]
+                rows.append(
+                    f"| {contest.title} | {side}, {sizes[side]} | {speed[0]:.1f} | {speed[1]:.1f} "
+                    f"| {ratio(seconds[side], mine)} |"
+                )
+            given = answers(contest, 1)
+            found = same_logits(given) if "paredown" in given else same_texts(given)
+            notes.append(f"- {contest.title.split(':')[0] if 'paredown' in given else contest.title}: {found}")
+            print(f"done: {contest.title}; load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    print("| model and texts | rival, rows a batch | ours, a second | rival's | ratio (95%) |\n|---|---|---|---|---|")
+    print("\n".join(rows), "", "\n".join(notes), "", sep="\n")
+    for side, packages in libraries.items():
+        print(f"- {side}: {', '.join(f'{name} {number}' for name, number in packages.items())}")
+
+
+if __name__ == "__main__":
+    main()
