@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.architecture import describe, model_files
 from bench.artefacts import Artefacts, weight_bytes
-from bench.errors import BadInput, Contaminated, DiskFull, is_disk_full, is_out_of_memory, text_of
+from bench.errors import BadInput, Contaminated, DiskFull, DoesNotFit, is_disk_full, is_out_of_memory, text_of
 from bench.identity import digest, files_digest, settings_of
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.measure.conditions import capture
@@ -63,14 +63,25 @@ def execute(job: Job, site: Site) -> Done:
     if isinstance(job, LatencyJob):
         from bench.measure.latency import run_lease
 
+        shape = (max(b for b, _ in job.shapes), max(n for _, n in job.shapes), job.new_tokens or 0)
+        _check_each_fits(job.artefact_ids, artefacts, job.device, shape)
         finished, samples, conditions = run_lease(job, artefacts)
         return Done(finished, conditions, samples=samples)
     if isinstance(job, MemoryJob):
         from bench.measure.memory import run_memory
 
+        _check_each_fits(job.artefact_ids, artefacts, job.device, (*job.shape, 0))
         finished, conditions = run_memory(job, artefacts)
         return Done(finished, conditions)
     raise TypeError(f"no worker knows what to do with a {type(job).__name__}")
+
+
+def _check_each_fits(names: Sequence[str], artefacts: Artefacts, device: str, shape: tuple[int, int, int]) -> None:
+    """Raise DoesNotFit where one of the artefacts, alone on the device, cannot run a shape."""
+    from bench.measure.predict import check_fit
+
+    for name in names:
+        check_fit([artefacts.path(name)], device, shape)
 
 
 def attempt(job: Job, number: int, site: Site, run: Execute = execute) -> Delivery:
@@ -118,7 +129,7 @@ def _kind(error: BaseException) -> FailureKind:
 
 def _reason(error: BaseException) -> str:
     text = " ".join(text_of(error).split())[:600]
-    return text if isinstance(error, BadInput | Contaminated) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, BadInput | Contaminated | DoesNotFit) else f"{type(error).__name__}: {text}"
 
 
 def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
@@ -164,8 +175,22 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     values = [("size", weight_bytes(folder), ""), ("parameters", facts.parameters, ""), ("layers", facts.layers, "")]
     if facts.flops is not None:
         values.append(("flops", facts.flops, facts.shape))
+    values += _cache_size(folder)
     exact = tuple(Value.exact(artefact_id, metric, float(value), scope) for metric, value, scope in values)
     return Done(Finished(artefact_id=artefact_id, values=exact, answer=answer or None), capture(threads))
+
+
+def _cache_size(folder: Path) -> list[tuple[str, int, str]]:
+    """What the cache of a model that writes takes for each token; nothing where that cannot be told."""
+    from bench.measure.predict import Unpredictable, kv_cache_per_token, meta_model
+
+    architecture = describe(folder)
+    if not (architecture.causal or architecture.generates):
+        return []
+    try:
+        return [("kv_cache_per_token", kv_cache_per_token(meta_model(folder)), "")]
+    except Unpredictable:
+        return []
 
 
 def _promised(step: Step, parent: Path, teachers: Mapping[str, Path]) -> Promise:
@@ -205,12 +230,15 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
     """Run the artefact on its slice of the task, and keep the outcome of every example."""
     import torch
 
+    from bench.measure.predict import check_fit
     from bench.models import load
     from bench.tasks.batches import counted_splits
 
     torch.set_num_threads(threads)
-    loaded = load(artefacts.path(job.artefact_id), job.device)
+    folder = artefacts.path(job.artefact_id)
     judge = None if job.judge is None else artefacts.path(job.judge)
+    check_fit([folder] if judge is None else [folder, judge], job.device)
+    loaded = load(folder, job.device)
     begin = time.perf_counter()
     with counted_splits() as splits:
         found = outcomes(loaded, job.task, (job.first, job.last), judge)

@@ -273,13 +273,14 @@ def available_bytes(device: str = "cpu") -> int:
     """Bytes that this process could have now on the device: cpu, cuda or cuda:N.
 
     Host: the smallest of what the kernel calls available (plus swap), what the containers around this process leave,
-    and what its own limit (ulimit -v) leaves. Page cache counts as free: mapped weights live there.
+    and what its own limit (ulimit -v) leaves. Page cache counts as free: mapped weights live there. GPU: what is free
+    and what torch holds in this process, which can be given back.
     """
     index = gpu_index(device)
     if index is not None:
         import torch
 
-        return int(torch.cuda.mem_get_info(index)[0])
+        return int(torch.cuda.mem_get_info(index)[0]) + torch.cuda.memory_reserved(index)
     memory = psutil.virtual_memory()
     return min(memory.available + psutil.swap_memory().free, *_limits())
 
