@@ -32,6 +32,7 @@ class Architecture:
     hidden: int | None = None  # width of the residual stream
     heads: int | None = None
     vocab: int | None = None
+    sealed: str | None = None  # the step after which there are no plain weights to work on, but for who follows it
     batch_dependent: bool = False  # predictions for a text depend on its batch-mates and on padding
 
     def _is(self, *endings: str) -> bool:
@@ -106,12 +107,19 @@ def is_batch_dependent(loader_settings: Mapping[str, Any]) -> bool:
     return loader_settings.get("activations") == "tensor"
 
 
+def sealed_by(marker: Mapping[str, Any]) -> str | None:
+    """The step that an artefact's `paredown.json` shows as the last, None for plain weights; loaders are named so."""
+    loader = marker.get("loader", "transformers")
+    return "compile" if marker.get("compiled") else None if loader == "transformers" else str(loader)
+
+
 def describe(folder: Path) -> Architecture:
     """Read the architecture of the model saved in `folder`. Raises BadInput where config.json cannot be read."""
     config = _json(folder / "config.json")
     marker = _json(folder / MARKER) if (folder / MARKER).exists() else {}
     try:
         found = architecture_of(config, int8=marker.get("loader") == "int8_dynamic")
+        found = found.changed(sealed=sealed_by(marker))
         return found.changed(batch_dependent=is_batch_dependent(marker.get("settings") or {}))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise BadInput(

@@ -77,7 +77,7 @@ def load(folder: Path, device: str = "cpu") -> Loaded:
         model = model_class(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
     model.train(False)
     if device != "cpu":
-        model.to(device)
+        model.to(device)  # type: ignore[arg-type]
     _make_ready(model, loader, compiled)
     return Loaded(model, load_tokenizer(folder), folder, loader, settings, compiled=compiled)
 

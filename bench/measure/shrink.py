@@ -11,12 +11,14 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import set_stance
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,7 +30,7 @@ from bench.errors import text_of
 from bench.job import shape_scope
 from bench.measure.delivered import LOOK_UPS
 from bench.methods.int8_linear import Int8DynamicLinear
-from bench.models import layer_count
+from bench.models import layer_count, numbers_in
 
 TOKENS = 64  # of the watched forward pass, one row, no padding; fewer where the model has fewer positions
 GLANCE = 8  # tokens of the pass that shows which int8 operators a large model runs
@@ -67,8 +69,8 @@ def facts_of(model: PreTrainedModel, left: tuple[str, ...] = ()) -> Facts:
     """
     state = dict(_stored(model))
     types: Counter[str] = Counter()
-    for tensor in state.values():
-        types[_name(tensor.dtype)] += tensor.numel()
+    for name, tensor in state.items():
+        types[_name(tensor.dtype)] += tensor.numel() * numbers_in(name)
     positions = architecture_of(model.config.to_dict()).positions
     tokens = min(TOKENS, positions or TOKENS)
     flops: int | None = None
@@ -81,7 +83,7 @@ def facts_of(model: PreTrainedModel, left: tuple[str, ...] = ()) -> Facts:
         unknown = f"a forward pass of {shape_scope(1, tokens)} failed: {' '.join(text_of(error).split())[:200]}"
     return Facts(
         parameters=parameters,
-        weights=sum(t.numel() for n, t in state.items() if not n.endswith(SCALES)),
+        weights=sum(t.numel() * numbers_in(n) for n, t in state.items() if not n.endswith(SCALES)),
         bytes=sum(_bytes(t) for t in state.values()),
         layers=layer_count(model),
         shape=shape_scope(1, tokens),
@@ -122,8 +124,9 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def zero_share(tensors: Any) -> float:
-    """Share of exact zeros in matrices, uint8 tables left out: there a zero is the smallest value of a row."""
-    matrices = [t for t in tensors if t.dim() > 1 and t.dtype != torch.uint8 and len(list(_plain(t))) == 1]
+    """Share of exact zeros in matrices, uint8 left out: there a zero is the smallest value; fp8 cannot be counted."""
+    left_out = (torch.uint8, torch.float8_e4m3fn)
+    matrices = [t for t in tensors if t.dim() > 1 and t.dtype not in left_out and len(list(_plain(t))) == 1]
     total = sum(t.numel() for t in matrices)
     step = -(-total // LOOKED_AT) | 1  # odd, so that no pattern of two or four hides
     looked, zeros = 0, 0
@@ -170,7 +173,9 @@ def _watched(model: PreTrainedModel, tokens: int, parameters: int) -> tuple[int,
 def _pass(model: PreTrainedModel, tokens: int, *, meta: bool = False) -> Watch:
     """One watched forward pass, on the meta device without computing anything."""
     watch = Watch()
-    with torch.no_grad():  # not inference mode, under which composite operators would arrive whole
+    # Not inference mode, under which composite operators would arrive whole; and compiled code cannot be watched.
+    as_written = nullcontext() if model._compiled_call_impl is None else set_stance("force_eager")
+    with torch.no_grad(), as_written:
         if meta:
             state = {n: t.to("meta") for n, t in (*model.named_parameters(), *model.named_buffers())}
             inputs = _inputs(model, tokens, torch.device("meta"))
@@ -256,6 +261,9 @@ def _attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> 
 # Operators that torch's table lacks, by name, for not every build of torch has them all.
 FORMULAS: dict[str, Callable[..., int]] = {
     "aten._int_mm": _product,
+    "aten._weight_int4pack_mm": _product,
+    "aten._weight_int4pack_mm_for_cpu": _product,
+    "aten._weight_int8pack_mm": _product,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "onednn.qlinear_pointwise": _product,
     "quantized.linear_dynamic": _product,

@@ -20,6 +20,7 @@ class Cast(Step):
 
     name: ClassVar[str] = "cast"
     version: ClassVar[int] = 1
+    follows: ClassVar[tuple[str, ...]] = ("sparse_2_4",)  # a zero stays a zero
 
     dtype: Literal["bfloat16", "float16"] = "bfloat16"
 

@@ -26,6 +26,7 @@ class Checkpoint(Step):
 
     name: ClassVar[str] = "checkpoint"
     version: ClassVar[int] = 1
+    follows: ClassVar[tuple[str, ...]] = ("int8_dynamic", "weight_only", "fp8", "sparse_2_4", "compile")  # it is new
 
     id: str = Field(description="hub id, local folder or zoo://NAME")
     revision: str | None = Field(default=None, description="hub revision, best a commit")

@@ -61,7 +61,7 @@ class Int8Dynamic(Step):
                 f"int8_dynamic.lm_head is int8, but a {architecture.class_name} has no output layer over its "
                 "vocabulary: leave lm_head out."
             )
-        return architecture.changed(int8=True, batch_dependent=self.activations == "tensor")
+        return architecture.changed(int8=True, sealed=self.name, batch_dependent=self.activations == "tensor")
 
     def label(self, architecture: Architecture) -> str:
         del architecture
@@ -144,7 +144,11 @@ def choose(model: nn.Module, keep: tuple[str, ...], lm_head: str = "float") -> d
 
 
 def chosen_names(
-    linears: Sequence[str], tied: Collection[str], keep: Sequence[str], lm_head: str = "float"
+    linears: Sequence[str],
+    tied: Collection[str],
+    keep: Sequence[str],
+    lm_head: str = "float",
+    step: str = "int8_dynamic",
 ) -> tuple[str, ...]:
     """Which Linear layers are quantised, of a model's or of `bench.methods.int8_sizes.linears` of its config.
 
@@ -154,11 +158,11 @@ def chosen_names(
     for pattern in keep:
         if not any(fnmatch(name, pattern) for name in linears):
             raise BadInput(
-                f"int8_dynamic keeps {pattern!r} in float, but no Linear layer has that name: see the model's modules."
+                f"{step} keeps {pattern!r} in float, but no Linear layer has that name: see the model's modules."
             )
     chosen = tuple(
         name for name in linears if (lm_head == "int8" or name not in tied) and not any(fnmatch(name, p) for p in keep)
     )
     if not chosen:
-        raise BadInput("int8_dynamic finds no Linear layer to quantise in this model: remove the step.")
+        raise BadInput(f"{step} finds no Linear layer to quantise in this model: remove the step.")
     return chosen
