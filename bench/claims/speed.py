@@ -43,7 +43,7 @@ def measure(base: str, variant: str, length: int, *, rounds: int) -> tuple[float
     import torch
 
     from bench.claims.architectures import timed
-    from bench.measure.latency import measure_rounds
+    from bench.measure.rounds import Resident, measure_rounds
     from bench.statistics.intervals import block_median
 
     torch.set_num_threads(1)
@@ -56,12 +56,12 @@ def measure(base: str, variant: str, length: int, *, rounds: int) -> tuple[float
     with torch.inference_mode():
         calls = [lambda m=m: m(input_ids=ids) for m in models]
         visits = measure_rounds(
-            calls,
+            Resident([[call] for call in calls]),
             looks=(rounds,),
             burst_seconds=BURST_SECONDS,
             enough=lambda _: True,
             rng=np.random.default_rng(0),
         )
-    seconds = visits.rounds(2)
+    (seconds,) = visits.tables(2)
     found = block_median(seconds[:, 0] / seconds[:, 1])
     return found.estimate, found.low, found.high

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,6 +156,17 @@ class Crew:
         return list(calls_of(model, inputs, self._job.new_tokens).values())
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process on one of the CPUs that it may use, the last one: the first also serves the machine itself."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples, Conditions]:
     """Measure every declared shape of a lease in this process, which must have done nothing else.
 
@@ -163,8 +175,6 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
     """
     import torch
 
-    if job.protocol == "on_device":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     torch.set_num_threads(job.threads)
     crew = Crew(job, artefacts)
     looks = planned_looks(job.first_rounds, job.max_rounds)
@@ -174,7 +184,7 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
     watch.start()
     visits: list[Visits] = []
     for shape in job.shapes:
-        with torch.inference_mode():
+        with torch.inference_mode(), one_core() if job.protocol == "on_device" else nullcontext():
             found = measure_rounds(
                 crew.models(shape),
                 looks=looks,
@@ -189,6 +199,7 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
     details = {
         **watch.finish(),
         **crew.backends,
+        "kept_on_one_core": job.protocol == "on_device",
         "models_in_memory": "all together" if crew.together else "one at a time: they do not fit together",
         "energy": "measured" if energy else absence(job.device),
     }

@@ -37,7 +37,7 @@ class Finetune(Step):
     data: str = Field(description="name of a data set of the sweep")
     learning_rate: float = Field(default=3e-5, gt=0)
     epochs: float = Field(default=1.0, gt=0)
-    max_steps: int | None = Field(default=None, gt=0, description="end earlier than the epochs would")
+    max_steps: int | None = Field(default=None, gt=0, description="end earlier than the epochs would, never later")
     batch: int = Field(default=32, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps with rising learning rate")
     weight_decay: float = Field(default=0.01, ge=0)

@@ -27,7 +27,7 @@ class Trained(Step):
     data: str = Field(description="name of a data set of the sweep")
     learning_rate: float = Field(default=5e-4, gt=0)
     epochs: float = Field(default=3.0, gt=0)
-    max_steps: int | None = Field(default=None, gt=0, description="end earlier than the epochs would")
+    max_steps: int | None = Field(default=None, gt=0, description="end earlier than the epochs would, never later")
     batch: int = Field(default=32, gt=0, description="examples of one update, over all parts and processes")
     accumulation: int = Field(default=1, gt=0, description="parts that a batch is computed in, to save memory")
     processes: int = Field(default=1, gt=0, le=64, description="processes that share a batch")

@@ -15,7 +15,8 @@ import sys
 import numpy as np
 import torch
 
-from bench.measure.latency import Call, measure_rounds
+from bench.measure.clock import Call
+from bench.measure.rounds import Resident, measure_rounds
 from bench.models import Loaded, load
 from bench.statistics.intervals import block_median
 from bench.tasks.zero_shot import ZeroShot
@@ -44,9 +45,14 @@ def main() -> None:
     texts = [row["premise"] for row in rows("entailment/hard")[:TEXTS]]
     calls = [answering(model, texts, count) for count in COUNTS]
     visits = measure_rounds(
-        calls, looks=(rounds,), burst_seconds=0.05, enough=lambda _: False, rng=np.random.default_rng(0)
+        Resident([[call] for call in calls]),
+        looks=(rounds,),
+        burst_seconds=0.05,
+        enough=lambda _: False,
+        rng=np.random.default_rng(0),
     )
-    seconds = visits.rounds(len(calls)) / TEXTS
+    (table,) = visits.tables(len(calls))
+    seconds = table / TEXTS
     print(
         f"CPU {cpu_name()}; Python {platform.python_version()}; torch {torch.__version__}; 1 thread; {rounds} rounds; "
         f"zoo://entailment-bart, {TEXTS} texts a call\n"

@@ -1,8 +1,10 @@
 """A lease on calls of known cost and on real models: a planted difference is found, figures come from raw samples."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,11 +202,21 @@ def test_only_one_of_them_is_in_memory() -> None:
 def test_on_device_times_single_calls_on_one_core(
     models: dict[str, Path], data: dict[str, DataSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pinned: list[set[int]] = []
-    monkeypatch.setattr(latency.os, "sched_setaffinity", lambda pid, cpus: pinned.append(set(cpus)))
+    allowed = os.sched_getaffinity(0)
+    seen: list[set[int]] = []
+    real = latency.measure_rounds
+
+    def noted(*args: Any, **named: Any) -> Any:
+        seen.append(os.sched_getaffinity(0))
+        return real(*args, **named)
+
+    monkeypatch.setattr(latency, "measure_rounds", noted)
     for name in ("bart", "other"):
         save(load(models["bart"]), tmp_path / name)
-    _, samples, _ = run_lease(lease_job(data, protocol="on_device", shapes=((1, 8),)), Artefacts(tmp_path))
-    assert [len(cpus) for cpus in pinned] == [1]
+    job = lease_job(data, protocol="on_device", shapes=((1, 8),))
+    _, samples, conditions = run_lease(job, Artefacts(tmp_path))
+    assert seen == [{max(allowed)}]
+    assert os.sched_getaffinity(0) == allowed
+    assert conditions.details["kept_on_one_core"] is True
     assert (samples.calls == 1).all()
     assert (samples.seconds == samples.first).all()

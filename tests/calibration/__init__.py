@@ -1,0 +1,1 @@
+"""Does the tool keep its promises about its own numbers? Long runs, started by hand with `make calibration`."""
