@@ -55,7 +55,7 @@ def job_of(record: Record) -> Job | None:
 def read_journal(folder: Folder, published: tuple[str, ...], check: Check) -> tuple[list[Path], Iterator[Raw]]:
     """The parts that can be read, and the records in them. What is missing or unreadable goes to `check`.
 
-    The records come one part at a time; each is checked only when it is asked for.
+    The records come one part at a time; a part that holds anything else leaves the list when its turn comes.
     """
     there = {part.name: part for part in parts(folder.journal)}
     for name in published:
@@ -64,7 +64,7 @@ def read_journal(folder: Folder, published: tuple[str, ...], check: Check) -> tu
             check.differs(f"part {name}", "is gone; the snapshot was made from it")
     _name_gaps(there, published, check)
     readable = [part for part in there.values() if _can_be_read(part, check)]
-    return readable, (raw for part in readable for raw in _records(part, check))
+    return readable, (raw for part in tuple(readable) for raw in _records(part, readable, check))
 
 
 def _name_gaps(there: Mapping[str, Path], published: tuple[str, ...], check: Check) -> None:
@@ -91,7 +91,7 @@ def _can_be_read(part: Path, check: Check) -> bool:
     return True
 
 
-def _records(part: Path, check: Check) -> Iterator[Raw]:
+def _records(part: Path, readable: list[Path], check: Check) -> Iterator[Raw]:
     table = pq.read_table(part)
     columns = {name: table.column(name) for name in table.column_names}
     for row in range(table.num_rows):
@@ -105,7 +105,8 @@ def _records(part: Path, check: Check) -> Iterator[Raw]:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             check.differs(f"entry {row + 1} of part {part.name}", f"is not a record: {where}: {first['msg']}")
-            continue
+            readable.remove(part)
+            return
         if record.identity != identity:
             reason = "is entered under another identity than its own"
             check.differs(
