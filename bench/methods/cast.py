@@ -10,16 +10,23 @@ from bench.errors import BadInput
 from bench.recipe import Counted, Promise, Step, Workplace
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
     from bench.models import Loaded
 
 SHORT = {"bfloat16": "bf16", "float16": "fp16"}
 
 
 class Cast(Step):
-    """Store and compute in bfloat16 or float16."""
+    """Store and compute in bfloat16 or float16.
+
+    Everything that is saved is cast, but for what transformers keeps in float32 for a model's sake (T5's `wo` in
+    float16). Tables that a model computes for itself, such as rotary frequencies, stay as they are when it is loaded.
+    """
 
     name: ClassVar[str] = "cast"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     follows: ClassVar[tuple[str, ...]] = ("sparse_2_4",)  # a zero stays a zero
 
     dtype: Literal["bfloat16", "float16"] = "bfloat16"
@@ -44,6 +51,31 @@ class Cast(Step):
         del work
         import torch
 
-        model.model = model.model.to(getattr(torch, self.dtype))
+        shorten(model.model, getattr(torch, self.dtype))
         model.model.config.dtype = self.dtype
         return model
+
+
+def shorten(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Cast in place what transformers would load in that type; the model is then what it is once saved and loaded."""
+    import torch
+
+    long = set(model._keep_in_fp32_modules_strict or ())
+    if dtype == torch.float16:
+        long |= set(model._keep_in_fp32_modules or ())
+    computed = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name in module._non_persistent_buffers_set
+    ]
+    kept = {
+        name: parameter.detach().float()
+        for name, parameter in model.named_parameters()
+        if any(f".{part}." in f".{name}." for part in long)
+    }
+    model.to(dtype)  # type: ignore[arg-type]
+    for module, name, buffer in computed:
+        setattr(module, name, buffer)
+    for name, tensor in kept.items():
+        model.get_parameter(name).data = tensor
