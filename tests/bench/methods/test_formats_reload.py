@@ -18,11 +18,12 @@ from tests.fresh import digests_in_another_process
 WORK = Workplace(0, {})
 Stage = tuple[str, dict[str, Any]]
 
-BF16, FP16 = ("cast", {"dtype": "bfloat16"}), ("cast", {"dtype": "float16"})
-INT8, INT4 = ("weight_only", {}), ("weight_only", {"bits": 4, "group": 32})
-FP8: Stage
-SPARSE: Stage
-FP8, SPARSE = ("fp8", {}), ("sparse_2_4", {})
+BF16: Stage = ("cast", {"dtype": "bfloat16"})
+FP16: Stage = ("cast", {"dtype": "float16"})
+INT8: Stage = ("weight_only", {})
+INT4: Stage = ("weight_only", {"bits": 4, "group": 32})
+FP8: Stage = ("fp8", {})
+SPARSE: Stage = ("sparse_2_4", {})
 CHAINS: dict[str, tuple[str, list[Stage]]] = {
     **{f"{kind} bf16": (kind, [BF16]) for kind in ("bert", "bart", "writer", "llama", "tied", "gpt2", "t5")},
     **{f"{kind} fp16": (kind, [FP16]) for kind in ("bert", "writer", "llama", "t5")},
