@@ -3,8 +3,9 @@
 `make benchmark`, or `python -m tests.performance.bench_throughput [rounds]` where `.venv-peers/` is already made. Every
 side is a process in an environment of its own that holds the same model and waits while another works. The rivals first
 try batch sizes and keep their best; then all sides take turns in random order, in rounds, and processes start anew half
-way. A cell is the median over rounds of the ratio of two times of the same round, with the interval of a median. All
-sides have one thread. Nothing is judged: a missed aim is printed as what it is.
+way. A ratio is the median over rounds of the ratio of two times of the same round, with the interval of a median; by
+the clock, and by the time that the one thread of each side had a processor, which a busy machine changes little.
+Nothing is judged: a missed aim is printed as what it is.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,13 @@ class Contest:
     model: Path
     data: Path
     examples: int
+
+
+class Visit(NamedTuple):
+    """Seconds for all texts: by the clock, and of processor time."""
+
+    clock: float
+    processor: float
 
 
 class Side:
@@ -90,13 +98,24 @@ class Side:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def seconds(self, batch: int | None = None) -> float:
-        return float(self.ask("run", batch)["seconds"])
+    def visit(self, batch: int | None = None) -> Visit:
+        found = self.ask("run", batch)
+        return Visit(found["seconds"], found["processor"])
 
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+@dataclass
+class Result:
+    """What a contest gave, by the name of a side."""
+
+    visits: dict[str, list[Visit]]  # one a round
+    sizes: dict[str, int] = field(default_factory=dict)  # rows of a batch at which it was fastest
+    answers: dict[str, Any] = field(default_factory=dict)  # for all texts, the rivals one text at a time
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -108,43 +127,38 @@ def started(contest: Contest, sizes: Mapping[str, int]) -> Iterator[list[Side]]:
             side = Side(name, contest)
             stack.callback(side.end)
             side.batch = sizes.get(name, 8)
-            side.seconds()
+            side.visit()
             sides.append(side)
         yield sides
 
 
-def best_sizes(contest: Contest) -> dict[str, int]:
-    """The batch size at which each rival is fastest, by the medians of two interleaved visits."""
-    times: dict[tuple[str, int], list[float]] = {}
-    with started(contest, {}) as sides:
-        for _ in range(2):
-            for size in SIZES:
-                for side in sides[1:]:
-                    times.setdefault((side.name, size), []).append(side.seconds(size))
-    return {name: min(SIZES, key=lambda size: statistics.median(times[name, size])) for name in contest.sides[1:]}
-
-
-def measure(contest: Contest, sizes: Mapping[str, int], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every side, one number a round; half of the rounds in processes started anew."""
+def compete(contest: Contest, rounds: int) -> Result:
+    """Best sizes by processor time, then a visit to every side in each round; half of them in new processes."""
     order = random.Random(0)
-    seconds: dict[str, list[float]] = {name: [] for name in contest.sides}
+    result = Result({name: [] for name in contest.sides})
     for part in (rounds - rounds // 2, rounds // 2):
-        with started(contest, sizes) as sides:
+        with started(contest, result.sizes) as sides:
+            for side in sides[1:]:
+                if side.name not in result.sizes:
+                    used = {size: side.visit(size).processor for size in SIZES}
+                    side.batch = result.sizes[side.name] = min(SIZES, key=used.__getitem__)
             for _ in range(part):
                 for side in order.sample(sides, len(sides)):
-                    seconds[side.name].append(side.seconds())
-    return seconds
+                    result.visits[side.name].append(side.visit())
+            if not result.answers:
+                result.answers = {side.name: side.ask("answers", 1)["found"] for side in sides}
+                result.versions = {side.name: side.ask("versions")["found"] for side in sides}
+    return result
 
 
-def answers(contest: Contest, batch: int) -> dict[str, Any]:
-    """What every side gives for all texts, the rivals in batches of `batch`."""
-    with started(contest, dict.fromkeys(contest.sides, batch)) as sides:
-        return {side.name: side.ask("answers")["found"] for side in sides}
-
-
-def installed(contest: Contest) -> dict[str, dict[str, str]]:
-    with started(contest, {}) as sides:
-        return {side.name: side.ask("versions")["found"] for side in sides}
+def row_of(contest: Contest, side: str, result: Result) -> str:
+    """One line of the table: a rival at its best batch size, and how much faster we are."""
+    mine, theirs = result.visits[contest.sides[0]], result.visits[side]
+    speed = [contest.examples / statistics.median(v.clock for v in each) for each in (mine, theirs)]
+    clock, processor = (ratio([v[i] for v in theirs], [v[i] for v in mine]) for i in (0, 1))
+    return (
+        f"| {contest.title} | {side}, {result.sizes[side]} | {speed[0]:.1f} | {speed[1]:.1f} | {clock} | {processor} |"
+    )
 
 
 def sentences() -> list[str]:
@@ -228,7 +242,7 @@ def same_texts(given: Mapping[str, Any]) -> str:
 def contests(folder: Path) -> Iterator[Contest]:
     model = classifier(folder / "model")
     sides = ("paredown", "pipeline", "evaluator")
-    for title, texts in (("lengths far apart", skewed_texts(192)), ("short and even", even_texts(384))):
+    for title, texts in (("lengths far apart", skewed_texts(128)), ("short and even", even_texts(256))):
         data = placed(folder / f"{title.split()[0]}.json", texts)
         yield Contest(f"MiniLM-L6 shape, {title}: {spread(model, data)}", sides, model, data, len(texts))
     news = [row["text"] for row in islice(write("summaries/test"), 200)]
@@ -250,36 +264,28 @@ def commit() -> str:
 
 
 def main() -> None:
-    """Print the tables; the first argument is the number of rounds (10)."""
+    """Print the tables as they come; the first argument is the number of rounds (10)."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {cpu_name()}, 1 thread, Python {platform.python_version()}; "
         f"{rounds} interleaved rounds; load {os.getloadavg()[0]:.1f} at the start"
         f"{'' if os.getloadavg()[0] < QUIET else ', so others were at work'}.\n"
     )
-    rows: list[str] = []
+    print("| model and texts | rival, rows a batch | ours, a second | rival's | ratio by the clock | processor time |")
+    print("|---|---|---|---|---|---|", flush=True)
     notes: list[str] = []
     libraries: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
         for contest in contests(Path(name)):
-            libraries |= installed(contest)
-            sizes = best_sizes(contest)
-            seconds = measure(contest, sizes, rounds)
-            mine = seconds[contest.sides[0]]
-            for side in contest.sides[1:]:
-                speed = [contest.examples / statistics.median(each) for each in (mine, seconds[side])]
-                rows.append(
-                    f"| {contest.title} | {side}, {sizes[side]} | {speed[0]:.1f} | {speed[1]:.1f} "
-                    f"| {ratio(seconds[side], mine)} |"
-                )
-            given = answers(contest, 1)
-            found = same_logits(given) if "paredown" in given else same_texts(given)
-            notes.append(f"- {contest.title.split(':')[0] if 'paredown' in given else contest.title}: {found}")
-            print(f"done: {contest.title}; load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-    print("| model and texts | rival, rows a batch | ours, a second | rival's | ratio (95%) |\n|---|---|---|---|---|")
-    print("\n".join(rows), "", "\n".join(notes), "", sep="\n")
+            result = compete(contest, rounds)
+            print("\n".join(row_of(contest, side, result) for side in contest.sides[1:]), flush=True)
+            found = same_logits(result.answers) if "paredown" in contest.sides else same_texts(result.answers)
+            notes.append(f"- {contest.title}: {found}")
+            libraries |= result.versions
+    print("", *notes, "", sep="\n")
     for side, packages in libraries.items():
         print(f"- {side}: {', '.join(f'{name} {number}' for name, number in packages.items())}")
+    print(f"- load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
