@@ -67,6 +67,7 @@ class Promise:
 
     fewer: tuple[Counted, ...] = ()
     same: tuple[Counted, ...] = ()
+    sparser: bool = False  # a larger share of the weights is zero
     computes_in: str | None = None  # type in which some of its products must run, such as "int8"
     plain: bool = False  # no mask, adapter or parametrization stays on the model
 

@@ -106,18 +106,17 @@ def board_table(board: Board) -> Printable:
     axes = [board.axes[k] for k in keys]
     columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in axes))
     rows = tuple(_cells(row, axes) for row in board.rows)
-    if any(row.undelivered for row in board.rows):
+    marked = [row for row in board.rows if row.undelivered]
+    if marked:
         columns += ("notes",)
-        rows = tuple(
-            (*cells, "; ".join(f"did not deliver: {sentence}" for sentence in row.undelivered))
-            for cells, row in zip(rows, board.rows, strict=True)
-        )
+        rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, board.rows, strict=True))
     notes = (
         f"Hardware class: {board.hardware_class}.",
         "Intervals: 95%. Verdicts are simultaneous over all pairs on the objectives "
         f"{', '.join(board.axes[k].title for k in board.objectives)}. "
         "Share: part of resamples in which the variant is on the frontier; not a probability.",
         "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed.",
+        *(f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in marked),
     )
     right = frozenset({"share", *(axis.title for axis in axes)})
     return Printable(f"{board.name}: leaderboard", columns, rows, board_records(board), notes, right)

@@ -40,7 +40,12 @@ def delivered(step: str, promise: Promise, before: Facts | None, after: Facts) -
         before: facts of the model that it was given; None where nothing was promised about it.
         after: facts of what it left.
     """
-    checks = [*_counts(promise, before, after), *_products(promise, after), *_plain(promise, after)]
+    checks = [
+        *_counts(promise, before, after),
+        *_zeros(promise, before, after),
+        *_products(promise, after),
+        *_plain(promise, after),
+    ]
     verdict, reason = _verdict(step, checks)
     return {
         "step": step,
@@ -78,6 +83,17 @@ def _counts(promise: Promise, before: Facts | None, after: Facts) -> Iterator[Ch
                 went = f"they went from {old:,} to {new:,}" if old != new else f"they stayed at {new:,}"
                 kept = new < old if which == "fewer" else new == old
                 yield Check(words, kept, f"{old:,} to {new:,}" if kept and old != new else went)
+
+
+def _zeros(promise: Promise, before: Facts | None, after: Facts) -> Iterator[Check]:
+    if promise.sparser:
+        words = "more zeros among the weights"
+        if before is None:
+            yield Check(words, None, "nothing is known of its parent")
+        elif after.zeros > before.zeros:
+            yield Check(words, True, f"{100 * before.zeros:.1f}% to {100 * after.zeros:.1f}%")
+        else:
+            yield Check(words, False, f"they went from {100 * before.zeros:.1f}% to {100 * after.zeros:.1f}%")
 
 
 def _products(promise: Promise, after: Facts) -> Iterator[Check]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from copy import copy
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -30,15 +31,16 @@ from bench.errors import text_of
 from bench.job import shape_scope
 from bench.measure.delivered import LOOK_UPS
 from bench.methods.int8_linear import Int8DynamicLinear
+from bench.methods.packed_linear import PackedLinear
 from bench.models import layer_count, numbers_in
 
 TOKENS = 64  # of the watched forward pass, one row, no padding; fewer where the model has fewer positions
-GLANCE = 8  # tokens of the pass that shows which int8 operators a large model runs
-# Weights beyond which a model in float is watched on the meta device: there a pass computes nothing, but its own cost,
-# about a millisecond an operator, is more than a small model's real pass takes.
+# Weights beyond which a model is watched on the meta device: there a pass computes nothing, but its own cost, about a
+# millisecond an operator, is more than a small model's real pass takes.
 LARGE = 200_000_000
 LOOKED_AT = 1 << 24  # weights that are looked at for zeros at most
 SCALES = (".weight_scale", ".weight_zero")  # what the int8 modules keep beside their weights
+Quantised = Int8DynamicLinear | PackedLinear
 # Words in the names of operators that multiply.
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "qlinear", "attention", "convolution"}
 
@@ -154,37 +156,81 @@ def leftovers(model: nn.Module) -> tuple[str, ...]:
 
 
 def _watched(model: PreTrainedModel, tokens: int, parameters: int) -> tuple[int, dict[str, int]]:
-    """FLOPs of a forward pass of so many tokens, and the operators that such a pass runs."""
-    quantised = [m for m in model.modules() if isinstance(m, Int8DynamicLinear)]
-    for module in quantised:
-        _ = module.backend  # chosen by a trial at first, which is no part of the pass
-    if parameters <= LARGE:
-        watch = _pass(model, tokens)
-        return watch.flops, dict(sorted(watch.operators.items()))
-    try:
-        watch = _pass(model, tokens, meta=True)
-    except Exception:  # noqa: BLE001 - such as a head that looks for the last token; only a real pass will do
-        watch = _pass(model, tokens)
-        quantised = []
-    seen = _pass(model, min(GLANCE, tokens)) if quantised else watch  # on the meta device int8 runs in float
-    return watch.flops, dict(sorted(seen.operators.items()))
-
-
-def _pass(model: PreTrainedModel, tokens: int, *, meta: bool = False) -> Watch:
-    """One watched forward pass, on the meta device without computing anything."""
-    watch = Watch()
-    # Not inference mode, under which composite operators would arrive whole; and compiled code cannot be watched.
+    """FLOPs of a forward pass of so many tokens, and the operators that it runs."""
+    watch: Watch | None = None
+    # Compiled code cannot be watched. Not in inference mode, under which composite operators would arrive whole.
     as_written = nullcontext() if model._compiled_call_impl is None else set_stance("force_eager")
-    with torch.no_grad(), as_written:
-        if meta:
-            state = {n: t.to("meta") for n, t in (*model.named_parameters(), *model.named_buffers())}
-            inputs = _inputs(model, tokens, torch.device("meta"))
-            with watch:
-                functional_call(model, state, args=(), kwargs=inputs)
-        else:
-            inputs = _inputs(model, tokens, model.device)
-            with watch:
-                model(**inputs)
+    with as_written, torch.no_grad():
+        if parameters > LARGE:
+            with suppress(Exception):  # such as a head that looks for the last token: only a real pass will do
+                watch = _without_computing(model, tokens)
+        if watch is None:
+            watch = _really(model, tokens)
+    return watch.flops, dict(sorted(watch.operators.items()))
+
+
+def _really(model: PreTrainedModel, tokens: int) -> Watch:
+    """A pass with the model's own weights."""
+    _choose_backends(model)
+    watch, inputs = Watch(), _inputs(model, tokens, model.device)
+    with watch:
+        model(**inputs)
+    return watch
+
+
+def _choose_backends(module: nn.Module) -> None:
+    """Have int8 modules make their trials, which are no part of a pass."""
+    for inner in module.modules():
+        if isinstance(inner, Int8DynamicLinear):
+            _ = inner.backend
+
+
+def _without_computing(model: PreTrainedModel, tokens: int) -> Watch:
+    """A pass on the meta device, for which the kernels of quantised modules have no form.
+
+    What those run here is seen on one row, and on one module of each size: to be run, their weights are laid out anew,
+    and that of all of them would take as many bytes again.
+    """
+    watch = Watch()
+    calls: Counter[tuple[Quantised, torch.dtype]] = Counter()
+
+    def stand_in(module: Quantised) -> Callable[[Tensor], Tensor]:
+        def forward(x: Tensor) -> Tensor:
+            calls[module, x.dtype] += 1
+            watch.flops += 2 * x.numel() * module.out_features
+            return x.new_empty((*x.shape[:-1], module.out_features))
+
+        return forward
+
+    modules = [module for module in model.modules() if isinstance(module, Quantised)]
+    state = {n: t.to("meta") for n, t in (*model.named_parameters(), *model.named_buffers())}
+    inputs = _inputs(model, tokens, torch.device("meta"))
+    try:
+        for module in modules:
+            vars(module)["forward"] = stand_in(module)
+        with watch:
+            functional_call(model, state, args=(), kwargs=inputs)
+    finally:
+        for module in modules:
+            vars(module).pop("forward", None)
+    seen: dict[tuple[int, int, torch.dtype], Watch] = {}
+    for (module, dtype), count in calls.items():
+        kind = (module.in_features, module.out_features, dtype)
+        if kind not in seen:
+            seen[kind] = _one_row(module, dtype)
+        for operator, times in seen[kind].operators.items():
+            watch.operators[operator] += times * count
+    return watch
+
+
+def _one_row(module: Quantised, dtype: torch.dtype) -> Watch:
+    """A pass through one module alone; what is laid out for it goes with the copy."""
+    alone = copy(module)
+    _choose_backends(alone)
+    row = torch.ones(1, module.in_features, dtype=dtype, device=next(module.buffers()).device)
+    watch = Watch()
+    with watch:
+        alone(row)
     return watch
 
 

@@ -54,7 +54,7 @@ class Sparse24(Step):
 
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
         del architecture, teachers
-        return Promise(same=("parameters", "bytes", "layers", "flops"), plain=True)
+        return Promise(same=("parameters", "bytes", "layers", "flops"), sparser=True, plain=True)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         from bench.methods.input_norms import input_norms

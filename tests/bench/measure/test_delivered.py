@@ -60,6 +60,11 @@ def test_a_kept_promise() -> None:
             AFTER,
             "shrink promised the same parameters, but they went from 2,000 to 1,000",
         ),
+        (
+            Promise(sparser=True),
+            BEFORE,
+            "shrink promised more zeros among the weights, but they went from 0.0% to 0.0%",
+        ),
         (Promise(computes_in="int8"), AFTER, "shrink promised products in int8, but all 10 run in float32"),
         (
             Promise(computes_in="int8"),
@@ -80,6 +85,12 @@ def test_a_broken_promise(promise: Promise, after: Facts, reason: str) -> None:
 def test_one_broken_promise_of_several_decides() -> None:
     verdict, reason = told(FEWER, replace(AFTER, layers=6))
     assert (verdict, reason) == ("not delivered", "shrink promised fewer layers, but they stayed at 6")
+
+
+def test_zeros() -> None:
+    half = replace(BEFORE, zeros=0.481)
+    assert told(Promise(sparser=True), half) == ("delivered", "more zeros among the weights: 0.0% to 48.1%")
+    assert told(Promise(sparser=True), half, before=None)[0] == "not known"
 
 
 def test_look_ups_are_no_products() -> None:

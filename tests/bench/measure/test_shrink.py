@@ -17,6 +17,8 @@ from bench.measure.shrink import Facts, Watch, facts_of, leftovers, zero_share
 from bench.methods.int8_backends import available_backends
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.methods.int8_model import linear_layers, quantise
+from bench.methods.packed_model import pack
+from bench.methods.packings import Packing
 from tests import tiny, tiny_bert
 
 L, D, FFN, LABELS = 64, 16, 32, 3  # tokens of the watched pass; widths of the tiny models
@@ -108,6 +110,25 @@ def test_int8_products_count_and_show(
     assert facts.weights == expected.parameters < facts.parameters  # scales apart
     assert set(facts.types) == {"float32", "int8"}
     assert facts.bytes < expected.bytes / 2
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(("packing", "kind"), [(Packing("int8"), "int8"), (Packing("int4", 32), "int4")])
+def test_packed_products_count_and_show(
+    packing: Packing, kind: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass with real kernels, or one row through each size of module: the same operators as often."""
+    model = tiny.bert(width=32).to(torch.bfloat16)  # type: ignore[arg-type]
+    expected = facts_of(model)
+    pack(model, packing, ["classifier"], step="weight_only")  # whose three outputs int4 would fill up
+    monkeypatch.setattr(shrink, "LARGE", 0 if large else 10**9)
+    facts = facts_of(model)
+    assert facts.flops == expected.flops
+    assert products(facts)[kind] == 3 * 6 + 1
+    assert facts.bytes < 0.8 * expected.bytes
+    assert not any("forward" in vars(module) for module in model.modules())
+    with torch.no_grad():
+        assert model(input_ids=torch.ones(1, 5, dtype=torch.int64)).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("activations", ["token", "tensor"])
