@@ -12,8 +12,9 @@ nothing. So after the first pass a child touches every page of the model's own t
 shape again: peak and resident memory hold all weights, whichever tokens the inputs have and whatever the cache was.
 `mapped_weights` is the part that stands in files, which processes share and the kernel can drop. Before it loads, a
 child gives back the free memory of the heap that it has from its parent: the 19 MB that this model's kernels pack lay
-in what the choice of kernels had left free, and did not count. The model now reads 111.3 to 111.6 MB from all of these
-states. Files are read through before each child, for the seconds' sake.
+in what the choice of kernels had left free, and did not count. Cold or just written, the model now reads the same to
+1%: 106 to 107 MB, or 111 to 112 where the machine chose other kernels. Files are read through before each child, for
+the seconds' sake.
 """
 
 from __future__ import annotations
