@@ -4,7 +4,7 @@ import math
 
 SIGNS = {"certain": "●", "contested": "◐", "dominated": "○", "not evaluated": "–"}
 MINUS = "−"
-SUFFIXES = (" kB", " MB", " GB", " ms", " s", " pts", "×", "%", " M")
+SUFFIXES = (" kB", " MB", " GB", " ms", " / s", " s", " pts", "×", "%", " M")
 
 
 def number(value: float, unit: str, metric: str = "") -> str:

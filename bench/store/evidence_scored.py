@@ -107,7 +107,7 @@ def _totals(source: Metric | None, mine: Scored, base: Scored | None) -> Sheet:
         [None] * len(first) if base is None else [value for _, value in _counted(kind, columns or ("score",), base)]
     )
     rows: list[tuple[Cell, ...]] = [(name, value, other) for (name, value), other in zip(first, second, strict=True)]
-    if base is not None:
+    if base is not None and (mine.prediction != "").any():
         rows.append(("predicts as the base", int((mine.prediction == base.prediction).sum()), None))
     return Sheet("Totals", ("what", "variant", "base"), tuple(rows))
 
@@ -185,7 +185,8 @@ def _everything(mine: Scored, base: Scored | None, texts: Mapping[int, str]) -> 
     columns |= {name: values.tolist() for name, values in mine.columns.items() if name != "score"}
     if texts:
         columns["text"] = [texts.get(i, "") for i in mine.index.tolist()]
-    return Sheet("Every example", tuple(columns), tuple(zip(*columns.values(), strict=True)))
+    told = {name: values for name, values in columns.items() if any(value != "" for value in values)}
+    return Sheet("Every example", tuple(told), tuple(zip(*told.values(), strict=True)))
 
 
 def _recovery(snapshot: Snapshot, asked: Asked, known: Known) -> Evidence:

@@ -41,7 +41,7 @@ def timed(connection: Connection, asked: Asked, leases: Sequence[LeaseRecord]) -
         interval = block_median(series, level_of(record)) if np.ptp(series) else None
         rows.append(_row(connection, record, artefact_id, asked.scope, series, base, interval))
         blocks.append((f"{record.lease + 1}", " ".join(f"{value:.5g}" for value in block_medians(series))))
-    unit = "ratio to the base" if named.endswith("_ratio") else str(asked.metric["unit"])
+    unit = "ratio to the base" if named.endswith("_ratio") else "ms" if named.endswith("_ms") else "J"
     sheets = [
         Sheet(f"Leases ({unit}, by round)", COLUMNS, tuple(rows), _notes(connection, found, artefact_id)),
         Sheet("Medians of blocks of rounds, in the order measured", ("lease", "medians"), tuple(blocks)),

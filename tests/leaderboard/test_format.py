@@ -28,6 +28,7 @@ def test_an_interval_says_its_unit_once() -> None:
     assert interval(0.826, 0.861, "1", "accuracy") == "82.6 to 86.1%"
     assert interval(0.9e6, 1.1e6, "B") == "900.0 kB to 1.1 MB"
     assert interval(-0.02, 0.01, "1", "accuracy_difference") == "−2.0 to +1.0 pts"
+    assert interval(48.6, 96.6, "1/s") == "48.6 to 96.6 / s"
     assert interval(3.0, 3.0, "B") == "exact"
 
 
