@@ -60,6 +60,9 @@ def _measured(names: tuple[str, ...], root: Path, data: dict[str, DataSpec]) -> 
     finished, conditions = run_memory(job, Artefacts(root))
     assert conditions.threads == 1
     assert finished.notes["repeats"] == 2
+    named = [f"backend_{i}" for i, name in enumerate(names) if name == "int8"]
+    assert [note for note in finished.notes if note.startswith("backend_")] == named  # int8 alone has a choice
+    assert all(conditions.details[name] == finished.notes[name] for name in named)
     return {(v.artefact_id, v.metric): v for v in finished.values}
 
 
