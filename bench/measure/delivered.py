@@ -80,9 +80,12 @@ def _counts(promise: Promise, before: Facts | None, after: Facts) -> Iterator[Ch
             elif name == "flops" and before.shape != after.shape:
                 yield Check(words, None, f"the shapes differ: {before.shape} and {after.shape}")
             else:
-                went = f"they went from {old:,} to {new:,}" if old != new else f"they stayed at {new:,}"
-                kept = new < old if which == "fewer" else new == old
-                yield Check(words, kept, f"{old:,} to {new:,}" if kept and old != new else went)
+                changed = f"from {old:,} to {new:,}"
+                if which == "fewer":
+                    kept, broken = new < old, f"they went {changed}" if new > old else f"they stayed at {new:,}"
+                else:
+                    kept, broken = new == old, f"they went {changed}"
+                yield Check(words, kept, (changed if new != old else f"{new:,}") if kept else broken)
 
 
 def _zeros(promise: Promise, before: Facts | None, after: Facts) -> Iterator[Check]:
@@ -124,4 +127,6 @@ def is_look_up(operator: str) -> bool:
 
 def _plain(promise: Promise, after: Facts) -> Iterator[Check]:
     if promise.plain:
-        yield Check("nothing left on the model", not after.left, ", ".join(after.left) or "nothing is")
+        yield Check(
+            "nothing left on the model", not after.left, ", ".join(after.left) or "no mask, adapter or parametrization"
+        )

@@ -38,7 +38,11 @@ def test_a_kept_promise() -> None:
         "fewer FLOPs of a forward pass",
         "nothing left on the model",
     ]
-    assert found["reason"].startswith("fewer layers: 6 to 3; fewer bytes of weights: 8,000 to 4,000; ")
+    assert found["reason"] == (
+        "fewer layers: from 6 to 3; fewer bytes of weights: from 8,000 to 4,000; fewer FLOPs of a forward pass: from "
+        "5,000,000 to 2,500,000; nothing left on the model: no mask, adapter or parametrization"
+    )
+    assert told(Promise(same=("parameters",)), BEFORE) == ("delivered", "the same parameters: 2,000")
     assert (found["before"]["bytes"], found["after"]["bytes"]) == (8000, 4000)
 
 
