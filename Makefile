@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test board lint types check benchmark clean
+.PHONY: demo test board lint types check benchmark calibration clean
 
 demo: $(VENV)/.run
 	$(BIN)/paredown run demo
@@ -28,11 +28,16 @@ types: $(VENV)/.lint
 check: lint types test
 
 # Claims of speed, measured side by side; prints tables, judges nothing.
-benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PEERS)/summarizer/.ready
+benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PEERS)/summarizer/.ready $(PEERS)/optimum/.ready
 	$(BIN)/python -m tests.performance.bench_int8_linear
 	$(BIN)/python -m tests.performance.bench_snapshot
 	$(BIN)/python -m tests.performance.bench_zero_shot
 	$(BIN)/python -m tests.performance.bench_throughput
+	$(BIN)/python -m tests.performance.bench_latency_peers
+
+# Does the tool keep its promises about its own numbers? Wants the machine for itself for half an hour.
+calibration: $(VENV)/.test
+	$(BIN)/python -m tests.calibration.measuring
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

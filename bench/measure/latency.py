@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.artefacts import Artefacts, weight_bytes
+from bench.artefacts import Artefacts
 from bench.job import LatencyJob
 from bench.measure.calls import calls_of
 from bench.measure.clock import Call, clock_of
@@ -19,7 +19,7 @@ from bench.measure.conditions import Watch, capture
 from bench.measure.energy import absence, meter
 from bench.measure.figures import Table, figures, parts_of
 from bench.measure.inputs import inputs_of_shape
-from bench.measure.predict import Unpredictable, available_bytes, fits_together, predict
+from bench.measure.predict import available_bytes, fits_together, predict
 from bench.measure.rounds import Models, Resident, Visits, measure_rounds
 from bench.record import Conditions, Finished, Samples, Value
 from bench.statistics.intervals import Interval, block_median
@@ -223,12 +223,9 @@ def _values(job: LatencyJob, visits: Sequence[Visits], looks: Sequence[int]) -> 
 
 
 def _needs(folder: Path, job: LatencyJob) -> int:
-    """Bytes that a model needs at the largest shape, predicted before anything is loaded; its weights at the least."""
+    """Bytes that a model needs at the largest shape, predicted before anything is loaded."""
     batch, length = max(b for b, _ in job.shapes), max(n for _, n in job.shapes)
-    try:
-        return predict(folder, batch, length, job.new_tokens or 0).total
-    except Unpredictable:
-        return weight_bytes(folder)
+    return predict(folder, batch, length, job.new_tokens or 0).total
 
 
 def backend_of(model: nn.Module) -> str | None:

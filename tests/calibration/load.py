@@ -34,7 +34,7 @@ def main() -> None:
     values = np.ones(MEGABYTES * 131_072)
     small = np.ones(4096)
     while True:
-        work, rest = np.exp(rng.uniform(*np.log(SECONDS), size=2))
+        work, rest = np.exp(rng.uniform(np.log(SECONDS[0]), np.log(SECONDS[1]), size=2))
         streaming = rng.random() < 0.5
         end = time.perf_counter() + work
         while time.perf_counter() < end:

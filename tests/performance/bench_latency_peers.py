@@ -1,0 +1,127 @@
+"""How wrong is the measured speed-up of a pair of encoders? paredown against optimum-benchmark, quiet and beside load.
+
+`make benchmark`, or `python -m tests.performance.bench_latency_peers [trials]` where `.venv-peers/optimum` is made. The
+pair: BERT with 12 and with 6 layers, width 256, 64 tokens, random weights. Its true ratio is that of one long quiet
+lease of paredown. A trial measures the pair once with each tool at its own defaults, in random order: paredown in one
+lease, optimum-benchmark one model after the other, with its default launcher (a process of its own) and inline.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.measure.clock import Call
+from bench.measure.latency import narrow_enough
+from bench.measure.rounds import Resident, measure_rounds
+from bench.processor import prepare
+from bench.statistics.intervals import Interval, block_median
+from bench.statistics.looks import look_level, planned_looks
+from tests import tiny
+from tests.calibration.load import bursts
+from tests.performance.bench_int8_linear import cpu_name
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-peers" / "optimum" / "bin" / "python"
+LAYERS, TOKENS = (12, 6), 64
+TOOLS = ("paredown", "optimum-benchmark, process", "optimum-benchmark, inline")
+
+
+def saved(folder: Path, layers: int) -> Path:
+    """A classifier with random weights, with a tokenizer so that other tools load it too."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config: Any = BertConfig(
+        vocab_size=1000, hidden_size=256, num_hidden_layers=layers, num_attention_heads=4, intermediate_size=1024
+    )
+    model = BertForSequenceClassification(config)
+    model.save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+def ours(folders: list[Path], *, long: bool = False) -> Interval:
+    """Time of the first model over that of the second: one lease at paredown's defaults, or a long one."""
+    from transformers import BertForSequenceClassification
+
+    ids = torch.randint(5, 1000, (1, TOKENS), generator=torch.Generator().manual_seed(0))
+    looks = (320,) if long else planned_looks()
+    level = look_level(looks=len(looks))
+    with torch.inference_mode():
+        models: list[Any] = [BertForSequenceClassification.from_pretrained(folder) for folder in folders]
+        calls: list[Call] = [partial(model.eval(), input_ids=ids) for model in models]
+        visits = measure_rounds(
+            Resident([[call] for call in calls]),
+            looks=looks,
+            burst_seconds=0.05,
+            enough=narrow_enough(0.02, level),
+            rng=np.random.default_rng(),
+        )
+    (table,) = visits.tables(2)
+    return block_median(table[:, 0] / table[:, 1], level)
+
+
+def theirs(folders: list[Path], launcher: str) -> float:
+    """The same by optimum-benchmark: the ratio of two p50."""
+    alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    seconds = []
+    for folder in folders:
+        done = subprocess.run(
+            [str(PYTHON), "-m", "tests.performance.optimum_worker", launcher, str(folder), str(TOKENS)],
+            cwd=folders[0].parent,  # where it leaves its log
+            env={**os.environ, **alone, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds.append(float(done.stdout.splitlines()[-1]))
+    return seconds[0] / seconds[1]
+
+
+def main() -> None:
+    """Print the table; the first argument is the number of trials of each condition (5)."""
+    if not PYTHON.exists():
+        raise SystemExit("There is no environment for optimum-benchmark: make it with `make benchmark`.")
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    prepare()
+    torch.set_num_threads(1)
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}; CPU {cpu_name()}, {os.cpu_count()} CPUs; Python {platform.python_version()}; "
+        f"torch {torch.__version__}; one thread; load average before {os.getloadavg()[0]:.1f}; "
+        f"{trials} trials a condition\n",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        folders = [saved(Path(folder) / str(layers), layers) for layers in LAYERS]
+        truth = ours(folders, long=True)
+        print(f"True ratio: {truth.estimate:.3f} ({truth.low:.3f} to {truth.high:.3f})\n", flush=True)
+        errors: dict[tuple[str, str], list[float]] = {}
+        for _ in range(trials):
+            for condition in ("quiet", "bursts of load"):
+                with bursts(1) if condition != "quiet" else nullcontext():
+                    for tool in random.sample(TOOLS, len(TOOLS)):
+                        found = ours(folders).estimate if tool == "paredown" else theirs(folders, tool.split()[-1])
+                        errors.setdefault((condition, tool), []).append(100 * (found / truth.estimate - 1))
+    print("| condition | tool | median error | smallest to largest |")
+    print("|---|---|---|---|")
+    for (condition, tool), each in sorted(errors.items(), reverse=True):
+        middle = statistics.median(abs(error) for error in each)
+        print(f"| {condition} | {tool} | {middle:.1f}% | {min(each):+.1f}% to {max(each):+.1f}% |")
+
+
+if __name__ == "__main__":
+    main()
