@@ -82,10 +82,10 @@ def with_steps(*steps: Any) -> dict[str, Any]:
 TUNE = {"finetune": {"data": "train"}}
 # What changes in a good sweep -> what the sentence must say: what was asked, the value, what is allowed.
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "step": (with_steps("layer_cpy"), ("'layer_cpy'", "'layer_copy'", "cast, checkpoint, depth_prune")),
+    "step": (with_steps("layer_cpy"), ("'layer_cpy'", "'layer_copy'", "cast, checkpoint, compile, depth_prune")),
     "task": ({"tasks": {"p": {"kind": "clasification", "data": "test"}}}, ("'clasification'", "'classification'")),
     "metric": ({"quality": "pairs.acuracy"}, ("'pairs.acuracy'", "'pairs.accuracy'", "pairs.macro_f1")),
-    "objective": ({"objectives": ["sped"]}, ("'sped'", "latency, memory, parameters, quality, size")),
+    "objective": ({"objectives": ["sped"]}, ("'sped'", "latency, memory, parameters, per_token, prefill, quality, size")),
     "key": ({"recipies": []}, ("'recipies'", "'recipes'", "objectives")),
     "setting": (with_steps({"layer_copy": {"decodr": 1}}), ("'decodr'", "'decoder'", "Allowed: decoder, encoder")),
     "9 layers": (with_steps({"layer_copy": {"decoder": 9}}), ("9 of 4 layers", "from 1 to 4")),
@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"latency": {"length": [16], "batch": [0]}},
         ("'latency.batch.0'", "is 0", "greater than or equal to 1"),
     ),
-    "int8, finetune": (with_steps("int8_dynamic", TUNE), ("finetune", "float32", "before cast and int8_dynamic")),
+    "int8, finetune": (with_steps("int8_dynamic", TUNE), ("finetune", "cannot follow int8_dynamic", "put it before")),
     "no folder": ({"bases": {"tiny": {"model": "/no/such/model"}}}, ("'tiny'", "'/no/such/model'", "config.json")),
     "no data set": ({"tasks": {"p": {"data": "tests"}}}, ("'tests'", "'test'", "test, train")),
     "runner": ({"runner": "slurm"}, ("'runner'", "'slurm'", "'local'")),

@@ -81,7 +81,8 @@ def _untie(model: PreTrainedModel) -> None:
     """Have `tie_weights()` leave quantised modules alone: it would give them a float weight beside their own."""
     for _, module in model.named_modules():
         if isinstance(module, PreTrainedModel):
-            ties = module.get_expanded_tied_weights_keys(all_submodels=False)
+            # As the model was made: patterns no longer fit once modules have other parameters.
+            ties = module.all_tied_weights_keys
             kept = {a: b for a, b in ties.items() if not (_is_quantised(module, a) or _is_quantised(module, b))}
             if kept != ties:
                 module._tied_weights_keys = kept

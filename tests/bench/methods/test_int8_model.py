@@ -15,7 +15,7 @@ from bench.methods.int8_linear import Int8DynamicLinear
 from bench.methods.int8_sizes import folder_table, linears, predicted_bytes, tied_heads
 from bench.models import Loaded, load, save, unique_state
 from bench.recipe import Workplace
-from tests import tiny
+from tests import tiny, tiny_bert
 
 WORK = Workplace(0, {})
 IDS = torch.tensor([[0, 5, 6, 7, 2], [0, 9, 2, 1, 1]])
@@ -124,6 +124,20 @@ def test_an_int8_head_stays_untied(folders: dict[str, Path], tmp_path: Path) -> 
         assert torch.equal(logits(Loaded(model, untied.tokenizer, untied.source)), expected)
         embeds = [model.get_submodule(f"model.{n}").weight for n in ("shared", "encoder.embed_tokens")]
         assert embeds[0] is embeds[1]
+
+
+def test_uint8_embeddings_of_a_masked_model(tmp_path: Path) -> None:
+    """Its two ties are not alike: weights to the embedding, which changes, and biases, which do not."""
+    folder = tiny_bert.saved(tiny_bert.masked(), tmp_path / "masked")
+    made = quantised(folder, embeddings=True)
+    save(made, tmp_path / "x")
+    again = load(tmp_path / "x")
+    assert isinstance(again.model.get_submodule("bert.embeddings.word_embeddings"), Int8Embedding)
+    ids = torch.tensor([[2, 5, 6, 3]])
+    with torch.inference_mode():
+        assert torch.equal(made.model(input_ids=ids).logits, again.model(input_ids=ids).logits)
+    decoder = again.model.get_submodule("cls.predictions.decoder")
+    assert decoder.bias is again.model.get_submodule("cls.predictions").bias
 
 
 def test_uint8_embeddings_are_shared_and_stay(folders: dict[str, Path], tmp_path: Path) -> None:
