@@ -29,7 +29,7 @@ class Contaminated(Exception):  # noqa: N818
     """
 
 
-class DoesNotFit(MemoryError):
+class DoesNotFit(MemoryError):  # noqa: N818 - the name says what it is
     """A model that the memory of its device cannot hold, found before anything is loaded, in one sentence with what is
     needed and what can be had. Inside a job it becomes `Failed(kind="out of memory")`.
     """

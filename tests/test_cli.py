@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "step": (with_steps("layer_cpy"), ("'layer_cpy'", "'layer_copy'", "cast, checkpoint, compile, depth_prune")),
     "task": ({"tasks": {"p": {"kind": "clasification", "data": "test"}}}, ("'clasification'", "'classification'")),
     "metric": ({"quality": "pairs.acuracy"}, ("'pairs.acuracy'", "'pairs.accuracy'", "pairs.macro_f1")),
-    "objective": ({"objectives": ["sped"]}, ("'sped'", "latency, memory, parameters, per_token, prefill, quality, size")),
+    "objective": ({"objectives": ["sped"]}, ("'sped'", "memory, parameters, per_token, prefill")),
     "key": ({"recipies": []}, ("'recipies'", "'recipes'", "objectives")),
     "setting": (with_steps({"layer_copy": {"decodr": 1}}), ("'decodr'", "'decoder'", "Allowed: decoder, encoder")),
     "9 layers": (with_steps({"layer_copy": {"decoder": 9}}), ("9 of 4 layers", "from 1 to 4")),

@@ -204,11 +204,10 @@ def test_on_device_times_single_calls_on_one_core(
 ) -> None:
     allowed = os.sched_getaffinity(0)
     seen: list[set[int]] = []
-    real = latency.measure_rounds
 
     def noted(*args: Any, **named: Any) -> Any:
         seen.append(os.sched_getaffinity(0))
-        return real(*args, **named)
+        return measure_rounds(*args, **named)
 
     monkeypatch.setattr(latency, "measure_rounds", noted)
     for name in ("bart", "other"):
