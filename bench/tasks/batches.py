@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from bench.models import Loaded
 
 
+# Layers of encoders 64 to 768 wide are 1.2 to 1.6 times faster on 512 tokens than on 4,096, whose activations no longer
+# fit in the cache of a core (2 MiB); the thinnest are no slower.
+CACHED_TOKENS = 512
+
+
 @dataclass
 class Splits:
     """How many batches were split because memory did not hold them; parts that are split again count too."""
@@ -41,7 +46,12 @@ def counted_splits() -> Iterator[Splits]:
 
 
 def in_batches(
-    model: Loaded, lengths: Sequence[int], batch_tokens: int, run: Callable[[Sequence[int]], object]
+    model: Loaded,
+    lengths: Sequence[int],
+    batch_tokens: int,
+    run: Callable[[Sequence[int], Sequence[int]], object],
+    *,
+    small: bool = False,
 ) -> None:
     """Call `run` with the row numbers of each batch, of at most `batch_tokens` padded tokens, longest rows first.
 
@@ -53,18 +63,25 @@ def in_batches(
         model: what `run` calls.
         lengths: tokens of each row.
         batch_tokens: padded tokens of one batch.
-        run: keeps what it finds only when it is done, so that a batch can be run again.
+        run: gets the rows to run, and those of the batch that they are a part of, as wide as which they are to be
+            padded: even int8 with one scale a token gives other numbers in another width, for rounding moves. Keeps
+            what it finds only when it is done, so that rows can be run again.
+        small: run a batch in parts that stay in the processor's cache, if the model is on the CPU.
 
     Raises what `run` raises, out of memory too where nothing is left to split.
     """
     too_many: float = float("inf")  # padded tokens
-    waiting = batches_by_tokens(lengths, batch_tokens)[::-1]
+    waiting: list[tuple[Sequence[int], Sequence[int]]] = []
+    small = small and not model.batch_dependent and model.model.device.type == "cpu"
+    for whole in batches_by_tokens(lengths, batch_tokens)[::-1]:
+        count = max(1, CACHED_TOKENS // lengths[whole[0]]) if small else len(whole)
+        waiting += [(whole[start : start + count], whole) for start in range(0, len(whole), count)][::-1]
     while waiting:
-        rows = waiting.pop()
-        tokens = len(rows) * lengths[rows[0]]
+        rows, batch = waiting.pop()
+        tokens = len(rows) * lengths[batch[0]]
         if len(rows) == 1 or tokens < too_many:
             try:
-                run(rows)
+                run(rows, batch)
                 continue
             except Exception as error:
                 if len(rows) == 1 or model.batch_dependent or not is_out_of_memory(error):
@@ -73,7 +90,7 @@ def in_batches(
             too_many = min(too_many, tokens)
             _free_caches()
         half = len(rows) // 2
-        waiting += [rows[half:], rows[:half]]
+        waiting += [(rows[half:], batch), (rows[:half], batch)]
         splits = _SPLITS.get()
         if splits is not None:
             splits.count += 1

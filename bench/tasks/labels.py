@@ -145,14 +145,20 @@ def classify(
     encoded = model.tokenizer(
         list(texts), None if pairs is None else list(pairs), truncation=cut, max_length=max_length
     )
+    lengths = [len(ids) for ids in encoded["input_ids"]]
     found: list[tuple[Sequence[int], torch.Tensor]] = []  # left on the device, so that no batch waits for another
 
-    def run(rows: Sequence[int]) -> None:
-        batch = model.tokenizer.pad({k: [v[r] for r in rows] for k, v in encoded.items()}, return_tensors="pt")
-        found.append((rows, model.model(**on_device(batch, model.model.device)).logits.float()))
+    def run(rows: Sequence[int], batch: Sequence[int]) -> None:
+        inputs = model.tokenizer.pad(
+            {k: [v[r] for r in rows] for k, v in encoded.items()},
+            padding="max_length",
+            max_length=lengths[batch[0]],
+            return_tensors="pt",
+        )
+        found.append((rows, model.model(**on_device(inputs, model.model.device)).logits.float()))
 
     with torch.inference_mode():
-        in_batches(model, [len(ids) for ids in encoded["input_ids"]], batch_tokens, run)
+        in_batches(model, lengths, batch_tokens, run, small=True)
         assert found, "there is no text to classify"
         together = torch.cat([part for _, part in found]).cpu()
     if not torch.isfinite(together).all():

@@ -94,12 +94,15 @@ def opening(tokenizer: PreTrainedTokenizerBase, bos: bool | None) -> list[int]:
 
 
 def padded(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[int]], side: str = "right"
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[int]], side: str = "right", width: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of tokens as one matrix [rows, longest] and its mask; many causal models name no padding token."""
+    """Rows of tokens as one matrix [rows, width] and its mask; many causal models name no padding token.
+
+    Without a width it is that of the longest row.
+    """
     import torch
 
-    width = max(len(row) for row in rows)
+    width = width or max(len(row) for row in rows)
     known = (tokenizer.pad_token_id, tokenizer.eos_token_id)
     fill = next((int(i) for i in known if i is not None), 0)
     ids = torch.full((len(rows), width), fill)
@@ -135,27 +138,28 @@ def score_tokens(
     lengths = [len(row) + (len(sources[i]) if sources else 0) for i, row in enumerate(rows)]
     found: list[tuple[Sequence[int], list[_Judged]]] = []  # left on the device, so that no batch waits for another
 
-    def run(batch: Sequence[int]) -> None:
-        ids, mask = padded(model.tokenizer, [rows[i] for i in batch])
+    def run(part: Sequence[int], batch: Sequence[int]) -> None:
+        ids, mask = padded(model.tokenizer, [rows[i] for i in part], width=max(len(rows[i]) for i in batch))
         inputs = {"input_ids": ids, "attention_mask": mask}
         if sources:
-            read, seen = padded(model.tokenizer, [sources[i] for i in batch])
+            width = max(len(sources[i]) for i in batch)
+            read, seen = padded(model.tokenizer, [sources[i] for i in part], width=width)
             inputs = {"input_ids": read, "attention_mask": seen, "decoder_input_ids": ids}
             inputs["decoder_attention_mask"] = mask
         inputs = on_device(inputs, device)
         ids = inputs["decoder_input_ids" if sources else "input_ids"]
         logits = model.model(**inputs, use_cache=False).logits
         judged = []
-        for place, i in enumerate(batch):  # row by row: float32 logits of a whole batch may not fit in memory
+        for place, i in enumerate(part):  # row by row: float32 logits of a whole batch may not fit in memory
             judged.append(_row(logits[place, starts[i] - 1 : len(rows[i]) - 1].float(), ids[place], starts[i]))
-        found.append((batch, judged))
+        found.append((part, judged))
 
     with torch.inference_mode():
         in_batches(model, lengths, batch_tokens, run)
-        parts = [part for _, judged in found for part in judged]
-        scored = _fetched(parts) if parts else []
-    order = [i for batch, _ in found for i in batch]
-    return [part for _, part in sorted(zip(order, scored, strict=True), key=lambda pair: pair[0])]
+        everything = [one for _, judged in found for one in judged]
+        scored = _fetched(everything) if everything else []
+    order = [i for part, _ in found for i in part]
+    return [one for _, one in sorted(zip(order, scored, strict=True), key=lambda pair: pair[0])]
 
 
 def _row(logits: torch.Tensor, ids: torch.Tensor, start: int) -> _Judged:
@@ -229,11 +233,12 @@ def write(
     lengths = [(len(prompt) + new_tokens) * beams for prompt in prompts]
     found: list[list[int]] = [[]] * len(prompts)
 
-    def run(batch: Sequence[int]) -> None:
-        ids, mask = padded(model.tokenizer, [prompts[i] for i in batch], "left" if decoder_only else "right")
+    def run(part: Sequence[int], batch: Sequence[int]) -> None:
+        side, width = "left" if decoder_only else "right", max(len(prompts[i]) for i in batch)
+        ids, mask = padded(model.tokenizer, [prompts[i] for i in part], side, width)
         inputs = on_device({"ids": ids, "mask": mask}, model.model.device)
         out = _as_it_stands(model, config, **inputs).tolist()
-        for i, tokens in zip(batch, out, strict=True):
+        for i, tokens in zip(part, out, strict=True):
             written = tokens[ids.shape[1] if decoder_only else 1 :]
             found[i] = _until_end(written, ends, config.forced_bos_token_id)
 

@@ -45,10 +45,11 @@ class Fake:
     batch_dependent: bool = False
 
 
-def fitting(most: int, seen: list[list[int]], error: Exception) -> Callable[[Sequence[int]], None]:
+def fitting(most: int, seen: list[list[int]], error: Exception) -> Callable[[Sequence[int], Sequence[int]], None]:
     """Holds at most `most` rows at once; `seen` gets the batches that fitted."""
 
-    def run(rows: Sequence[int]) -> None:
+    def run(rows: Sequence[int], batch: Sequence[int]) -> None:
+        assert set(rows) <= set(batch)
         if len(rows) > most:
             raise error
         seen.append(list(rows))
@@ -70,7 +71,7 @@ def test_batches_are_halved_until_they_fit(most: int, error: Exception) -> None:
 def test_what_is_as_large_as_what_did_not_fit_is_not_tried() -> None:
     tried: list[int] = []
 
-    def run(rows: Sequence[int]) -> None:
+    def run(rows: Sequence[int], _: Sequence[int]) -> None:
         tried.append(len(rows))
         if len(rows) > 4:
             raise MemoryError
@@ -94,6 +95,33 @@ def test_a_model_that_minds_its_batch_mates_is_never_split() -> None:
     with counted_splits() as splits, pytest.raises(MemoryError):
         in_batches(Fake(batch_dependent=True), [4] * 4, 16, fitting(2, seen, MemoryError()))  # type: ignore[arg-type]
     assert (seen, splits.count) == ([], 0)
+
+
+@pytest.mark.parametrize(("dependent", "device", "most"), [(False, "cpu", 5), (False, "meta", 40), (True, "cpu", 40)])
+def test_small_parts_are_for_the_cache_of_a_cpu(dependent: bool, device: str, most: int) -> None:
+    """They are padded as the batch is that they belong to, and count as no splits."""
+    seen: list[tuple[list[int], list[int]]] = []
+    fake = SimpleNamespace(batch_dependent=dependent, model=SimpleNamespace(device=torch.device(device)))
+    with counted_splits() as splits:
+        in_batches(fake, [100] * 41, 4000, lambda *both: seen.append(both), small=True)  # type: ignore[arg-type]
+    assert max(len(rows) for rows, _ in seen) == most
+    assert [row for rows, _ in seen for row in rows] == list(range(41))
+    assert {len(batch) for _, batch in seen} == {40, 1}
+    assert all(set(rows) <= set(batch) for rows, batch in seen)
+    assert splits.count == 0
+
+
+def test_int8_by_token_gives_the_same_numbers_in_parts(
+    models: dict[str, Path], examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the width of the whole batch. In another one float rounding moves, and int8 makes steps of it."""
+    loaded = Int8Dynamic(activations="token").apply(load(models["bart"]), Workplace(0, {}))
+    task = Classification(max_length=32, batch_tokens=256)
+    whole = task.outcomes(loaded, examples[:60])
+    held = limited(loaded, 3, "forward", monkeypatch)
+    found = task.outcomes(loaded, examples[:60])
+    assert max(held) == 3
+    assert np.abs(found.confidence - whole.confidence).max() < 1e-6
 
 
 def limited(loaded: Loaded, most: int, method: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
