@@ -145,15 +145,20 @@ def show(
     ] = None,
     store: StoreOption = STORE,
     objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
+    across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
     form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Print the leaderboard of a store."""
     from bench.store.reader import open_snapshot
+    from cluster.across import across_table, boards_across
     from cluster.show import board_table, print_table
     from leaderboard.rows import read_board, with_objectives
 
     with open_snapshot(store) as snapshot:
+        if across:
+            print_table(across_table(boards_across(snapshot, sweep)), "json" if as_json else form, out)
+            return
         board = read_board(snapshot, sweep)
         if objectives:
             board = with_objectives(snapshot, board, objectives.split(","))
