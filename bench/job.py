@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from bench.data import DataSpec
+from bench.device import gpu_index
 from bench.identity import digest
 from bench.record import Frozen, JobKind
 from bench.sweep_file import LatencyProtocol
@@ -51,6 +52,11 @@ class Job(Frozen):
     def identity(self) -> dict[str, Any]:
         """What decides the answer."""
         raise NotImplementedError
+
+    @property
+    def gpu(self) -> str | None:
+        """The GPU that the job has to itself, in a process that ends with it and so gives back all that it took."""
+        return None
 
     @property
     def key(self) -> str:
@@ -161,6 +167,10 @@ class EvaluateJob(Job):
         }
 
     @property
+    def gpu(self) -> str | None:
+        return None if gpu_index(self.device) is None else self.device
+
+    @property
     def title(self) -> str:
         return f"evaluate {self.name} on {self.task.name}"
 
@@ -178,6 +188,10 @@ class MeasureJob(Job):
     versions: dict[str, str]
     device: str = "cpu"
     lease: int = 0
+
+    @property
+    def gpu(self) -> str | None:
+        return None if gpu_index(self.device) is None else self.device
 
     def conditions_identity(self) -> dict[str, Any]:
         """What two measurements must share to be of the same quantity."""

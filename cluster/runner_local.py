@@ -135,7 +135,8 @@ class LocalPool:
 
     def takes(self, job: Job) -> bool:
         busy = self._busy()
-        if any(slot.job is not None and slot.job.exclusive for slot in busy):
+        running = [slot.job for slot in busy if slot.job is not None]
+        if any(other.exclusive or (job.gpu and other.gpu == job.gpu) for other in running):
             return False
         return not busy if job.exclusive else len(busy) < self._workers
 
@@ -143,7 +144,7 @@ class LocalPool:
         for slot in [s for s in self._slots if s.job is None and not s.process.is_alive()]:
             self._remove(slot)
         idle = [slot for slot in self._slots if slot.job is None]
-        if job.fresh or not idle:
+        if job.fresh or job.gpu or not idle:
             if idle and len(self._slots) >= self._workers:
                 self._remove(idle[0])
             slot = Slot(self._site, self._run, self._limits, self._logs / f"worker-{os.getpid()}-{time.time_ns()}.log")
@@ -181,7 +182,7 @@ class LocalPool:
             return []
         if isinstance(answer, Exception):
             raise answer
-        fresh = slot.job is not None and slot.job.fresh
+        fresh = slot.job is not None and bool(slot.job.fresh or slot.job.gpu)
         slot.job = None
         if fresh:
             self._remove(slot)

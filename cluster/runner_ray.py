@@ -244,9 +244,12 @@ class RayPool:
     def submit(self, job: Job, attempt: int) -> None:
         # Claiming every CPU of a node is how nothing else of ours runs there.
         options: dict[str, Any] = {"num_cpus": self._node_cpus if job.exclusive else 1, "name": job.title}
-        if job.fresh:
+        fresh = job.fresh or job.gpu is not None
+        if job.gpu:
+            options["num_gpus"] = 1  # Ray shows the worker this one alone, as its first
+        if fresh:
             options["runtime_env"] = _own_process()
-        remote: Any = WORK_FRESH if job.fresh else WORK
+        remote: Any = WORK_FRESH if fresh else WORK
         arguments = (job, attempt, self._site, self._run, self._limits, self._writer)
         self._flights[remote.options(**options).remote(*arguments)] = Flight(job, attempt, time.time())
 

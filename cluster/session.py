@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.artefacts import Artefacts
-from bench.device import require_device
-from bench.errors import StoreBusy, unknown
+from bench.device import gpu_index, require_device
+from bench.errors import BadInput, StoreBusy, unknown
 from bench.execute import Site
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
@@ -89,6 +89,11 @@ def run_sweep(
     takes the store over.
     """
     prepare()
+    if options.runner == "ray" and (gpu_index(sweep.file.device) or 0) > 0:
+        raise BadInput(
+            f"device is {sweep.file.device!r}, but on a cluster Ray chooses the GPU of each job: set device=cuda, or "
+            "use --runner local."
+        )
     folder = open_folder(options.store, create=True)
     lease = take_lease(folder, take_over=options.take_over)
     try:

@@ -50,6 +50,14 @@ class FreshAct(Act):
     fresh: ClassVar[bool] = True
 
 
+class GpuAct(Act):
+    """On a GPU, which it only says that it needs."""
+
+    @property
+    def gpu(self) -> str | None:
+        return "cuda"
+
+
 class LoneAct(Act):
     """With nothing else of ours beside it, in a process of its own, as a latency lease."""
 

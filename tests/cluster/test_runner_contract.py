@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cluster.drive import drive
 from cluster.plan import Plan
 from cluster.runner_local import Limits
 from tests.cluster.conftest import Cluster
-from tests.cluster.jobs import Act, FreshAct, Listed, LoneAct, note, pid_of, sleeps
+from tests.cluster.jobs import Act, FreshAct, GpuAct, Listed, LoneAct, note, pid_of, sleeps
 from tests.cluster.places import NO_LIMITS, Opens, Place, acknowledged, finished_keys, journal, local_place, ray_place
 from tests.cluster.processes import all_gone, until
 from tests.cluster.small_disk import SmallDisk
@@ -252,6 +253,20 @@ class TestLocalRunner(RunnerContract):
             records = list(driven(place, sleeps(4, prefix="second")))
         assert [r.finished for r in records] == [True] * 4
         assert pid_of(first) not in {pid_of(r) for r in records}
+
+
+    def test_a_gpu_is_one_jobs_at_a_time_in_a_process_that_ends(self, tmp_path: Path) -> None:
+        jobs: list[Act] = [GpuAct(name=f"gpu {i}", driver=DRIVER, seconds=0.2) for i in range(3)]
+        with local_place(tmp_path / "store") as place:
+            records = {r.job["name"]: r for r in driven(place, [*jobs, *sleeps(3, 0.2)])}
+            on_gpu = [records[job.name] for job in jobs]
+            pids = {pid_of(r) for r in on_gpu}
+            assert len(pids) == 3
+            assert not pids & {pid_of(r) for name, r in records.items() if not name.startswith("gpu")}
+            assert all_gone(pids)
+        times = sorted((note(r, "began"), note(r, "ended")) for r in on_gpu)
+        assert all(ended <= began for (_, ended), (began, _) in pairwise(times))
+        assert place.most_inside == 2  # the CPUs' jobs ran beside
 
 
 @pytest.mark.cluster
