@@ -14,12 +14,17 @@ PAIR: dict[str, Any] = {"text": "premise", "pair": "hypothesis", "label": "label
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Saved classifiers by kind: bart (2 encoder, 4 decoder layers), bert and distilbert (3 layers)."""
+    """Saved classifiers: bart (2 encoder, 4 decoder layers), bert and distilbert (3 layers); a writer like bart."""
     import torch
 
     torch.set_num_threads(1)  # as jobs do; two threads that share a busy core wait for each other most of the time
     folder = tmp_path_factory.mktemp("models")
-    made: dict[str, Callable[[], Any]] = {"bart": tiny.bart, "bert": tiny.bert, "distilbert": tiny.distilbert}
+    made: dict[str, Callable[[], Any]] = {
+        "bart": tiny.bart,
+        "bert": tiny.bert,
+        "distilbert": tiny.distilbert,
+        "writer": tiny.writer,
+    }
     return {name: tiny.saved(make(), folder / name) for name, make in made.items()}
 
 
