@@ -37,7 +37,7 @@ from tests.calibration.load import bursts
 LAYERS, TOKENS = 20, 32
 ALIKE = ("copy", "copy", "copy", "5% more", "5% more", "5% more")
 UNLIKE = ("half of the layers", "int8")
-BURST_SECONDS = 0.01
+BURST_SECONDS = 0.005
 LOOKS = planned_looks(40, 160)
 EXAMPLES, COMPARISONS = 1000, 200
 
@@ -55,7 +55,7 @@ def encoder(layers: int) -> Any:
 
     torch.manual_seed(0)
     config: Any = BertConfig(
-        vocab_size=1000, hidden_size=128, num_hidden_layers=layers, num_attention_heads=4, intermediate_size=512
+        vocab_size=1000, hidden_size=64, num_hidden_layers=layers, num_attention_heads=4, intermediate_size=256
     )
     model: Any = BertModel(config)
     return model.eval()
