@@ -140,7 +140,7 @@ def classify(
     """
     import torch
 
-    from bench.tasks.batches import in_batches, on_device
+    from bench.tasks.batches import in_batches, narrowed, on_device
 
     encoded = model.tokenizer(
         list(texts), None if pairs is None else list(pairs), truncation=cut, max_length=max_length
@@ -158,7 +158,7 @@ def classify(
         found.append((rows, model.model(**on_device(inputs, model.model.device)).logits.float()))
 
     with torch.inference_mode():
-        in_batches(model, lengths, batch_tokens, run, small=True)
+        in_batches(model, lengths, narrowed(model, batch_tokens), run)
         assert found, "there is no text to classify"
         together = torch.cat([part for _, part in found]).cpu()
     if not torch.isfinite(together).all():

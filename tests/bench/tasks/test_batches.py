@@ -19,7 +19,7 @@ from bench.models import Loaded, load, save
 from bench.recipe import Workplace
 from bench.record import Examples, Failed
 from bench.sweep_file import TaskSection
-from bench.tasks.batches import counted_splits, in_batches
+from bench.tasks.batches import NARROW_TOKENS, counted_splits, in_batches, narrowed
 from bench.tasks.classification import Classification
 from bench.tasks.generation import Generation
 from bench.tasks.heuristics import Heuristics
@@ -97,18 +97,18 @@ def test_a_model_that_minds_its_batch_mates_is_never_split() -> None:
     assert (seen, splits.count) == ([], 0)
 
 
-@pytest.mark.parametrize(("dependent", "device", "most"), [(False, "cpu", 5), (False, "meta", 40), (True, "cpu", 40)])
-def test_small_parts_are_for_the_cache_of_a_cpu(dependent: bool, device: str, most: int) -> None:
-    """They are padded as the batch is that they belong to, and count as no splits."""
-    seen: list[tuple[list[int], list[int]]] = []
-    fake = SimpleNamespace(batch_dependent=dependent, model=SimpleNamespace(device=torch.device(device)))
-    with counted_splits() as splits:
-        in_batches(fake, [100] * 41, 4000, lambda *both: seen.append(both), small=True)  # type: ignore[arg-type]
-    assert max(len(rows) for rows, _ in seen) == most
-    assert [row for rows, _ in seen for row in rows] == list(range(41))
-    assert {len(batch) for _, batch in seen} == {40, 1}
-    assert all(set(rows) <= set(batch) for rows, batch in seen)
-    assert splits.count == 0
+def test_only_float32_on_a_cpu_reads_less_than_asked_for(models: dict[str, Path]) -> None:
+    """There the width of a batch changes last bits; int8 and bfloat16 make steps of them, and a GPU wants more."""
+    loaded = load(models["bert"])
+    assert narrowed(loaded, 4096) == NARROW_TOKENS
+    assert narrowed(loaded, 64) == 64
+    for activations in ("token", "tensor"):
+        int8 = Int8Dynamic.model_validate({"activations": activations}).apply(load(models["bert"]), Workplace(0, {}))
+        assert narrowed(int8, 4096) == 4096
+    loaded.model.to(torch.bfloat16)  # type: ignore[arg-type]
+    assert narrowed(loaded, 4096) == 4096
+    loaded.model.to("meta", torch.float32)  # type: ignore[arg-type]
+    assert narrowed(loaded, 4096) == 4096
 
 
 def test_int8_by_token_gives_the_same_numbers_in_parts(
