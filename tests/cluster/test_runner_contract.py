@@ -254,7 +254,6 @@ class TestLocalRunner(RunnerContract):
         assert [r.finished for r in records] == [True] * 4
         assert pid_of(first) not in {pid_of(r) for r in records}
 
-
     def test_a_gpu_is_one_jobs_at_a_time_in_a_process_that_ends(self, tmp_path: Path) -> None:
         jobs: list[Act] = [GpuAct(name=f"gpu {i}", driver=DRIVER, seconds=0.2) for i in range(3)]
         with local_place(tmp_path / "store") as place:
