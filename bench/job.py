@@ -235,6 +235,11 @@ class LatencyJob(MeasureJob):
         }
 
     @property
+    def seed(self) -> tuple[int, int]:
+        """What decides every order within the lease; another for each lease."""
+        return self.lease, int(self.key[:12], 16)
+
+    @property
     def title(self) -> str:
         return f"latency of {len(self.artefact_ids)} models, lease {self.lease + 1}"
 

@@ -78,14 +78,17 @@ def lease(names: tuple[str, ...], seed: int) -> list[Ratio]:
     """The ratios of one lease with their intervals."""
     level = look_level(looks=len(LOOKS))
     ids = torch.randint(5, 1000, (1, TOKENS), generator=torch.Generator().manual_seed(0))
-    calls: list[Call] = [partial(model_of(name), input_ids=ids) for name in ("base", *names)]
+    rng = np.random.default_rng(seed)
+    names_in_place = ("base", *names)
+    models = {int(place): model_of(names_in_place[place]) for place in rng.permutation(len(names_in_place))}
+    calls: list[Call] = [partial(models[place], input_ids=ids) for place in range(len(models))]
     with torch.inference_mode():
         found = measure_rounds(
             Resident([[call] for call in calls]),
             looks=LOOKS,
             burst_seconds=BURST_SECONDS,
             enough=narrow_enough(0.02, level),
-            rng=np.random.default_rng(seed),
+            rng=rng,
         )
     (table,) = found.tables(len(calls))
     columns = zip(names, table[:, 1:].T, strict=True)
