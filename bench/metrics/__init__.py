@@ -74,6 +74,8 @@ def _comparison(metric: Metric) -> Metric:
     return Metric(metric.paired, title, "1", metric.better, False, meaning)
 
 
+# How alike a variant is to its base, example by example, whatever that does to the score.
+FIDELITY = ("agreement", "flips_gained", "flips_lost")
 # What leases of latency give: of whatever is timed, and the middle three of writing alone. STEM_ratio is to the base.
 TIMED = ("latency", "prefill", "first_token", "per_token", "energy")
 _Row = tuple[str, str, str, Literal["higher", "lower"], bool, str]
@@ -93,6 +95,22 @@ def _timed(stem: str, title: str, meaning: str) -> tuple[_Row, _Row]:
 _TABLE: tuple[_Row, ...] = (
     # name, title, unit, better, exact, meaning
     ("agreement", "agreement with base", "1", "higher", False, "Share of examples with the base's prediction."),
+    (
+        "flips_gained",
+        "flips gained",
+        "1",
+        "higher",
+        False,
+        "Share of examples that the base gets wrong and the variant right.",
+    ),
+    (
+        "flips_lost",
+        "flips lost",
+        "1",
+        "lower",
+        False,
+        "Share of examples that the base gets right and the variant wrong. Equal scores can hide many.",
+    ),
     ("recovery", "recovery", "1", "higher", False, "Mean over the named tasks of score divided by the base's score."),
     *_timed(
         "latency",
