@@ -272,7 +272,8 @@ def outcomes(
     if task.asks_base and judge is not None:
         task = task.model_copy(update={"judge": str(judge)})
     first, last = windows or (0, spec.windows)
-    parts = [task.outcomes(loaded, window) for window in windows_of(spec.data.examples())[first:last]]
+    chosen = windows_of(spec.data.examples(), spec.part, spec.held)[first:last]
+    parts = [task.outcomes(loaded, window) for window in chosen]
     return replace(_joined(parts), task=spec.fingerprint)
 
 

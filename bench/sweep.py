@@ -15,6 +15,7 @@ from bench.architecture import Architecture
 from bench.bases import resolve_base
 from bench.data import DataSpec
 from bench.errors import BadInput, unknown
+from bench.holdout import check_held_apart
 from bench.identity import digest
 from bench.job import shape_scope
 from bench.measure.figures import parts_of
@@ -93,12 +94,13 @@ def load_sweep(asked: str, overrides: Sequence[str] = ()) -> Sweep:
 def resolve(file: SweepFile) -> Sweep:
     """Resolve a parsed sweep file."""
     bases = tuple(resolve_base(name, section.model, section.licence) for name, section in file.bases.items())
-    tasks = tuple(bind_task(name, section, file.data) for name, section in file.tasks.items())
+    tasks = tuple(bind_task(name, section, file.data, file.holdout) for name, section in file.tasks.items())
     names = {f"task {task.name}": task.manner for task in tasks}  # data sets are added as steps ask for them
     teachers = dict(_teachers(file, names))
     recipes = tuple(_recipes(file, bases, names, teachers))
     for recipe in (*teachers.values(), *recipes):
         _check_teachers(recipe)
+    check_held_apart(tasks, file.data, (*teachers.values(), *recipes))
     for recipe in recipes:
         # Every recipe, for a checkpoint or a new head may change what the base was able to do.
         architecture = recipe.check()

@@ -95,6 +95,9 @@ class SweepFile(Section):
     teachers: dict[str, BaseSection] = Field(default_factory=dict, description="models to learn from; not on the board")
     data: dict[str, DataSpec] = Field(default_factory=dict)
     tasks: dict[str, TaskSection] = Field(min_length=1)
+    holdout: float = Field(
+        default=1 / 3, ge=0, lt=1, description="share of each task's examples kept for `paredown confirm`; 0: none"
+    )
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
     recipes: list[list[Any]] = Field(default_factory=list)
     objectives: list[str] = Field(default=["quality", "latency"], min_length=1, max_length=3)

@@ -193,7 +193,10 @@ def data_file(path: Path, count: int, seed: int = 0) -> Path:
 
 
 def sweep_file(folder: Path, **changes: object) -> Path:
-    """A small sweep over a fresh tiny BART: a base, four recipes, one task. `changes` replace top-level keys."""
+    """A small sweep over a fresh tiny BART: a base, four recipes, one task, nothing held back.
+
+    `changes` replace top-level keys.
+    """
     import yaml
 
     if not (folder / "model").exists():
@@ -206,6 +209,7 @@ def sweep_file(folder: Path, **changes: object) -> Path:
         "bases": {"tiny": {"model": "model"}},
         "data": {"train": {"source": "train.jsonl", **pair}, "test": {"source": "test.jsonl", **pair}},
         "tasks": {"pairs": {"kind": "classification", "data": "test", "max_length": 32}},
+        "holdout": 0,
         "recipes": [
             [{"layer_copy": {"decoder": [2]}}, [None, {"finetune": {"data": "train", "learning_rate": 1e-3}}]],
             ["int8_dynamic"],

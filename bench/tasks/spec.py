@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WINDOW = 512
 HALVINGS = 5  # 4,096 tokens become 128: about one row
 FEWEST_TOKENS = 8  # of a batch
+FEWEST_HELD = 2  # examples of either part: one has no spread
+# Of the fixed order of the examples: its beginning is for choosing, its end is kept back from it.
+Part = Literal["all", "choosing", "held back"]
 
 
 class Task(BaseModel):
@@ -53,7 +56,12 @@ class Task(BaseModel):
 
 
 class TaskSpec(BaseModel):
-    """A named task bound to its data."""
+    """A named task bound to its data, or to the part of them that is for choosing or was held back from it.
+
+    What is held back is looked at in three ways only before it is opened: its labels' names are checked and, where a
+    task has none of its own, are candidates (`settled`); its texts may be among those whose tokens are timed; and its
+    rows are counted. No outcome on it is had.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,13 +72,23 @@ class TaskSpec(BaseModel):
     data_id: str
     version: int
     labels: tuple[str, ...]
-    examples: int
+    examples: int  # of the part
+    part: Part = "all"
+    held: int = 0  # examples that are held back, whichever part this is
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the data, its order and windows, the settings (batch lists follow from them) and the version."""
         named = self.model_dump(mode="json", include={"kind", "settings", "data_id", "version"})
-        return digest({**named, "window": WINDOW})
+        part = {} if self.part == "all" else {"part": self.part, "held": self.held}
+        return digest({**named, "window": WINDOW, **part})
+
+    @property
+    def held_back(self) -> TaskSpec:
+        """The same task on the examples that choosing leaves alone. ValueError where there are none."""
+        if self.part != "choosing":
+            raise ValueError(f"of the task {self.name!r} nothing is held back")
+        return self.model_copy(update={"part": "held back", "examples": self.held})
 
     @property
     def manner(self) -> str:
@@ -121,8 +139,11 @@ def task_class(kind: str) -> type[Task]:
     return found
 
 
-def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> TaskSpec:
-    """Bind a task of a sweep file to its data, which is read once to check it. Raises BadInput."""
+def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec], holdout: float = 0.0) -> TaskSpec:
+    """Bind a task of a sweep file to its data, which is read once to check it. Raises BadInput.
+
+    With `holdout`, the share of the examples that is held back, to the part that is for choosing.
+    """
     cls = task_class(section.kind)
     if section.data not in data:
         raise unknown("data set in this sweep", section.data, data)
@@ -130,7 +151,21 @@ def bind_task(name: str, section: TaskSection, data: Mapping[str, DataSpec]) -> 
         task = cls.model_validate(section.model_extra or {})
     except ValidationError as error:
         raise BadInput(sentence(error, f"task {name}", cls)) from error
-    return _bound(name, section.kind, task, data[section.data])
+    return _choosing(_bound(name, section.kind, task, data[section.data]), holdout)
+
+
+def _choosing(spec: TaskSpec, holdout: float) -> TaskSpec:
+    """The part of a task that is for choosing. Raises BadInput where a part would have too few examples."""
+    if not holdout:
+        return spec
+    held = round(spec.examples * holdout)
+    if not FEWEST_HELD <= held <= spec.examples - FEWEST_HELD:
+        raise BadInput(
+            f"holdout is {holdout:g}, which holds back {held} of the {spec.examples} examples of the task "
+            f"{spec.name!r}, but either part needs at least {FEWEST_HELD}: give it more data, or set holdout: 0, which "
+            "leaves nothing to confirm on."
+        )
+    return spec.model_copy(update={"part": "choosing", "held": held, "examples": spec.examples - held})
 
 
 def _bound(name: str, kind: str, task: Task, spec: DataSpec) -> TaskSpec:
