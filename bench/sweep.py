@@ -9,38 +9,20 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from bench.architecture import Architecture
+from bench.axes import Objective, resolve_objectives
 from bench.bases import resolve_base
 from bench.data import DataSpec
 from bench.errors import BadInput, unknown
 from bench.holdout import check_held_apart
 from bench.identity import digest
-from bench.job import shape_scope
 from bench.measure.figures import parts_of
-from bench.metrics import TIMED, metric
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
+from bench.requirements import Requirement, resolve_constraints
 from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
 from bench.tasks.spec import TaskSpec, bind_task
-
-AXES = ("quality", *TIMED, "memory", "size", "parameters")
-
-
-class Objective(BaseModel):
-    """One axis of the frontier: a metric in one scope. The scope is a task, a shape, or empty."""
-
-    model_config = ConfigDict(frozen=True)
-
-    axis: str
-    metric: str
-    scope: str
-
-    @property
-    def title(self) -> str:
-        """The full name of the axis, as it stands on every plot and table."""
-        found = metric(self.metric)
-        return f"{found.title}, {self.scope}" if self.scope else found.title
 
 
 @dataclass(frozen=True)
@@ -53,6 +35,7 @@ class Sweep:
     recipes: tuple[Recipe, ...]
     objectives: tuple[Objective, ...]
     teachers: Mapping[str, Recipe]
+    constraints: tuple[Requirement, ...] = ()
     asked: tuple[str, ...] = ()  # the sweep and its overrides as the command line named them
 
     @property
@@ -61,13 +44,16 @@ class Sweep:
 
     @cached_property
     def sweep_id(self) -> str:
-        """SHA-256 over everything that the sweep asks for."""
+        """SHA-256 over everything that the sweep asks for.
+
+        Constraints and differences that matter judge the same numbers: they are no part of it.
+        """
         return digest(
             {
                 "name": self.name,
                 "recipes": [r.recipe_id for r in self.recipes],
                 "tasks": [t.fingerprint for t in self.tasks],
-                "objectives": [o.model_dump() for o in self.objectives],
+                "objectives": [o.model_dump(exclude={"matters"}) for o in self.objectives],
                 "latency": self.file.latency.model_dump(),
                 "memory": self.file.memory.model_dump(),
             }
@@ -109,7 +95,8 @@ def resolve(file: SweepFile) -> Sweep:
             task.check(architecture, name)
         _check_shapes(file, architecture, name)
     _check_time(file)
-    return Sweep(file, bases, tasks, recipes, _objectives(file, tasks), teachers)
+    objectives = resolve_objectives(file, tasks)
+    return Sweep(file, bases, tasks, recipes, objectives, teachers, resolve_constraints(file, tasks))
 
 
 def _check_shapes(file: SweepFile, architecture: Architecture, name: str) -> None:
@@ -274,60 +261,3 @@ def _opens_grid(cls: type[Step], key: str, value: Any) -> bool:
 def _members(annotation: Any) -> list[Any]:
     union = get_origin(annotation) in (Union, types.UnionType)
     return list(get_args(annotation)) if union else [annotation]
-
-
-def _objectives(file: SweepFile, tasks: Sequence[TaskSpec]) -> tuple[Objective, ...]:
-    found = tuple(_objective(text, file, tasks) for text in file.objectives)
-    if len({(o.metric, o.scope) for o in found}) < len(found):
-        raise BadInput(f"objectives names one axis twice: {', '.join(file.objectives)}.")
-    return found
-
-
-def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objective:
-    """Resolve 'quality', 'quality:TASK.METRIC', 'latency:BATCHxLENGTH', 'memory', 'size' and their like."""
-    axis, _, choice = text.partition(":")
-    if axis not in AXES:
-        raise unknown("objective", axis, AXES)
-    if axis == "quality":
-        return _quality(choice or file.quality, tasks)
-    measured = {**dict.fromkeys(TIMED, ("latency.leases", file.latency.leases))}
-    measured["memory"] = ("memory.repeats", file.memory.repeats)
-    setting, count = measured.get(axis, ("", 1))
-    if not count:
-        raise BadInput(f"objectives names {axis}, but {setting} is 0 and nothing is measured: raise it.")
-    if axis in TIMED:
-        if axis not in ("latency", "energy") and file.latency.new_tokens is None:
-            raise BadInput(
-                f"objectives names {axis}, a time of writing, but latency.new_tokens is not set and only forward "
-                "passes are timed: set it to the number of tokens to write."
-            )
-        shapes = {
-            f"{b}x{n}": parts_of((b, n), file.latency.new_tokens)[-1]
-            for b, n in product(file.latency.batch, file.latency.length)
-        }
-        if not choice and len(shapes) > 1:
-            raise BadInput(
-                f"The sweep measures several shapes: name one in objectives, as {axis}:SHAPE, of {', '.join(shapes)}."
-            )
-        if choice and choice not in shapes:
-            raise unknown("measured shape", choice, shapes)
-        return Objective(
-            axis=axis, metric=f"{axis}_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
-        )
-    names = {"memory": "host_peak", "size": "size", "parameters": "parameters"}
-    largest = shape_scope(max(file.latency.batch), max(file.latency.length))
-    return Objective(axis=axis, metric=names[axis], scope=largest if axis == "memory" else "")
-
-
-def _quality(choice: str | None, tasks: Sequence[TaskSpec]) -> Objective:
-    known = [f"{t.name}.{m}" for t in tasks for m in t.metrics]
-    if choice is None:
-        if len(tasks) > 1:
-            raise BadInput(f"The sweep has several tasks: set quality to one of {', '.join([*known, 'recovery'])}.")
-        return Objective(axis="quality", metric=tasks[0].metrics[0], scope=tasks[0].name)
-    if choice == "recovery":
-        return Objective(axis="quality", metric="recovery", scope=" + ".join(t.name for t in tasks))
-    if choice not in known:
-        raise unknown("quality", choice, [*known, "recovery"])
-    task, name = choice.rsplit(".", 1)
-    return Objective(axis="quality", metric=name, scope=task)

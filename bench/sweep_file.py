@@ -102,6 +102,12 @@ class SweepFile(Section):
     recipes: list[list[Any]] = Field(default_factory=list)
     objectives: list[str] = Field(default=["quality", "latency"], min_length=1, max_length=3)
     quality: str | None = Field(default=None, description="TASK.METRIC, or recovery")
+    matters: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]] = Field(
+        default_factory=dict, description="smallest difference that matters, by objective, in the metric's unit"
+    )
+    constraints: list[str] = Field(
+        default_factory=list, description="what a variant must keep: METRIC[:SCOPE] <= NUMBER, or >="
+    )
     latency: LatencySection = LatencySection()
     memory: MemorySection = MemorySection()
     limits: LimitsSection = LimitsSection()
