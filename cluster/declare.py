@@ -27,7 +27,8 @@ class Declaration(Frozen):
     hardware_class: str
     versions: dict[str, str]
     leases: int
-    objectives: tuple[dict[str, str], ...]
+    objectives: tuple[dict[str, Any], ...]
+    constraints: tuple[dict[str, Any], ...]
     tasks: tuple[dict[str, Any], ...]
     variants: tuple[dict[str, Any], ...]
     questions: dict[str, dict[str, Any]]
@@ -60,7 +61,11 @@ def board_id(sweep: Sweep, machine: Machine) -> str:
 
 
 def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
-    """The journal entry that declares a sweep on a kind of machine. The same declaration is made once."""
+    """The journal entry that declares a sweep on a kind of machine.
+
+    The same sweep may be declared with other constraints and differences that matter: it stays the same board, and the
+    newest declaration counts.
+    """
     names = names_of(sweep.recipes)
     variants = tuple(
         {
@@ -91,6 +96,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         versions=dict(machine.versions),
         leases=sweep.file.latency.leases,
         objectives=tuple({**o.model_dump(), "title": o.title} for o in sweep.objectives),
+        constraints=tuple(c.model_dump() for c in sweep.constraints),
         tasks=tuple(
             {
                 "name": task.name,
@@ -106,4 +112,4 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         variants=variants,
         questions=planner.questions(),
     )
-    return Entry.statement("sweep", f"sweep {sweep_id}", body.model_dump(mode="json"))
+    return Entry.statement("sweep", f"sweep {sweep_id} {body.declared}", body.model_dump(mode="json"))

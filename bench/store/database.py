@@ -92,7 +92,8 @@ def _take_in_entry(
 ) -> None:
     if entry == "sweep":
         connection.execute(
-            "insert or replace into sweeps values (?, ?, ?, ?)",
+            "insert into sweeps values (?, ?, ?, ?) on conflict (sweep_id) do update set name = excluded.name, "
+            "declared = excluded.declared, body = excluded.body where excluded.declared >= sweeps.declared",
             [body["sweep_id"], body["name"], body["declared"], json.dumps(body, sort_keys=True)],
         )
     elif entry == "retry":

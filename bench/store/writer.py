@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from bench.store.journal import Entry, Journal, parts, read_entries
 from bench.store.publish import Publisher
 
 SHORTEST_PAUSE = 1.0  # seconds between two snapshots
+ASKING = ("declared", "asked")  # of a declaration: when and with what words, which changes nothing
 LARGEST_SHARE = 0.1  # of the writer's time that snapshots may take
 
 
@@ -65,16 +67,28 @@ class Writer:
         return self._connection.execute("select 1 from parts where name = ?", [name]).fetchone() is not None
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Make entries durable; those already there are left alone.
+        """Make entries durable; those already there, and declarations that repeat the newest, are left alone.
 
         Raises StaleLease when another driver holds the store, DiskFull when there is no room; nothing is written then.
         """
-        new = {e.identity: e for e in entries if e.identity not in self._known}
+        new = {e.identity: e for e in entries if e.identity not in self._known and not self._repeats(e)}
         if new:
             with interrupts_later():
                 self._pending.append(self._journal.append(list(new.values())))
                 self._known.update(new)
                 self._dirty = True
+
+    def _repeats(self, entry: Entry) -> bool:
+        """Whether a sweep's newest declaration says all that this one says, whenever and however it was asked for."""
+        if entry.entry != "sweep":
+            return False
+        body = json.loads(entry.body)
+        with interrupts_later(), self._using:
+            self._take_in()
+            query = "select body from sweeps where sweep_id = ?"
+            row = self._connection.execute(query, [body["sweep_id"]]).fetchone()
+        newest = None if row is None else json.loads(row[0])
+        return newest is not None and {**newest, **dict.fromkeys(ASKING)} == {**body, **dict.fromkeys(ASKING)}
 
     def records(self) -> list[Record]:
         """Every acknowledged record, in the order of acknowledgement, each once."""
