@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.errors import unknown
 from bench.recipe import Recipe
 
 
@@ -24,6 +25,18 @@ def names_of(recipes: Sequence[Recipe]) -> dict[str, str]:
             told = [f"{key.rpartition('.')[2]} {mine[key]}" for key in differing if mine.get(key) is not None]
             names[recipe.recipe_id] = f"{name} ({', '.join(told)})" if told else name
     return names
+
+
+def find_named(recipes: Sequence[Recipe], wanted: Sequence[str], what: str) -> frozenset[str]:
+    """recipe_ids of the variants of these names, with or without the base's before it. Raises BadInput."""
+    names = names_of(recipes)
+    found: set[str] = set()
+    for name in wanted:
+        mine = {r for r, full in names.items() if name in (full, full.partition(": ")[2])}
+        if not mine:
+            raise unknown(what, name, names.values())
+        found |= mine
+    return frozenset(found)
 
 
 def _facts(recipe: Recipe) -> dict[str, str | None]:

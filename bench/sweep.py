@@ -19,6 +19,7 @@ from bench.errors import BadInput, unknown
 from bench.holdout import check_held_apart
 from bench.identity import digest
 from bench.measure.figures import parts_of
+from bench.naming import find_named
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
 from bench.requirements import Requirement, resolve_constraints
 from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
@@ -36,6 +37,7 @@ class Sweep:
     objectives: tuple[Objective, ...]
     teachers: Mapping[str, Recipe]
     constraints: tuple[Requirement, ...] = ()
+    pinned: frozenset[str] = frozenset()  # recipe_ids that a race never stops
     asked: tuple[str, ...] = ()  # the sweep and its overrides as the command line named them
 
     @property
@@ -96,7 +98,8 @@ def resolve(file: SweepFile) -> Sweep:
         _check_shapes(file, architecture, name)
     _check_time(file)
     objectives = resolve_objectives(file, tasks)
-    return Sweep(file, bases, tasks, recipes, objectives, teachers, resolve_constraints(file, tasks))
+    pinned = find_named(recipes, file.race.pinned, "variant in race.pinned")
+    return Sweep(file, bases, tasks, recipes, objectives, teachers, resolve_constraints(file, tasks), pinned)
 
 
 def _check_shapes(file: SweepFile, architecture: Architecture, name: str) -> None:

@@ -77,6 +77,14 @@ class LimitsSection(Section):
     attempts: int = Field(default=3, ge=1, description="attempts at a job whose failure may pass")
 
 
+class RaceSection(Section):
+    """Whether work ends early for variants that another one has beaten already; see `cluster.racing`."""
+
+    on: bool = Field(default=True, description="stop variants that are beaten; `--race` and `--no-race` override it")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="chance of stopping any variant wrongly")
+    pinned: list[str] = Field(default_factory=list, description="names of variants that never stop")
+
+
 class TaskSection(Section):
     """A task: its kind and data; further settings belong to the kind."""
 
@@ -111,6 +119,7 @@ class SweepFile(Section):
     latency: LatencySection = LatencySection()
     memory: MemorySection = MemorySection()
     limits: LimitsSection = LimitsSection()
+    race: RaceSection = RaceSection()
     device: str = Field(default="cpu", description="where models are evaluated and measured: cpu, cuda or cuda:N")
     runner: Literal["auto", "local", "ray"] = "auto"
 

@@ -66,6 +66,9 @@ def run(
     address: Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")] = False,
+    race: Annotated[
+        bool | None, typer.Option("--race/--no-race", help="Stop variants that are beaten, or complete every one.")
+    ] = None,
     form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +78,8 @@ def run(
     from cluster.progress import Progress
     from cluster.session import Options, Tally, machine_here, run_sweep
 
-    loaded = load_sweep(sweep, overrides or [])
+    racing = [] if race is None else [f"race.on={str(race).lower()}"]
+    loaded = load_sweep(sweep, [*(overrides or []), *racing])
     chosen = _runner(loaded.file.runner if runner == "auto" else runner, address)
     options = Options(store, chosen, address, workers, take_over)
     tally = Tally()

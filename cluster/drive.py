@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from bench.job import Job
 from bench.record import Record
+from bench.store.journal import Entry
 from cluster.plan import Plan
+from cluster.racing import Stopped
 from cluster.standing import Known
 
 Planning = Callable[[Known, frozenset[str]], Plan]
@@ -34,6 +36,9 @@ class Pool(Protocol):
         and StaleLease, which end the sweep.
         """
 
+    def state(self, entries: list[Entry]) -> None:
+        """Have statements made durable by the writer; those already there are left alone. Raises as `wait`."""
+
     def report(self, progress: dict[str, Any]) -> None:
         """Tell the writer how far the sweep is, and let it publish. May raise StaleLease."""
 
@@ -41,7 +46,13 @@ class Pool(Protocol):
         """End every worker and its children; publish what is left."""
 
 
-def drive(planning: Planning, known: Known, pool: Pool, watch: Callable[[Plan], dict[str, Any]]) -> Iterator[Record]:
+def drive(
+    planning: Planning,
+    known: Known,
+    pool: Pool,
+    watch: Callable[[Plan], dict[str, Any]],
+    audit: Callable[[Stopped], Entry] | None = None,
+) -> Iterator[Record]:
     """Run until nothing is ready and nothing is in flight; yields each record as it is acknowledged.
 
     Args:
@@ -49,7 +60,9 @@ def drive(planning: Planning, known: Known, pool: Pool, watch: Callable[[Plan], 
         known: what the store held at the start; updated in place.
         pool: where jobs run. The caller closes it.
         watch: called with each new plan; what it returns is published as the sweep's progress.
+        audit: what the journal is told of a variant that was stopped.
     """
+    stated: set[str] = set()
     in_flight: set[str] = set()
     plan = planning(known, frozenset())
     changed = True
@@ -60,6 +73,10 @@ def drive(planning: Planning, known: Known, pool: Pool, watch: Callable[[Plan], 
                     pool.submit(planned.job, planned.attempt)
                     in_flight.add(planned.job.key)
             plan = planning(known, frozenset(in_flight))
+        new = [stop for stop in plan.stopped if stop.artefact_id not in stated]
+        if new and audit is not None:
+            pool.state([audit(stop) for stop in new])
+            stated.update(stop.artefact_id for stop in new)
         pool.report(watch(plan))
         if not in_flight:
             if not plan.ready():

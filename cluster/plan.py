@@ -13,16 +13,18 @@ from typing import Any
 from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.naming import names_of
 from bench.recipe import Recipe
-from bench.record import Failed
+from bench.record import Record
+from bench.store.raw import Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.builds import Builder
-from cluster.groups import LARGEST_GROUP, measure_groups, unstable
+from cluster.evaluations import Evaluations, slices
+from cluster.groups import LARGEST_GROUP, measure_groups, same_question, unstable
+from cluster.racing import Progress, Race, Standing, Stopped
 from cluster.retry import decide
 from cluster.standing import Known, Machine, Planned, Status, standing
 
 LEASE_SETTINGS = ("first_rounds", "max_rounds", "half_width", "burst_ms", "threads", "new_tokens", "protocol")
-WINDOWS_A_JOB = 8  # one job loads the model once for so many windows of 512 examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Plan:
 
     jobs: tuple[Planned, ...]
     expected: tuple[Expected, ...]
+    stopped: tuple[Stopped, ...] = ()
 
     def ready(self) -> list[Planned]:
         return [p for p in self.jobs if p.status == "ready"]
@@ -55,20 +58,23 @@ class Planner:
         self._machine = machine
         self._attempts = sweep.file.limits.attempts
         self._names = names_of(sweep.recipes)
-        self._dependent = frozenset(r.recipe_id for r in sweep.recipes if r.batch_dependent)
-        self._builder = Builder(sweep, machine)
+        self.builder = Builder(sweep, machine)
+        self.evaluations = Evaluations(sweep, machine, self._names)
+        self._race = Race(sweep)
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
         """All jobs of the sweep as far as they are known, builds first, latency last."""
         jobs: list[Planned] = []
-        artefacts = self._builder.plan(known, in_flight, jobs)
+        artefacts = self.builder.plan(known, in_flight, jobs)
         settled = not any(p.status in ("ready", "running", "waiting") for p in jobs)
-        self._plan_evaluations(artefacts, known, in_flight, jobs)
+        built = list(self._built(artefacts))
+        race = self._race(built, View(self, built, known), settled=settled) if known.raw else Progress()
+        jobs.extend(self.evaluations.plan(built, race, known, in_flight))
         if settled:
-            self._plan_memory(artefacts, known, in_flight, jobs)
+            self._plan_memory(built, known, in_flight, jobs)
             quiet = not any(p.status in ("ready", "running") for p in jobs)
-            self._plan_latency(artefacts, known, in_flight, jobs, quiet=quiet)
-        return Plan(tuple(jobs), self._expected(jobs, settled=settled))
+            self._plan_latency(built, race, known, in_flight, jobs, quiet=quiet)
+        return Plan(tuple(jobs), self._expected(jobs, settled=settled), race.stopped)
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
         return standing(job, known, in_flight, self._attempts)
@@ -82,56 +88,10 @@ class Planner:
                 seen.add(artefact_id)
                 yield recipe, artefact_id
 
-    def _plan_evaluations(
-        self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
-    ) -> None:
-        bases = {r.base.name: a for r, a in self._built(artefacts) if r.is_base}
-        for recipe, artefact_id in self._built(artefacts):
-            for task in self._sweep.tasks:
-                judge = bases.get(recipe.base.name) if task.asks_base else None
-                if task.asks_base and judge is None:
-                    continue  # its base could not be built: nobody to ask
-                template = EvaluateJob(
-                    artefact_id=artefact_id,
-                    name=self._names[recipe.recipe_id],
-                    task=task,
-                    first=0,
-                    last=0,
-                    versions=dict(self._machine.versions),
-                    device=self._sweep.file.device,
-                    judge=judge,
-                )
-                jobs.extend(self._evaluate(template, recipe.recipe_id in self._dependent, known, in_flight))
-
-    def _evaluate(
-        self, template: EvaluateJob, dependent: bool, known: Known, in_flight: frozenset[str]
-    ) -> Sequence[Planned]:
-        """The jobs of one artefact on one task.
-
-        Predictions that depend on batch-mates belong to one size of batches: the largest in which all is done, else
-        the smallest that was begun, or half of that where memory did not hold it.
-        """
-        tried: list[Sequence[Planned]] = []
-        tasks = (template.task, *(template.task.smaller_batches if dependent else ()))
-        place = 0
-        for number, task in enumerate(tasks):
-            jobs = [
-                self._status(template.model_copy(update={"task": task, "first": first, "last": last}), known, in_flight)
-                for first, last in slices(task)
-            ]
-            tried.append(jobs)
-            if all(p.status == "done" for p in jobs):
-                return jobs
-            if any(p.status != "ready" or p.attempt > 1 for p in jobs):
-                place = number
-        if place + 1 < len(tried) and any(out_of_memory(p, known) for p in tried[place]):
-            place += 1
-        return tried[place]
-
-    def _groups(self, artefacts: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    def _groups(self, built: Sequence[tuple[Recipe, str]]) -> Iterator[tuple[str, dict[str, str]]]:
         """For each base model: its artefact_id, and artefact_id -> name of its variants with other bytes."""
         for base in self._sweep.bases:
-            mine = [(r, a) for r, a in self._built(artefacts) if r.base.name == base.name]
+            mine = [(r, a) for r, a in built if r.base.name == base.name]
             bases = [a for r, a in mine if r.is_base]
             if bases:
                 yield bases[0], {a: self._names[r.recipe_id] for r, a in mine if a != bases[0]}
@@ -169,36 +129,59 @@ class Planner:
         return {type(job).__name__: job.conditions_identity() for job in jobs}
 
     def _plan_memory(
-        self, artefacts: Mapping[str, str], known: Known, in_flight: frozenset[str], jobs: list[Planned]
+        self, built: Sequence[tuple[Recipe, str]], known: Known, in_flight: frozenset[str], jobs: list[Planned]
     ) -> None:
         if not self._sweep.file.memory.repeats:
             return
-        for base, variants in self._groups(artefacts):
+        for base, variants in self._groups(built):
             template = self._memory_job(base)
             jobs.extend(self._measure(template, variants, known, in_flight))
 
     def _plan_latency(
         self,
-        artefacts: Mapping[str, str],
+        built: Sequence[tuple[Recipe, str]],
+        race: Progress,
         known: Known,
         in_flight: frozenset[str],
         jobs: list[Planned],
         *,
         quiet: bool,
     ) -> None:
-        """Latency comes last and one lease at a time: nothing else of ours may run beside it."""
+        """Latency comes last and one lease at a time: nothing else of ours may run beside it.
+
+        Where examples are raced it comes before the second look at them, for that is when it is needed.
+        """
         file = self._sweep.file.latency
-        for base, variants in self._groups(artefacts):
+        for base, variants in self._groups(built):
             for lease in range(file.leases + 1):
                 template = self._latency_job(base, lease)
-                wanted = variants if lease < file.leases else unstable(template, variants, known.finished.values())
-                if lease == file.leases and (not wanted or file.leases < 2):
+                wanted = race.timed(lease, variants)
+                if lease == file.leases:
+                    wanted = unstable(template, wanted, known.finished.values())
+                last = lease == file.leases
+                if (not wanted and (variants or last)) or (last and file.leases < 2):
                     continue
                 for planned in self._measure(template, wanted, known, in_flight):
                     if planned.status == "ready" and not quiet:
                         planned = Planned(planned.job, "waiting", planned.attempt)
                     quiet = quiet and planned.status not in ("ready", "running")
                     jobs.append(planned)
+
+    def lease(
+        self, lease: int, artefact_ids: frozenset[str], built: Sequence[tuple[Recipe, str]], known: Known
+    ) -> Iterator[Planned]:
+        """The jobs that time these in a lease."""
+        for base, variants in self._groups(built):
+            wanted = {a: name for a, name in variants.items() if a in artefact_ids}
+            yield from self._measure(self._latency_job(base, lease), wanted, known, frozenset())
+
+    def finished_leases(self, built: Sequence[tuple[Recipe, str]], known: Known) -> list[LatencyJob]:
+        """Every lease of the sweep that is done."""
+        found = []
+        for base, _ in self._groups(built):
+            records = same_question(self._latency_job(base, 0), known.finished.values())
+            found += [job for job, _ in records if isinstance(job, LatencyJob)]
+        return found
 
     def _measure(
         self, template: MeasureJob, variants: Mapping[str, str], known: Known, in_flight: frozenset[str]
@@ -216,7 +199,7 @@ class Planner:
         if settled:
             return ()
         open_builds = {p.job.key for p in jobs if p.status in ("ready", "running", "waiting")}
-        coming = [r for r in self._sweep.recipes if self._builder.jobs[r.recipe_id].key in open_builds]
+        coming = [r for r in self._sweep.recipes if self.builder.jobs[r.recipe_id].key in open_builds]
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
             -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // LARGEST_GROUP)
@@ -230,13 +213,42 @@ class Planner:
         return tuple(Expected(kind, count) for kind, count in counts.items() if count)
 
 
-def out_of_memory(planned: Planned, known: Known) -> bool:
-    """Whether a job was given up because memory did not hold it."""
-    failures = known.failed.get(planned.job.key, ())
-    last = failures[-1].outcome if failures else None
-    return planned.status == "failed" and isinstance(last, Failed) and last.kind == "out of memory"
+class View:
+    """What a race sees of a plan's jobs and their results."""
 
+    def __init__(self, planner: Planner, built: Sequence[tuple[Recipe, str]], known: Known) -> None:
+        self._planner = planner
+        self._built = built
+        self._recipes = {artefact_id: recipe for recipe, artefact_id in built}
+        self._known = known
 
-def slices(task: TaskSpec) -> list[tuple[int, int]]:
-    """The runs of whole windows that one job evaluates: (first, one past the last)."""
-    return [(i, min(i + WINDOWS_A_JOB, task.windows)) for i in range(0, task.windows, WINDOWS_A_JOB)]
+    def _template(self, artefact_id: str, task: TaskSpec) -> EvaluateJob | None:
+        return self._planner.evaluations.template(self._recipes[artefact_id], artefact_id, task, self._built)
+
+    def evaluated(self, artefact_id: str, task: TaskSpec, windows: int) -> Standing:
+        template = self._template(artefact_id, task)
+        return "failed" if template is None else self._planner.evaluations.evaluated(template, windows, self._known)
+
+    def seconds_an_example(self, artefact_id: str, task: TaskSpec) -> float | None:
+        template = self._template(artefact_id, task)
+        return template and self._planner.evaluations.seconds_an_example(template, self._known)
+
+    def scores(self, artefact_id: str, task: TaskSpec, windows: int, column: str) -> dict[int, float]:
+        template = self._template(artefact_id, task)
+        found: dict[int, float] = {}
+        for key in self._planner.evaluations.keys(template, windows) if template else ():
+            index, values = self._known.raw.scores(key, column)
+            found.update(zip(index.tolist(), values.tolist(), strict=True))
+        return found
+
+    def leased(self, lease: int, artefact_ids: frozenset[str]) -> bool:
+        return not any(p.status == "ready" for p in self._planner.lease(lease, artefact_ids, self._built, self._known))
+
+    def leases(self) -> list[LatencyJob]:
+        return self._planner.finished_leases(self._built, self._known)
+
+    def rounds(self, job: LatencyJob) -> tuple[Tables, Tables]:
+        return self._known.raw.rounds(job.key, job.artefact_ids)
+
+    def build(self, recipe: Recipe) -> Record:
+        return self._known.finished[self._planner.builder.jobs[recipe.recipe_id].key]

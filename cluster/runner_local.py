@@ -195,6 +195,9 @@ class LocalPool:
         self._remove(slot)
         return lost(job, slot.attempt, kind, reason, slot.began)
 
+    def state(self, entries: list[Entry]) -> None:
+        self._writer.append(entries)
+
     def report(self, progress: dict[str, Any]) -> None:
         self._writer.lease.check()
         self._writer.report(progress)

@@ -289,6 +289,9 @@ class RayPool:
         append(self._writer, [Entry.of(delivery)])
         return delivery.record
 
+    def state(self, entries: list[Entry]) -> None:
+        append(self._writer, entries)
+
     def report(self, progress: dict[str, Any]) -> None:
         self._progress = progress
         if time.monotonic() - self._reported > 1.0:

@@ -21,11 +21,12 @@ from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
 from bench.store.folder import Folder, Lease, open_folder, take_lease
 from bench.store.journal import Entry, parts, read_entries
+from bench.store.raw import Raw
 from bench.store.writer import Writer
 from bench.sweep import Sweep
 from bench.sweep_file import SweepFile
 from cluster import ray_settings
-from cluster.declare import declare
+from cluster.declare import board_id, declare
 from cluster.drive import Pool, drive
 from cluster.plan import Plan, Planner
 from cluster.runner_local import Limits, LocalPool, workers_for
@@ -102,8 +103,10 @@ def run_sweep(
         planner = Planner(sweep, machine)
         entry = declare(sweep, machine, planner)
         with _pool(sweep, options, lease, entry) as (pool, known):
+            known.raw = Raw(folder.journal)
             started(planner(known, frozenset()))
-            yield from drive(planner, known, pool, watch)
+            board = board_id(sweep, machine)
+            yield from drive(planner, known, pool, watch, lambda stop: stop.entry(board))
     finally:
         lease.release()
 
@@ -177,7 +180,9 @@ def known_without_writing(root: Path) -> Known:
             elif entry == "retry":
                 statement = json.loads(body)
                 retried.update(dict.fromkeys(statement["keys"], statement["declared"]))
-    return counting(list(records.values()), retried)
+    known = counting(list(records.values()), retried)
+    known.raw = Raw(folder.journal)
+    return known
 
 
 def forget_failures(root: Path, kind: str | None) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bench.job import Job
 from bench.record import Record
+from bench.store.raw import Raw
 from cluster.retry import decide
 
 Status = Literal["done", "running", "ready", "waiting", "failed"]
@@ -27,6 +28,7 @@ class Known:
 
     finished: dict[str, Record] = field(default_factory=dict)
     failed: dict[str, list[Record]] = field(default_factory=dict)
+    raw: Raw | None = None  # what the records were made from; without it nothing can be raced
 
     def add(self, record: Record) -> None:
         """Take in one record; a key that is already finished keeps its first record."""

@@ -25,6 +25,7 @@ TABLES = {
     "numbers": ("recipe_id", "metric", "scope"),
     "draws": ("recipe_id", "metric", "scope"),
     "verdicts": ("recipe_id",),
+    "confirmations": ("opening", "recipe_id", "metric", "scope"),
 }
 RECORD = (
     "key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, failure, reason, log, started, seconds, "
@@ -40,6 +41,8 @@ KEPT = {
     "sweeps": "sweep_id",
     "claims": "model || ' ' || id",
     "retries": "key",
+    "openings": "identity",
+    "stops": "sweep_id",
 }
 
 
@@ -97,14 +100,18 @@ def _told(row: Row, *, stored: bool) -> list[tuple[str, Any, Any]]:
 
 
 def compare_records(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, check: Check) -> None:
-    """The records, declarations and claims that the snapshot repeats against the journal's."""
+    """The records, declarations, claims and openings that the snapshot repeats against the journal's."""
     named = Named(lambda r: (r["identity"],), lambda r: f"{r['job_type']} {r['key'][:10]}, attempt {r['attempt']}")
     identity = "if(status = 'finished', key, concat(key, '#', attempt, '#', started)) as identity"
     query = f"select {identity}, {RECORD}, {{}} as answer from records"  # noqa: S608 - fixed columns
     rows = snapshot.rows(query.format("answer"))
     _compare(check, rows, _rows(connection, query.format("if(kind = 'build', answer, null)")), named)
-    for table, column, told in (("sweeps", "sweep_id", "name"), ("claims", "id", "id")):
-        every = f"select * from {table}"  # noqa: S608 - one of two
+    for table, column, told in (
+        ("sweeps", "sweep_id", "name"),
+        ("claims", "id", "id"),
+        ("openings", "identity", "declared"),
+    ):
+        every = f"select * from {table}"  # noqa: S608 - one of three
         named = Named(
             lambda r, c=column: (r.get("model"), r[c]),  # type: ignore[misc]
             lambda r, t=told, n=table: f"{n.removesuffix('s')} {r[t]}",  # type: ignore[misc]

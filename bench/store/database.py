@@ -13,6 +13,7 @@ import duckdb
 from bench.errors import DiskFull, StoreBusy, is_disk_full
 from bench.store.folder import SCHEMA_VERSION
 from bench.store.journal import parts, read_entries
+from bench.store.openings import OPENED
 
 LOCKED = "Could not set lock on file"  # as DuckDB says it
 
@@ -102,6 +103,13 @@ def _take_in_entry(
         keys = ("model", "id", "text", "published", "source", "settings", "verdict", "found", "reason")
         rows = [[*(row[key] for key in keys), body["declared"]] for row in body["rows"]]
         connection.executemany(f"insert or replace into claims values ({', '.join('?' * 10)})", rows)  # noqa: S608
+    elif entry == "stop":
+        names = ("sweep_id", "artefact_id", "by", "raced", "look", "looks", "examples", "level", "objectives", "reason")
+        row = [json.dumps(body[n]) if n in ("examples", "objectives") else body[n] for n in names]
+        connection.execute(f"insert into stops values ({', '.join('?' * 10)}) on conflict do nothing", row)  # noqa: S608
+    elif entry == OPENED:
+        opened = [identity, body["sweep_id"], body["at"], json.dumps(body, sort_keys=True)]
+        connection.execute("insert into openings values (?, ?, ?, ?)", opened)
     elif entry == "record":
         _take_in_record(connection, identity, body, ordinal)
 

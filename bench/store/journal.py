@@ -44,7 +44,7 @@ SAMPLE = pa.struct(
 )
 PART = pa.schema(
     [
-        ("entry", pa.string()),  # record | sweep | retry
+        ("entry", pa.string()),  # record | sweep | retry | claims | stop
         ("identity", pa.string()),
         ("body", pa.string()),  # JSON
         ("artefact_id", pa.string()),  # of the examples

@@ -101,7 +101,9 @@ class Publisher:
             "case when kind = 'build' then answer end from records"
         )
         connection.execute("insert into snapshot.claims select * from claims order by model, id")
-        for table in ("variants", "numbers", "verdicts", "draws"):
+        connection.execute("insert into snapshot.stops select * from stops order by sweep_id, artefact_id")
+        connection.execute("insert into snapshot.openings select * from openings order by declared, identity")
+        for table in ("variants", "numbers", "verdicts", "draws", "confirmations"):
             rows_of = [row for summary in summaries for row in getattr(summary, table)]
             if rows_of:
                 batch = pa.Table.from_pylist([row._asdict() for row in rows_of])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,10 @@ from bench.statistics.resample import mean_draws
 from bench.store.numbers import DRAWS, SEED, Number
 
 FloatArray = NDArray[np.float64]
+
+LEVEL = 0.95
+BEYOND = 25  # draws outside of either end of an interval
+MOST_DRAWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,16 +69,25 @@ def point(examples: Examples, name: str) -> float:
     return _estimate(outcomes_of(examples), metric(name))
 
 
-def read_outcomes(connection: duckdb.DuckDBPyConnection, identities: Sequence[str], expected: int) -> Outcomes | None:
-    """The outcomes that the given evaluation records hold, None unless they cover all `expected` examples."""
+def read_outcomes(
+    connection: duckdb.DuckDBPyConnection, identities: Sequence[str], expected: int, among: Sequence[str] | None = None
+) -> Outcomes | None:
+    """The outcomes that the given evaluation records hold, None unless they cover all `expected` examples.
+
+    With `among`, only those of examples that these other records hold too.
+    """
     held = "from examples where list_contains(?, identity)"
-    row = connection.execute(f"select any_value(columns) {held}", [list(identities)]).fetchone()
+    named = [list(identities)]
+    if among is not None:
+        held += " and index in (select index from examples where list_contains(?, identity))"
+        named.append(list(among))
+    row = connection.execute(f"select any_value(columns) {held}", named).fetchone()
     names = sorted(row[0]) if row and row[0] else []
     wanted = "".join(f", any_value(element_at(columns, ?)[1]) as column_{i}" for i in range(len(names)))
     found = connection.execute(
         "select index, any_value(label) as label, any_value(prediction) as prediction, any_value(score) as score, "
         f"any_value(slice) as slice{wanted} {held} group by index order by index",
-        [*names, list(identities)],
+        [*names, *named],
     ).fetchnumpy()
     if len(found["index"]) != expected:
         return None
@@ -107,7 +121,12 @@ def score(outcomes: Outcomes, names: Sequence[str], task: str) -> list[Number]:
     wanted = [(outcomes, metric(name), task) for name in names]
     wanted += [(outcomes.part(part), metric(names[0]), f"{task} / {part}") for part in outcomes.slices]
     # Where nothing was written there are no n-grams to count: a metric without a value is left out.
-    return [_number(*each) for each in wanted if np.isfinite(_estimate(each[0], each[1]))]
+    return [score_of(*each) for each in wanted if has_value(each[0], each[1])]
+
+
+def has_value(outcomes: Outcomes, wanted: Metric) -> bool:
+    """Whether the outcomes give the metric a finite value."""
+    return bool(np.isfinite(_estimate(outcomes, wanted)))
 
 
 def with_chance_noted(numbers: list[Number], outcomes: Outcomes) -> list[Number]:
@@ -123,25 +142,31 @@ def with_note(numbers: Sequence[Number], note: str) -> list[Number]:
     return [replace(n, note=note if n.note is None else f"{n.note} {note}") for n in numbers]
 
 
-def _number(outcomes: Outcomes, wanted: Metric, scope: str) -> Number:
+def score_of(outcomes: Outcomes, wanted: Metric, scope: str, level: float = LEVEL) -> Number:
+    """A metric of a task, which must have a value, with its interval at `level` and draws enough to show it."""
     kind = wanted.source[0]
     if kind == "cells":
-        return _f1(outcomes, wanted.name, scope)
+        return _f1(outcomes, wanted.name, scope, level)
     columns = np.stack([outcomes.columns[name] for name in wanted.source[1:]])
-    draws = _drawn(columns, kind)
+    draws = _drawn(columns, kind, level)
     estimate, n = _estimate(outcomes, wanted), outcomes.n
     if kind == "share":
-        interval = wilson(round(float(columns[0].sum())), n)
+        interval = wilson(round(float(columns[0].sum())), n, level)
     elif kind == "mean" and n > 1:
-        interval = mean_t(columns[0])
+        interval = mean_t(columns[0], level)
     else:
-        interval = _percentile(estimate, draws, n)
+        interval = _percentile(estimate, draws, n, level)
     return Number(wanted.name, scope, interval, draws, n, wanted.span)
 
 
-def _drawn(columns: FloatArray, kind: str) -> FloatArray:
-    """Draws [DRAWS] of the statistic. The same generator resamples the same examples for every artefact of a task."""
-    means = mean_draws(columns, DRAWS, np.random.default_rng(SEED))
+def draws_for(level: float) -> int:
+    """How many draws show the ends of an interval at `level`: 25 beyond either, up to a hundred thousand in all."""
+    return min(MOST_DRAWS, max(DRAWS, math.ceil(2 * BEYOND / (1 - level))))
+
+
+def _drawn(columns: FloatArray, kind: str, level: float = LEVEL) -> FloatArray:
+    """Draws of the statistic. The same generator resamples the same examples for every artefact of a task."""
+    means = mean_draws(columns, draws_for(level), np.random.default_rng(SEED))
     return _statistic(means.T, kind)
 
 
@@ -161,9 +186,10 @@ def _estimate(outcomes: Outcomes, wanted: Metric) -> float:
     return float(_statistic(means[:, None], kind)[0])
 
 
-def _percentile(estimate: float, draws: FloatArray, n: int) -> Interval:
-    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], (0.025, 0.975)))
-    return Interval(estimate, min(low, estimate), max(high, estimate), 0.95, n, "percentile bootstrap")
+def _percentile(estimate: float, draws: FloatArray, n: int, level: float = LEVEL) -> Interval:
+    tail = (1 - level) / 2
+    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], (tail, 1 - tail)))
+    return Interval(estimate, min(low, estimate), max(high, estimate), level, n, "percentile bootstrap")
 
 
 def _cells(outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -174,39 +200,41 @@ def _cells(outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.int64]]:
     return np.bincount(cell, minlength=k * k).reshape(k, k).astype(np.float64), cell
 
 
-def _f1(outcomes: Outcomes, name: str, scope: str) -> Number:
+def _f1(outcomes: Outcomes, name: str, scope: str, level: float) -> Number:
     cells, cell = _cells(outcomes)
     k, n = cells.shape[0], outcomes.n
-    shares = mean_draws((np.arange(k * k)[:, None] == cell).astype(np.float64), DRAWS, np.random.default_rng(SEED))
-    draws = macro_f1(shares.reshape(DRAWS, k, k))
+    marked = (np.arange(k * k)[:, None] == cell).astype(np.float64)
+    draws = macro_f1(mean_draws(marked, draws_for(level), np.random.default_rng(SEED)).reshape(-1, k, k))
     occupied = np.flatnonzero(cells.ravel())
     without = np.repeat(cells.reshape(1, -1), occupied.size, axis=0)
     without[np.arange(occupied.size), occupied] -= 1
     jackknife = macro_f1(without.reshape(-1, k, k))
-    interval = bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied])
+    interval = bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied], level)
     return Number(name, scope, interval, draws, n, 1.0)
 
 
 def compare(outcomes: Outcomes, base: Outcomes, names: Sequence[str], task: str) -> list[Number]:
     """How the metrics differ from the base's on the same examples, and agreement with its predictions."""
-    both = [metric(name) for name in names if metric(name).paired and _comparable(outcomes, base, metric(name))]
-    found = [_comparison(outcomes, base, wanted, task) for wanted in both]
+    both = [metric(name) for name in names if comparable(outcomes, base, metric(name))]
+    found = [comparison(outcomes, base, wanted, task) for wanted in both]
     if (outcomes.prediction != "").any():
         found.append(Number("agreement", task, agreement(outcomes.prediction, base.prediction)))
     return found
 
 
-def _comparable(outcomes: Outcomes, base: Outcomes, wanted: Metric) -> bool:
-    """Whether both have a value, and the base one that can be divided by where that is asked."""
-    mine, theirs = _estimate(outcomes, wanted), _estimate(base, wanted)
-    return bool(np.isfinite([mine, theirs]).all()) and (theirs != 0 or wanted.paired.endswith("_difference"))
+def comparable(outcomes: Outcomes, base: Outcomes, wanted: Metric) -> bool:
+    """Whether the metric compares, both have a value, and the base one that can be divided by where that is asked."""
+    if not (wanted.paired and has_value(outcomes, wanted) and has_value(base, wanted)):
+        return False
+    return _estimate(base, wanted) != 0 or wanted.paired.endswith("_difference")
 
 
-def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -> Number:
+def comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str, level: float = LEVEL) -> Number:
+    """How a metric that is `comparable` differs from the base's on the same examples, with its interval at `level`."""
     kind, columns = wanted.source[0], wanted.source[1:]
     mine, theirs = (np.stack([o.columns[name] for name in columns]) for o in (outcomes, base))
     if kind in ("share", "mean") and outcomes.n > 1:
-        interval = difference(mine[0], theirs[0], span=wanted.span, binary=kind == "share")
+        interval = difference(mine[0], theirs[0], level, span=wanted.span, binary=kind == "share")
         if kind == "share":
             p = mcnemar_exact(mine[0], theirs[0])
             interval = Interval(
@@ -221,10 +249,10 @@ def _comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str) -
     estimate = _estimate(outcomes, wanted), _estimate(base, wanted)
     if kind in ("share", "mean"):
         change = estimate[0] - estimate[1]
-        return Number(wanted.paired, task, Interval(change, -wanted.span, wanted.span, 0.95, 1, "one example"))
-    above, below = _drawn(mine, kind), _drawn(theirs, kind)
+        return Number(wanted.paired, task, Interval(change, -wanted.span, wanted.span, level, 1, "one example"))
+    above, below = _drawn(mine, kind, level), _drawn(theirs, kind, level)
     draws = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
-    return Number(wanted.paired, task, _percentile(estimate[0] / estimate[1], draws, outcomes.n))
+    return Number(wanted.paired, task, _percentile(estimate[0] / estimate[1], draws, outcomes.n, level))
 
 
 def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:

@@ -8,7 +8,7 @@ create table if not exists parts (name varchar primary key);
 -- every entry ever acknowledged; the identity makes a repeated insert do nothing
 create table if not exists entries (
     identity varchar primary key,
-    entry    varchar not null,            -- record | sweep | retry
+    entry    varchar not null,            -- record | sweep | retry | stop
     part     varchar not null,
     position integer not null
 );
@@ -100,6 +100,29 @@ create table if not exists claims (
     reason    varchar not null,
     declared  varchar not null,           -- UTC
     primary key (model, id)
+);
+
+-- variants that were stopped because another had beaten them, one row an elimination: the audit of a race
+create table if not exists stops (
+    sweep_id    varchar not null,
+    artefact_id varchar not null,
+    beaten_by   varchar not null,         -- artefact_id
+    raced       varchar not null,         -- examples | leases
+    look        integer not null,         -- counted from 1
+    looks       integer not null,         -- at which variants may be stopped
+    examples    varchar not null,         -- JSON: by task, of those on which it was stopped
+    level       double not null,          -- one-sided, of the comparison
+    objectives  varchar not null,         -- JSON: (metric, scope) of those raced
+    reason      varchar not null,
+    primary key (sweep_id, artefact_id)
+);
+
+-- looks at examples that choosing leaves alone, stated before the first of them is read
+create table if not exists openings (
+    identity varchar primary key,
+    sweep_id varchar not null,
+    declared varchar not null,            -- UTC
+    body     varchar not null             -- JSON: level, tasks, shortlist with the keys of its evaluations
 );
 
 -- jobs whose earlier failures no longer count

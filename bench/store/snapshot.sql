@@ -19,7 +19,7 @@ create table snapshot.records (
 create table snapshot.variants (
     sweep_id varchar, recipe_id varchar, position integer, name varchar, base varchar, is_base boolean, seed integer,
     recipe_group varchar, steps varchar, artefact_id varchar,
-    status varchar,                       -- waiting | failed | partial | complete
+    status varchar,                       -- waiting | failed | partial | stopped | complete
     reason varchar                        -- why there is no number, where there is none
 );
 
@@ -40,6 +40,26 @@ create table snapshot.claims (
 -- where each variant stands on the sweep's declared objectives
 create table snapshot.verdicts (
     sweep_id varchar, recipe_id varchar, verdict varchar, share double, dominated_by varchar, reason varchar
+);
+
+-- variants that were stopped because another had beaten them: the audit of a race
+create table snapshot.stops (
+    sweep_id varchar, artefact_id varchar, beaten_by varchar, raced varchar, look integer, looks integer,
+    examples varchar, level double, objectives varchar, reason varchar
+);
+
+-- looks at examples that choosing leaves alone, stated before the first of them was read
+create table snapshot.openings (identity varchar primary key, sweep_id varchar, declared varchar, body varchar);
+
+-- one row a number on held-back examples; all of an opening's scores (differences, recoveries) hold at once at its level
+create table snapshot.confirmations (
+    sweep_id varchar, opening varchar, recipe_id varchar, metric varchar, scope varchar, estimate double, low double,
+    high double,
+    level double,                         -- of this interval alone
+    n integer, method varchar,
+    chosen double,                        -- estimate on the examples that are for choosing
+    optimism double, optimism_low double, optimism_high double,  -- how much better it looked there
+    finding varchar                       -- confirmed | overstated | understated | open
 );
 
 -- coherent bootstrap draws of a number: the same position is the same resample for all variants of a sweep and base

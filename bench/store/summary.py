@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
@@ -12,16 +12,14 @@ import numpy as np
 from bench.metrics import metric
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.store import policies, quality, timing
+from bench.store import timing
 from bench.store.numbers import DRAWS, Number, exact
 from bench.store.rows import DrawRow, NumberRow, Summary, VariantRow, VerdictRow
+from bench.store.scored import Cache, Declaration, Numbers, add_scores, artefacts_of
+from bench.store.stopped import Stop, apart, read_stops, standing_of
 
 if TYPE_CHECKING:
     from bench.job import LatencyJob, MeasureJob
-
-Declaration = Mapping[str, Any]
-Numbers = dict[str, list[Number]]  # artefact_id -> its numbers
-Cache = MutableMapping[Any, Any]
 
 
 def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: Cache) -> Summary:
@@ -32,29 +30,32 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
         sweep: the declaration's body.
         cache: outcomes and scores of earlier calls; filled here.
     """
-    artefacts = _artefacts(connection)
+    artefacts = artefacts_of(connection)
     numbers: Numbers = {}
     for artefact_id, found in _exact_numbers(connection).items():
         numbers.setdefault(artefact_id, []).extend(found)
     for found_by_artefact in (_latency(connection, sweep, cache), _memory(connection, sweep)):
         for artefact_id, found in found_by_artefact.items():
             numbers.setdefault(artefact_id, []).extend(found)
-    _quality(connection, sweep, artefacts, numbers, cache)
+    stops = read_stops(connection, sweep["sweep_id"])
+    cut = _short_of_leases(connection, sweep, stops)
+    cut |= add_scores(connection, sweep, artefacts, stops, numbers, cache)
+    for artefact_id in cut:
+        numbers[artefact_id] = [apart(number, stops[artefact_id]) for number in numbers.get(artefact_id, [])]
+    stopped = {artefact_id: stops[artefact_id] for artefact_id in cut}
     failures = _failures(connection)
     summary = Summary()
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         variants = [v for v in sweep["variants"] if v["base"] == base]
-        _fill(summary, sweep, variants, artefacts, numbers, failures)
+        _fill(summary, sweep, variants, artefacts, numbers, failures, stopped)
     return summary
 
 
-def _artefacts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """recipe_id -> artefact_id; the first published build wins."""
-    rows = connection.execute(
-        "select recipe_id, arg_min(artefact_id, ordinal) from records "
-        "where kind = 'build' and status = 'finished' and recipe_id is not null group by recipe_id"
-    ).fetchall()
-    return dict(rows)
+def _short_of_leases(connection: duckdb.DuckDBPyConnection, sweep: Declaration, stops: Mapping[str, Stop]) -> set[str]:
+    """Which of the stopped variants have fewer leases than were declared."""
+    raced = [artefact_id for artefact_id, stop in stops.items() if stop.raced == "leases"]
+    mine = leases(connection, sweep) if raced else []
+    return {a for a in raced if sum(a in record.artefact_ids for record in mine) < sweep["leases"]}
 
 
 def _exact_numbers(connection: duckdb.DuckDBPyConnection) -> Numbers:
@@ -110,107 +111,6 @@ def _memory(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> Number
     return found
 
 
-def _quality(
-    connection: duckdb.DuckDBPyConnection,
-    sweep: Declaration,
-    artefacts: Mapping[str, str],
-    numbers: Numbers,
-    cache: Cache,
-) -> None:
-    """Add scores, paired differences to the base and recovery to `numbers`."""
-    main: dict[tuple[str, str], Number] = {}
-    for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
-        mine = [v for v in sweep["variants"] if v["base"] == base and v["recipe_id"] in artefacts]
-        base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
-        known = evaluations(connection, sweep, base_id)
-        for task in sweep["tasks"]:
-            reference = _outcomes(connection, known, base_id, task, cache) if base_id else None
-            for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
-                outcomes = _outcomes(connection, known, artefact_id, task, cache)
-                if outcomes is None:
-                    continue
-                note = policies.note(known, artefact_id, task)
-                key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if reference else None, note)
-                if key not in cache:
-                    cache[key] = quality.score(outcomes, task["metrics"], task["name"])
-                    if task["kind"] == "heuristics":
-                        cache[key] = quality.with_chance_noted(cache[key], outcomes)
-                    if reference is not None and artefact_id != base_id:
-                        cache[key] += quality.compare(outcomes, reference, task["metrics"], task["name"])
-                    if note is not None:
-                        cache[key] = quality.with_note(cache[key], note)
-                numbers.setdefault(artefact_id, []).extend(cache[key])
-                if cache[key] and cache[key][0].metric == task["metrics"][0]:
-                    main[artefact_id, task["name"]] = cache[key][0]
-        _recovery(sweep, {artefacts[v["recipe_id"]] for v in mine}, base_id, main, numbers)
-
-
-def _recovery(
-    sweep: Declaration,
-    artefact_ids: set[str],
-    base_id: str | None,
-    main: Mapping[tuple[str, str], Number],
-    numbers: Numbers,
-) -> None:
-    names = [task["name"] for task in sweep["tasks"]]
-    if base_id is None or any((base_id, name) not in main for name in names):
-        return
-    base = [main[base_id, name] for name in names]
-    if any(b.interval.estimate <= 0 for b in base):
-        return
-    for artefact_id in sorted(artefact_ids):
-        if all((artefact_id, name) in main for name in names):
-            mine = [main[artefact_id, name] for name in names]
-            numbers.setdefault(artefact_id, []).append(quality.recovery(mine, base))
-
-
-def evaluations(
-    connection: duckdb.DuckDBPyConnection, sweep: Declaration, base_id: str | None
-) -> dict[tuple[str, str], list[str]]:
-    """(artefact_id, task fingerprint) -> identities of finished evaluations on the sweep's device, under its versions.
-
-    Where a task asks the base about the outcome, only those that asked this base count. Where an artefact could be run
-    on a task in smaller batches only, those stand under the fingerprint of the task too.
-    """
-    rows = connection.execute(
-        "select r.identity, r.artefact_id, r.job from records r "
-        "where r.kind = 'evaluate' and r.status = 'finished' order by r.ordinal"
-    ).fetchall()
-    found: dict[tuple[str, str], list[str]] = {}
-    device = sweep["questions"]["LatencyJob"].get("device", "cpu")
-    windows: dict[str, tuple[int, int]] = {}
-    fingerprints = dict(
-        connection.execute("select identity, any_value(task) from examples group by identity").fetchall()
-    )
-    for identity, artefact_id, text in rows:
-        job = json.loads(text)
-        if job.get("judge") not in (None, base_id):
-            continue
-        alike = job.get("versions") == sweep["versions"] and job.get("device", "cpu") == device
-        if alike and identity in fingerprints:
-            found.setdefault((artefact_id, fingerprints[identity]), []).append(identity)
-            windows[identity] = (job["first"], job["last"])
-    artefacts = _artefacts(connection)
-    dependent = {artefacts.get(v["recipe_id"], "") for v in sweep["variants"] if v.get("batch_dependent")}
-    policies.settle(found, sweep["tasks"], dependent, windows)
-    return found
-
-
-def _outcomes(
-    connection: duckdb.DuckDBPyConnection,
-    known: Mapping[tuple[str, str], list[str]],
-    artefact_id: str,
-    task: Mapping[str, Any],
-    cache: Cache,
-) -> quality.Outcomes | None:
-    identities = known.get((artefact_id, task["fingerprint"]), [])
-    key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities))
-    if key not in cache:
-        cache[key] = quality.read_outcomes(connection, identities, task["examples"]) if identities else None
-    found: quality.Outcomes | None = cache[key]
-    return found
-
-
 def _failures(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """recipe_id or artefact_id -> reason of its last failure, where no later attempt at the same key finished."""
     rows = connection.execute(
@@ -236,13 +136,15 @@ def _fill(
     artefacts: Mapping[str, str],
     numbers: Numbers,
     failures: Mapping[str, str],
+    stopped: Mapping[str, Stop],
 ) -> None:
     """Rows of all variants of one base."""
     sweep_id = sweep["sweep_id"]
     placed = [artefacts.get(v["recipe_id"]) for v in variants]
     for variant, artefact_id in zip(variants, placed, strict=True):
         mine = numbers.get(artefact_id, []) if artefact_id else []
-        summary.variants.append(_variant_row(sweep, variant, artefact_id, mine, failures))
+        row = _variant_row(sweep, variant, artefact_id, mine, failures)
+        summary.variants.append(row._replace(status="stopped") if artefact_id in stopped else row)
         for number in mine:
             interval = number.interval
             summary.numbers.append(
@@ -265,10 +167,11 @@ def _fill(
             if number.draws is not None:
                 draws = number.draws.astype(np.float32).tolist()
                 summary.draws.append(DrawRow(sweep_id, variant["recipe_id"], number.metric, number.scope, draws))
-    evidence = [
-        gather(objective, [numbers.get(a, []) if a else [] for a in placed]) for objective in sweep["objectives"]
-    ]
-    for variant, verdict in zip(variants, verdicts(evidence), strict=True):
+    whole = [[] if a is None or a in stopped else numbers.get(a, []) for a in placed]
+    evidence = [gather(objective, whole) for objective in sweep["objectives"]]
+    for variant, artefact_id, verdict in zip(variants, placed, verdicts(evidence), strict=True):
+        if artefact_id in stopped:
+            verdict = standing_of(stopped[artefact_id], placed)
         by = None if verdict.dominated_by is None else variants[verdict.dominated_by]["recipe_id"]
         summary.verdicts.append(
             VerdictRow(sweep_id, variant["recipe_id"], verdict.state, verdict.share, by, verdict.reason)

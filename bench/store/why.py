@@ -19,8 +19,9 @@ from bench.store.evidence_scored import scored
 from bench.store.evidence_timed import timed
 from bench.store.reader import Snapshot
 from bench.store.rebuild import database_of, parts_with
+from bench.store.scored import evaluations
 from bench.store.sheets import Sheet
-from bench.store.summary import evaluations, leases, matching
+from bench.store.summary import leases, matching
 
 # The beginning of an interval's method -> how it was made.
 INTERVALS = {

@@ -1,0 +1,320 @@
+"""Which variants need no more work, decided at planned looks. Pure: the same records always give the same stops.
+
+The dearest objective is raced; what the others need is done first, for every variant. A look counts only when every
+variant that is still in the race has finished it, so the order in which records arrive decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from bench.axes import Objective
+from bench.job import LatencyJob
+from bench.measure.figures import figures, parts_of
+from bench.metrics import TIMED, metric
+from bench.naming import names_of
+from bench.recipe import Recipe
+from bench.record import Finished, Record
+from bench.statistics.racing import Exact, Raced, Scored, Timed, race_level, race_looks, stops
+from bench.store.journal import Entry
+from bench.store.raw import Tables
+from bench.sweep import Sweep
+from bench.tasks.spec import WINDOW, TaskSpec
+
+ORDER_SEED = 0  # of examples within a look: tests that bet want an order that nobody chose
+Standing = Literal["done", "open", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A variant that another one has beaten on every objective: nothing more is spent on it."""
+
+    artefact_id: str
+    by: str  # artefact_id
+    raced: Literal["examples", "leases"]
+    look: int  # counted from 1
+    looks: int  # at which variants may be stopped
+    examples: dict[str, int]  # by task, of those on which it was stopped
+    level: float
+    objectives: tuple[tuple[str, str], ...]  # (metric, scope)
+    reason: str
+
+    def entry(self, sweep_id: str) -> Entry:
+        """The audit row for the journal."""
+        body = {"sweep_id": sweep_id, **{name: getattr(self, name) for name in self.__slots__}}
+        return Entry.statement("stop", f"stop {sweep_id} {self.artefact_id}", body)
+
+
+class View(Protocol):
+    """What the plan knows of the jobs of a sweep."""
+
+    def evaluated(self, artefact_id: str, task: TaskSpec, windows: int) -> Standing:
+        """Whether an artefact has been run on so many first windows of a task."""
+
+    def seconds_an_example(self, artefact_id: str, task: TaskSpec) -> float | None:
+        """What the first evaluation of an artefact on a task took; None before it has finished."""
+
+    def scores(self, artefact_id: str, task: TaskSpec, windows: int, column: str) -> Mapping[int, float]:
+        """Example -> its score, of an artefact on so many first windows."""
+
+    def leased(self, lease: int, artefact_ids: frozenset[str]) -> bool:
+        """Whether these have been timed in a lease, or never will be."""
+
+    def leases(self) -> Sequence[LatencyJob]:
+        """Every finished lease of the sweep."""
+
+    def rounds(self, job: LatencyJob) -> tuple[Tables, Tables]:
+        """Seconds and joules per call of a finished lease, by scope: [rounds, models]."""
+
+    def build(self, recipe: Recipe) -> Record:
+        """The record of a finished build."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far each variant may go for now."""
+
+    stopped: tuple[Stopped, ...] = ()
+    look: int | None = None  # evaluations up to this look; None for all
+    leases: Mapping[str, int] = field(default_factory=dict)  # artefact_id -> leases that it gets, where not all
+    times_everything: bool = True  # whether stopped variants are timed too
+
+    def windows(self, artefact_id: str, task: TaskSpec) -> int:
+        """How many first windows of a task an artefact may be run on."""
+        stop = next((s for s in self.stopped if s.artefact_id == artefact_id), None)
+        if stop is not None and stop.raced == "examples":
+            return _at(task, stop.look - 1)
+        return task.windows if self.look is None else _at(task, self.look)
+
+    def timed(self, lease: int, artefact_ids: Mapping[str, str]) -> dict[str, str]:
+        """Of these, the ones that the lease is for."""
+        gone = frozenset() if self.times_everything else {s.artefact_id for s in self.stopped}
+        return {a: n for a, n in artefact_ids.items() if a not in gone and lease < self.leases.get(a, lease + 1)}
+
+
+def _at(task: TaskSpec, look: int) -> int:
+    """Windows of a task at a look; a short task has had its last one."""
+    looks = race_looks(task.windows)
+    return looks[min(look, len(looks) - 1)]
+
+
+def why_not(sweep: Sweep) -> str | None:
+    """Why nothing of a sweep can be raced; None where something can."""
+    for objective in sweep.objectives:
+        for task, name in _tested(sweep, objective):
+            found = metric(name)
+            if found.source[0] not in ("share", "mean") or not found.span:
+                return f"no exact test is known for {found.title} on {task.name}"
+        if objective.metric == "host_peak":
+            return "memory is measured too few times to show a difference at the level of a race"
+    if all(metric(o.metric).exact for o in sweep.objectives):
+        return "every objective is exact, and costs nothing"
+    several = max(len(race_looks(task.windows)) for task in sweep.tasks) > 1
+    if not several and (sweep.file.latency.leases < 2 or not _timed(sweep)):
+        return "no task has more than one window of examples, so there is nothing to stop before"
+    return None
+
+
+def _tested(sweep: Sweep, objective: Objective) -> list[tuple[TaskSpec, str]]:
+    """(task, metric) that must be better for the objective to be: of the recovery, every task's main one."""
+    if objective.axis != "quality":
+        return []
+    if objective.metric == "recovery":
+        return [(task, task.metrics[0]) for task in sweep.tasks]
+    return [(task, objective.metric) for task in sweep.tasks if task.name == objective.scope]
+
+
+def _timed(sweep: Sweep) -> list[Objective]:
+    return [o for o in sweep.objectives if o.axis in TIMED]
+
+
+class Race:
+    """Races one sweep."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._names = names_of(sweep.recipes)
+        self.reason = why_not(sweep) if sweep.file.race.on else "racing is off"
+        # By recipes, not by artefacts: the level must not depend on which builds succeed.
+        self._variants = {b.name: sum(r.base.name == b.name for r in sweep.recipes) for b in sweep.bases}
+
+    def __call__(self, built: Sequence[tuple[Recipe, str]], view: View, *, settled: bool) -> Progress:
+        """How far each variant may go.
+
+        Args:
+            built: recipes with their artefacts, each artefact once, the base first.
+            view: what the plan knows of jobs.
+            settled: whether every build has ended.
+        """
+        members = [(r, a) for r, a in built if not r.batch_dependent]  # those have a batch policy to find first
+        if self.reason is not None:
+            return Progress()
+        if not settled:
+            return Progress(look=0)
+        first = self._dearest(members, view)
+        if first is None:
+            return Progress(look=0)
+        return self._over_examples(members, view) if first == "examples" else self._over_leases(members, view)
+
+    def _dearest(self, members: Sequence[tuple[Recipe, str]], view: View) -> Literal["examples", "leases"] | None:
+        """What to race, by what the base's first evaluations took; None where they have not been."""
+        if not _timed(self._sweep):
+            return "examples"
+        if not any(_tested(self._sweep, o) for o in self._sweep.objectives):
+            return "leases"
+        base = next((a for r, a in members if r.is_base), None)
+        scoring = 0.0
+        for task in self._sweep.tasks:
+            seconds = view.seconds_an_example(base, task) if base else None
+            if seconds is None:
+                return None
+            scoring += seconds * task.examples
+        file = self._sweep.file.latency
+        parts = len(parts_of((1, 1), file.new_tokens)) * len(self._sweep.shapes())
+        timing = file.leases * parts * 2 * file.first_rounds * file.burst_ms / 1e3
+        return "examples" if scoring > timing else "leases"
+
+    def _over_examples(self, members: Sequence[tuple[Recipe, str]], view: View) -> Progress:
+        """Race on growing parts of the tasks; where latency counts, it is known of every variant before."""
+        tasks = self._sweep.tasks
+        last = max(len(race_looks(task.windows)) for task in tasks) - 1
+        everything = bool(_timed(self._sweep))
+        stopped: list[Stopped] = []
+        gone: set[str] = set()
+        for look in range(last):
+            racing = [(r, a) for r, a in members if a not in gone]
+            standings = {a: self._standing(a, look, view) for _, a in racing}
+            timed = not everything or all(
+                view.leased(lease, frozenset(a for _, a in members)) for lease in range(self._sweep.file.latency.leases)
+            )
+            if "open" in standings.values() or not timed:
+                return Progress(tuple(stopped), look, times_everything=everything)
+            racing = [(r, a) for r, a in racing if standings[a] == "done"]
+            new = self._stops(racing, view, look, last, "examples")
+            stopped += new
+            gone |= {s.artefact_id for s in new}
+        return Progress(tuple(stopped), None, times_everything=everything)
+
+    def _standing(self, artefact_id: str, look: int, view: View) -> Standing:
+        found = {view.evaluated(artefact_id, task, _at(task, look)) for task in self._sweep.tasks}
+        return "open" if "open" in found else "failed" if "failed" in found else "done"
+
+    def _over_leases(self, members: Sequence[tuple[Recipe, str]], view: View) -> Progress:
+        """Race on leases: what one has shown to be beaten gets no other. Scores are known of every variant before."""
+        standings = {a: {view.evaluated(a, task, task.windows) for task in self._sweep.tasks} for _, a in members}
+        if any("open" in found for found in standings.values()):
+            return Progress()
+        stopped: list[Stopped] = []
+        limits: dict[str, int] = {}
+        last = self._sweep.file.latency.leases - 1
+        for lease in range(last):
+            racing = [(r, a) for r, a in members if a not in limits and standings[a] == {"done"}]
+            if not view.leased(lease, frozenset(a for _, a in racing)):
+                break
+            new = self._stops(racing, view, lease, last, "leases")
+            stopped += new
+            limits |= {s.artefact_id: lease + 1 for s in new}
+        return Progress(tuple(stopped), None, limits)
+
+    def _stops(
+        self,
+        racing: Sequence[tuple[Recipe, str]],
+        view: View,
+        look: int,
+        looks: int,
+        raced: Literal["examples", "leases"],
+    ) -> list[Stopped]:
+        """Who is beaten at a look. Variants of different bases never meet."""
+        found: list[Stopped] = []
+        pairs = sum(v * (v - 1) for v in self._variants.values())
+        for base in self._sweep.bases:
+            leases = [job for job in view.leases() if raced == "examples" or job.lease <= look]
+            timed = {a for job in leases for a in job.artefact_ids}
+            mine = [(r, a) for r, a in racing if r.base.name == base.name and (not _timed(self._sweep) or a in timed)]
+            if len(mine) < 2:
+                continue
+            windows = {t.name: _at(t, look) if raced == "examples" else t.windows for t in self._sweep.tasks}
+            level = race_level(self._sweep.file.race.alpha, looks, 2) * 2 / pairs
+            evidence = [e for o in self._sweep.objectives for e in self._evidence(o, mine, view, windows, leases)]
+            protected = frozenset(i for i, (r, _) in enumerate(mine) if r.is_base or r.recipe_id in self._sweep.pinned)
+            examples = {t.name: _examples(t, windows[t.name]) for t in self._sweep.tasks}
+            for stop in stops(evidence, level, protected):
+                by = mine[stop.by]
+                found.append(
+                    Stopped(
+                        artefact_id=mine[stop.variant][1],
+                        by=by[1],
+                        raced=raced,
+                        look=look + 1,
+                        looks=looks,
+                        examples=examples,
+                        level=level,
+                        objectives=tuple((o.metric, o.scope) for o in self._sweep.objectives),
+                        reason=self._why(by[0], evidence, stop.variant, stop.by, level),
+                    )
+                )
+        return found
+
+    def _why(self, by: Recipe, evidence: Sequence[Raced], variant: int, winner: int, level: float) -> str:
+        scored = [e for e in evidence if isinstance(e, Scored)]
+        told = []
+        for each in scored:
+            wins = int(np.sum(each.scores[winner] > each.scores[variant]))
+            losses = int(np.sum(each.scores[winner] < each.scores[variant]))
+            told.append(f"better on {wins:,} and worse on {losses:,} of {each.scores.shape[1]:,} examples")
+        shown = f" ({'; '.join(told)})" if told else ""
+        return f"{self._names[by.recipe_id]} is better on every noisy objective{shown} at one-sided {level:.1e}"
+
+    def _evidence(
+        self,
+        objective: Objective,
+        mine: Sequence[tuple[Recipe, str]],
+        view: View,
+        windows: Mapping[str, int],
+        leases: Sequence[LatencyJob],
+    ) -> list[Raced]:
+        if objective.axis in TIMED:
+            return [_timings(objective, [a for _, a in mine], leases, view)]
+        tested = _tested(self._sweep, objective)
+        if tested:
+            return [self._scores(task, name, mine, view, windows[task.name]) for task, name in tested]
+        sign = -1.0 if metric(objective.metric).better == "higher" else 1.0
+        return [Exact(np.array([sign * _built_value(view.build(r), objective.metric) for r, _ in mine]))]
+
+    def _scores(
+        self, task: TaskSpec, name: str, mine: Sequence[tuple[Recipe, str]], view: View, windows: int
+    ) -> Scored:
+        found = metric(name)
+        each = [view.scores(a, task, windows, found.source[1]) for _, a in mine]
+        order = np.random.default_rng(ORDER_SEED).permutation(np.array(sorted(each[0])))
+        sign = -1.0 if found.better == "lower" else 1.0
+        table = sign * np.array([[scores[int(i)] for i in order] for scores in each])
+        binary = found.source[0] == "share"
+        return Scored(1 + table if binary and sign < 0 else table, found.span, binary)
+
+
+def _examples(task: TaskSpec, windows: int) -> int:
+    return windows * WINDOW if windows < task.windows else task.examples
+
+
+def _built_value(record: Record, name: str) -> float:
+    assert isinstance(record.outcome, Finished)
+    return next(value.estimate for value in record.outcome.values if value.metric == name)
+
+
+def _timings(objective: Objective, mine: Sequence[str], leases: Sequence[LatencyJob], view: View) -> Timed:
+    """Ratios to the base of every lease, as figures of the objective's metric and scope."""
+    place = {artefact_id: i for i, artefact_id in enumerate(mine)}
+    found = []
+    for job in leases:
+        tables, joules = view.rounds(job)
+        each = figures(tables, joules, job.shapes, job.new_tokens)
+        figure = next((f for f in each if (f.ratio, f.scope) == (objective.metric, objective.scope)), None)
+        here = [i for i, a in enumerate(job.artefact_ids) if a in place]
+        if figure is not None and here:
+            found.append(([place[job.artefact_ids[i]] for i in here], figure.table[:, here] / figure.table[:, :1]))
+    return Timed(found, len(mine))
