@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray, Objective, count_variants
 from bench.statistics.simultaneous import half_widths
 
-__all__ = ["Comparison", "Evidence", "Objective", "Verdict", "knee", "nondominated", "pairwise", "rank_intervals"]
-__all__ += ["shares", "verdicts"]
+__all__ = ["Comparison", "Evidence", "Objective", "Verdict", "knee", "nondominated", "pairwise", "shares", "verdicts"]
 
 State = Literal["certain", "contested", "dominated", "not evaluated"]
 Relation = Literal["better", "equivalent", "worse", "not known yet"]
@@ -58,7 +57,9 @@ def nondominated(costs: ArrayLike) -> BoolArray:
     return on
 
 
-def verdicts(evidence: Sequence[Evidence], level: float = 0.95) -> list[Verdict]:
+def verdicts(
+    evidence: Sequence[Evidence], level: float = 0.95, widths: Sequence[FloatArray] | None = None
+) -> list[Verdict]:
     """A verdict for each of V variants, wrong for none of them with probability `level`.
 
     Truth first: j dominates i if j is no worse on any objective and better on at least one. All claims rest on one
@@ -75,26 +76,30 @@ def verdicts(evidence: Sequence[Evidence], level: float = 0.95) -> list[Verdict]
     - contested: neither. Both cannot be: what shows the one excludes the other.
     - not evaluated: no finite number on some objective. Such a variant beats nobody and its reason names the objective.
 
-    A variant alone is certain. Deterministic. ValueError for no objective, repeated names, or shapes that differ.
+    `widths` are those of `half_widths(evidence, level)`, where ranks and ties are told from the same event; without
+    them only variants with every number count among the pairs. A variant alone is certain. Deterministic. ValueError
+    for no objective, repeated names, or shapes that differ.
     """
     every = tuple(evidence)
-    size = count_variants(every)
+    count_variants(every)
     rows = _complete(every)
-    out = [_not_evaluated(every, index) for index in range(size)]
+    out = _not_evaluated(every)
     if not rows.size:
         return out
     kept = tuple(each.only(rows) for each in every)
-    widths = half_widths(kept, level)
-    beats, dominates, margin = _relations(kept, widths)
+    among = half_widths(kept, level) if widths is None else [width[np.ix_(rows, rows)] for width in widths]
+    beats, dominates, margin = _relations(kept, among)
     share = shares(kept)
     dominated: BoolArray = np.asarray(dominates.any(axis=0))
+    dominators = _best_dominators(dominates, dominated, margin)
+    shown = beats.sum(axis=1)
+    others = rows.size - 1
     for at, row in enumerate(rows):
         if dominated[at]:
-            by = _best_dominator(dominates[:, at], dominated, margin[:, at])
-            out[row] = Verdict("dominated", float(share[at]), int(rows[by]), _why_dominated(kept, widths, by, at))
+            by = int(dominators[at])
+            out[row] = Verdict("dominated", float(share[at]), int(rows[by]), _why_dominated(kept, among, by, at))
             continue
-        open_against = int(np.count_nonzero(~beats[at])) - 1
-        others = rows.size - 1
+        open_against = others - int(shown[at])
         if open_against == 0:
             out[row] = Verdict("certain", float(share[at]), None, _why_certain(others))
         else:
@@ -135,8 +140,8 @@ def pairwise(evidence: Sequence[Evidence], a: int, b: int, level: float = 0.95) 
     With m the smallest difference that matters: better (worse) if the whole interval is at or beyond m in a's favour
     (disfavour), and not zero; equivalent if the whole interval is inside of m either way, or is exactly zero; otherwise
     not known yet. So with m = 0 better means that the interval leaves out zero, and noisy objectives are never
-    equivalent. Without a finite number, or with draws that never differ, the interval is the whole line.
-    ValueError as for `verdicts`; IndexError for no such variant.
+    equivalent. Without a finite number, or with draws that never differ, the interval is the whole line. A variant is
+    equivalent to itself. ValueError as for `verdicts`; IndexError for no such variant.
     """
     every = tuple(evidence)
     size = count_variants(every)
@@ -145,25 +150,8 @@ def pairwise(evidence: Sequence[Evidence], a: int, b: int, level: float = 0.95) 
     pair = np.array([a, b], dtype=np.intp)
     known = [each for each in every if each.present[pair].all()]
     widths = half_widths(tuple(each.only(pair) for each in known), level) if known else []
-    reach = {each.objective.name: float(width[0, 1]) for each, width in zip(known, widths, strict=True)}
+    reach = {each.objective.name: float(width[0, int(a != b)]) for each, width in zip(known, widths, strict=True)}
     return [_compare(each, a, b, reach.get(each.objective.name)) for each in every]
-
-
-def rank_intervals(evidence: Evidence, level: float = 0.95) -> list[tuple[int, int] | None]:
-    """For each variant the best and the worst rank it may have on one objective, 1 best; None without a number.
-
-    Simultaneous over variants at `level`: 1 + those shown better, and the number present less those shown worse
-    (Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91, 2024).
-    """
-    rows = np.flatnonzero(evidence.present)
-    out: list[tuple[int, int] | None] = [None] * evidence.estimates.size
-    if rows.size:
-        kept = evidence.only(rows)
-        (width,) = half_widths((kept,), level)
-        better = _gaps(kept) < -width
-        for at, row in enumerate(rows):
-            out[row] = (1 + int(better[:, at].sum()), rows.size - int(better[at].sum()))
-    return out
 
 
 def knee(costs: ArrayLike) -> int | None:
@@ -201,7 +189,7 @@ def _gaps(each: Evidence) -> FloatArray:
     return each.costs[:, None] - each.costs[None, :]
 
 
-def _relations(kept: tuple[Evidence, ...], widths: list[FloatArray]) -> tuple[BoolArray, BoolArray, FloatArray]:
+def _relations(kept: tuple[Evidence, ...], widths: Sequence[FloatArray]) -> tuple[BoolArray, BoolArray, FloatArray]:
     """[V, V] each, row against column: not dominated by it, dominates it, and the weakest noisy margin of that."""
     size = kept[0].estimates.size
     better_somewhere, equal = np.zeros((size, size), dtype=np.bool_), np.ones((size, size), dtype=np.bool_)
@@ -217,19 +205,23 @@ def _relations(kept: tuple[Evidence, ...], widths: list[FloatArray]) -> tuple[Bo
         else:
             holds &= better
             equal[:] = False
-            margin = np.where(better, np.minimum(margin, -gap / np.where(width > 0, width, 1.0)), margin)
+            np.minimum(margin, -gap / np.where(width > 0, width, 1.0), out=margin, where=better)
     # A row settles nothing against itself: the diagonal stays false, whether rows can be equal or not.
     np.fill_diagonal(equal, False)
     return better_somewhere | equal, holds & better_somewhere, margin
 
 
-def _best_dominator(dominates: BoolArray, dominated: BoolArray, margin: FloatArray) -> int:
-    """Who to name: one on the frontier if there is one, then the widest margin, then the first."""
-    candidates = np.flatnonzero(dominates)
-    return int(max(candidates, key=lambda j: (not dominated[j], margin[j], -j)))
+def _best_dominators(dominates: BoolArray, dominated: BoolArray, margin: FloatArray) -> NDArray[np.intp]:
+    """[V]: who to name: one on the frontier if there is one, then the widest margin, then the first.
+
+    There need not be one on the frontier: dominance beyond intervals is not transitive.
+    """
+    undominated = dominates & ~dominated[:, None]
+    candidates = np.where(undominated.any(axis=0), undominated, dominates)
+    return np.argmax(np.where(candidates, margin, -1.0), axis=0)
 
 
-def _why_dominated(kept: tuple[Evidence, ...], widths: list[FloatArray], by: int, at: int) -> str:
+def _why_dominated(kept: tuple[Evidence, ...], widths: Sequence[FloatArray], by: int, at: int) -> str:
     better: list[str] = []
     same: list[str] = []
     for each, width in zip(kept, widths, strict=True):
@@ -245,9 +237,12 @@ def _why_certain(others: int) -> str:
     return f"none of {others} others can be as good on every objective and better on one"
 
 
-def _not_evaluated(every: tuple[Evidence, ...], index: int) -> Verdict:
-    missing = [each.objective.name for each in every if not each.present[index]]
-    return Verdict("not evaluated", 0.0, None, f"no finite number for {' and '.join(missing)}")
+def _not_evaluated(every: tuple[Evidence, ...]) -> list[Verdict]:
+    """What to say of each variant if it lacks a number; of those that lack none it is not true."""
+    present = np.array([each.present for each in every])
+    names = [each.objective.name for each in every]
+    missing = [" and ".join(name for name, there in zip(names, row, strict=True) if not there) for row in present.T]
+    return [Verdict("not evaluated", 0.0, None, f"no finite number for {what}") for what in missing]
 
 
 def _compare(each: Evidence, a: int, b: int, reach: float | None) -> Comparison:

@@ -39,6 +39,11 @@ class Evidence:
     the range of one example's score (1 for right or wrong, 100 in percent, 0 where unbounded): with it, variants that
     differ on few examples or none do not look certain (see `simultaneous.half_widths`). Give it for bounded scores.
 
+    All variants with a number were scored on the same examples, or timed in rounds that the draws resample together:
+    pairing is what differences rest on. One scored on fewer, because a race stopped it, has a number with an interval
+    of its own but comes here as NaN; it neither dominates nor narrows anything, and its place is told by what stopped
+    it.
+
     ValueError for shapes that do not match, n below 2, a negative span, or a span without n.
     """
 

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from bench.statistics.attainment import attainment_band
 from bench.statistics.frontier import (
     Evidence,
     Objective,
     knee,
     nondominated,
     pairwise,
-    rank_intervals,
     shares,
     verdicts,
 )
+from bench.statistics.ranks import rank_intervals, tie_groups
+from bench.statistics.simultaneous import half_widths
 
 FloatArray = NDArray[np.float64]
 QUALITY, LATENCY, SIZE = Objective("quality", "higher"), Objective("latency", "lower"), Objective("size", "lower")
@@ -210,12 +212,6 @@ def test_an_exact_difference_of_just_what_matters_matters() -> None:
     assert got.relation == "equivalent"
 
 
-def test_rank_intervals_hold_ties_together() -> None:
-    evidence = noisy(QUALITY, [0.9, 0.9, 0.5, math.nan, 0.7], 0.01)
-    assert rank_intervals(evidence) == [(1, 2), (1, 2), (4, 4), None, (3, 3)]
-    assert rank_intervals(exact(SIZE, [3, 1, 1])) == [(3, 3), (1, 2), (1, 2)]
-
-
 def test_knee() -> None:
     assert knee([[0, 10], [1, 2], [5, 1], [10, 0], [9, 9]]) == 1
     assert knee([[0, 10], [1000, 2], [5000, 1], [10000, 0]]) == 1
@@ -236,15 +232,28 @@ def test_verdicts_are_deterministic_and_do_not_touch_their_input() -> None:
         assert (each.draws == draws).all()
 
 
-@pytest.mark.parametrize(("size", "seconds"), [(50, 1.0), (300, 10.0)])
+@pytest.mark.parametrize(("size", "seconds"), [(50, 1.0), (300, 5.0), (2000, 9.0)])
 def test_speed(size: int, seconds: float) -> None:
+    """With room for a busy machine: `tests.performance.bench_frontier` measures."""
     rng = np.random.default_rng(3)
     values = [list(rng.random(size)) for _ in range(3)]
-    evidence = (noisy(QUALITY, values[0], 0.1), noisy(LATENCY, values[1], 0.1, 1), exact(SIZE, values[2]))
-    doubled = [
+    halves = (noisy(QUALITY, values[0], 0.1), noisy(LATENCY, values[1], 0.1, 1), exact(SIZE, values[2]))
+    evidence = tuple(
         Evidence(each.objective, each.estimates, None if each.draws is None else np.tile(each.draws, (2, 1)))
-        for each in evidence
-    ]
+        for each in halves
+    )
     start = time.process_time()
-    verdicts(doubled)
+    widths = half_widths(evidence, 0.95)
+    verdicts(evidence, widths=widths)
+    for each, width in zip(evidence, widths, strict=True):
+        rank_intervals(each, width=width)
+        tie_groups(each, width=width)
+    attainment_band(*evidence[:2])
     assert time.process_time() - start < seconds
+
+
+def test_speed_of_many_points() -> None:
+    costs = np.random.default_rng(4).random((100_000, 3))
+    start = time.process_time()
+    nondominated(costs)
+    assert time.process_time() - start < 0.5

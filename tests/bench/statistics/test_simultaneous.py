@@ -1,15 +1,22 @@
 """Simultaneous intervals: level over all pairs, guards, exactness."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy import stats
 
+from bench.statistics import simultaneous
 from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.simultaneous import half_widths
 from tests.bench.statistics.simulated_sweeps import quality
 
+FloatArray = NDArray[np.float64]
 COST = Objective("cost", "lower")
 
 
@@ -103,3 +110,95 @@ def test_too_few_draws_for_the_level_are_refused() -> None:
         half_widths((normal_evidence(3, rng, 18),), 0.95)
     with pytest.raises(ValueError, match="level"):
         half_widths((normal_evidence(3, rng, 18),), 1.0)
+
+
+def by_loops(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray]:
+    """The definition, pair by pair."""
+    size, count = evidence[0].estimates.size, max(e.draws.shape[0] for e in evidence if e.draws is not None)
+    deviations, largest = [], np.zeros(count)
+    for each in evidence:
+        out = np.full((size, size), math.inf)
+        for i, j in product(np.flatnonzero(each.present), repeat=2):
+            out[i, j] = 0.0
+            if i != j and each.draws is not None:
+                change = (each.draws[:, i] - each.estimates[i]) - (each.draws[:, j] - each.estimates[j])
+                pseudo = 0.0 if each.n is None else 2 * (each.span / each.n) ** 2
+                spread = math.sqrt(float(np.mean(change**2)) + pseudo)
+                out[i, j] = spread or math.inf
+                largest = np.maximum(largest, np.abs(change) / out[i, j])
+        deviations.append(out)
+    critical = max(np.sort(largest)[math.ceil((count + 1) * level) - 1], stats.norm.isf((1 - level) / 2))
+    students = [critical if e.n is None else stats.t.isf(stats.norm.sf(critical), e.n - 1) for e in evidence]
+    return [
+        deviation if each.draws is None else student * deviation
+        for each, student, deviation in zip(evidence, students, deviations, strict=True)
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    arrays(np.float64, st.tuples(st.integers(19, 30), st.integers(1, 6)), elements=st.integers(-2, 2).map(float)),
+    st.integers(0, 10_000),
+    st.sampled_from([(None, 0.0), (10, 0.0), (10, 1.0)]),
+)
+def test_widths_agree_with_loops(draws: FloatArray, seed: int, bounded: tuple[int | None, float]) -> None:
+    """Columns that repeat and draws that never differ come about by themselves; some variants have no number."""
+    rng = np.random.default_rng(seed)
+    size = draws.shape[1]
+    estimates = rng.integers(-1, 2, size).astype(float)
+    estimates[rng.random(size) < 0.15] = math.nan
+    other = draws[:, rng.integers(size, size=size)].copy()
+    other[0, rng.random(size) < 0.15] = math.inf
+    evidence = (
+        Evidence(COST, estimates, draws, *bounded),
+        Evidence(Objective("size", "lower"), np.where(rng.random(size) < 0.15, math.inf, 1.0)),
+        Evidence(Objective("quality", "higher"), rng.integers(-1, 2, size).astype(float), other),
+    )
+    for found, expected in zip(half_widths(evidence, 0.9), by_loops(evidence, 0.9), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_variances_of_nearly_the_same_draws_keep_their_digits() -> None:
+    """Differences a billionth of what they are differences of: a product of matrices alone would see noise."""
+    rng = np.random.default_rng(9)
+    shared, own = rng.standard_normal((400, 1)), rng.standard_normal((400, 6))
+    draws = shared + own * 10.0 ** np.array([-9, -9, -6, -3, -1, 0])
+    evidence = Evidence(COST, np.zeros(6), draws)
+    np.testing.assert_allclose(half_widths((evidence,), 0.9)[0], by_loops((evidence,), 0.9)[0], rtol=1e-7)
+
+
+def correlated(size: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Draws [1000, size] that depend on each other in several ways."""
+    own, shared = rng.standard_normal((1000, size)), rng.standard_normal((1000, 1))
+    groups = np.repeat(rng.standard_normal((1000, size // 10)), 10, axis=1)
+    return {
+        "independent": own,
+        "one cause": own + 3 * shared,
+        "groups": groups + 0.1 * own,
+        "a walk": np.cumsum(own, axis=1),
+        "one apart": own * np.r_[10.0, np.full(size - 1, 0.1)],
+    }
+
+
+def test_bonferroni_is_not_narrower_than_max_t(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many pairs the normal quantile takes over: by resampling noise at most narrower, by little wider."""
+    rng = np.random.default_rng(10)
+    for size in (20, 80):
+        for name, draws in correlated(size, rng).items():
+            evidence = (
+                Evidence(COST, np.zeros(size), draws),
+                Evidence(Objective("b", "lower"), np.zeros(size), -draws),
+            )
+            monkeypatch.setattr(simultaneous, "MOST_COMPARED", math.inf)
+            compared = half_widths(evidence, 0.95)[0][0, 1]
+            monkeypatch.setattr(simultaneous, "MOST_COMPARED", 0)
+            bounded = half_widths(evidence, 0.95)[0][0, 1]
+            assert bounded > 0.98 * compared, name
+            assert bounded < (1.12 if name == "independent" else 1.5) * compared, name
+
+
+def test_many_outcomes_are_covered_by_bonferroni_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simultaneous, "MOST_COMPARED", 0)
+    rng = np.random.default_rng(11)
+    missed = sum(misses((quality(np.full(20, 0.9), 300, rng),)) for _ in range(200))
+    assert missed <= stats.binom.ppf(0.99, 200, 0.05)
