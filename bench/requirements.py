@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.errors import BadInput, unknown
 from bench.job import shape_scope
 from bench.measure.figures import TAILS, parts_of
-from bench.metrics import FIDELITY, METRICS, TIMED, metric
+from bench.metrics import FIDELITY, METRICS, TIMED, flips_in, metric
 from bench.metrics.bounds import Written, bound, read, refuse_contradictions
 from bench.statistics.constraints import Constraint, Operator
 from bench.sweep_file import SweepFile
@@ -105,7 +105,7 @@ def _given(name: str, task: TaskSpec) -> bool:
     if name == "agreement":
         return True
     if name in FIDELITY:
-        return any(METRICS[m].source == ("share", "score") for m in task.metrics)
+        return flips_in(task.metrics)
     return any(name in (m, METRICS[m].paired) for m in task.metrics)
 
 

@@ -3,6 +3,7 @@
 The table is stored with the data, and readers take direction and wording from there.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
@@ -76,6 +77,13 @@ def _comparison(metric: Metric) -> Metric:
 
 # How alike a variant is to its base, example by example, whatever that does to the score.
 FIDELITY = ("agreement", "flips_gained", "flips_lost")
+
+
+def flips_in(names: Sequence[str]) -> bool:
+    """Whether a task with these metrics scores examples as right or wrong, so that flips can be counted."""
+    return any(METRICS[name].source == ("share", "score") for name in names)
+
+
 # What leases of latency give: of whatever is timed, and the middle three of writing alone. STEM_ratio is to the base.
 TIMED = ("latency", "prefill", "first_token", "per_token", "energy")
 _Row = tuple[str, str, str, Literal["higher", "lower"], bool, str]

@@ -23,6 +23,8 @@ class Number:
     span: float = 0.0  # range of one example's score, 0 where unbounded
     hardware_class: str | None = None
     note: str | None = None
+    p: float | None = None  # of the exact test that it is no different from the base's, where there is one
+    right: bytes | None = None  # of a share over a whole task: one bit an example, 1 where it counts, by `packbits`
 
 
 def exact(metric: str, scope: str, value: float, hardware_class: str | None = None) -> Number:

@@ -235,6 +235,7 @@ def comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str, le
     mine, theirs = (np.stack([o.columns[name] for name in columns]) for o in (outcomes, base))
     if kind in ("share", "mean") and outcomes.n > 1:
         interval = difference(mine[0], theirs[0], level, span=wanted.span, binary=kind == "share")
+        p = None
         if kind == "share":
             p = mcnemar_exact(mine[0], theirs[0])
             interval = Interval(
@@ -245,7 +246,7 @@ def comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str, le
                 interval.n,
                 f"{interval.method}; exact McNemar p = {p:.2g}",
             )
-        return Number(wanted.paired, task, interval)
+        return Number(wanted.paired, task, interval, p=p)
     estimate = _estimate(outcomes, wanted), _estimate(base, wanted)
     if kind in ("share", "mean"):
         change = estimate[0] - estimate[1]
