@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray, Objective, count_variants
 from bench.statistics.simultaneous import half_widths
 
-__all__ = ["Comparison", "Evidence", "Objective", "Verdict", "knee", "nondominated", "pairwise", "shares", "verdicts"]
+__all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "knee", "nondominated", "pairwise"]
+__all__ += ["shares", "verdicts"]
 
 State = Literal["certain", "contested", "dominated", "not evaluated"]
 Relation = Literal["better", "equivalent", "worse", "not known yet"]
@@ -152,6 +153,24 @@ def pairwise(evidence: Sequence[Evidence], a: int, b: int, level: float = 0.95) 
     widths = half_widths(tuple(each.only(pair) for each in known), level) if known else []
     reach = {each.objective.name: float(width[0, int(a != b)]) for each, width in zip(known, widths, strict=True)}
     return [_compare(each, a, b, reach.get(each.objective.name)) for each in every]
+
+
+def against(evidence: Sequence[Evidence], reference: int, widths: Sequence[FloatArray]) -> list[list[Comparison]]:
+    """[objective][variant]: every variant against one, told as `pairwise` tells it, from the given half widths.
+
+    With the widths of `half_widths(evidence, level)` all of it is told from the event that `verdicts` rest on: no
+    comparison contradicts a verdict. IndexError for no such variant.
+    """
+    every = tuple(evidence)
+    size = count_variants(every)
+    if not 0 <= reference < size:
+        raise IndexError(f"variants are numbered 0 to {size - 1}, got {reference}")
+    found = []
+    for each, width in zip(every, widths, strict=True):
+        known = each.present & each.present[reference]
+        reach = [float(width[i, reference]) if there else None for i, there in enumerate(known)]
+        found.append([_compare(each, i, reference, reach[i]) for i in range(size)])
+    return found
 
 
 def knee(costs: ArrayLike) -> int | None:

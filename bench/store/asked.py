@@ -127,7 +127,7 @@ def why_missing(snapshot: Snapshot, asked: Asked) -> str:
         if variant["reason"]:
             return f"It could not be built: {variant['reason']}"
         return "It is not built yet: run the sweep on."
-    if asked.is_base and name.endswith("_difference"):
+    if asked.is_base and (name.endswith("_difference") or name in ("agreement", "flips_gained", "flips_lost")):
         return "It is the base itself, and there is nothing to compare it with."
     not_asked = _not_asked(asked)
     if not_asked:
@@ -142,21 +142,25 @@ def why_missing(snapshot: Snapshot, asked: Asked) -> str:
 
 def kind_of(asked: Asked) -> str:
     """Where a metric comes from: "scored" on examples, "counted" in a build, or "measured"."""
-    from bench.metrics import METRICS
+    from bench.metrics import FIDELITY, METRICS
 
     if asked.metric["exact"]:
         return "counted"
     of_tasks = {m.name for m in METRICS.values() if m.source} | {m.paired for m in METRICS.values() if m.paired}
-    return "scored" if asked.name in {*of_tasks, "agreement", "recovery"} else "measured"
+    return "scored" if asked.name in {*of_tasks, *FIDELITY, "recovery"} else "measured"
 
 
 def _not_asked(asked: Asked) -> str | None:
     """Why the sweep does not ask for the metric, None where it does."""
+    from bench.metrics import FIDELITY, flips_in
+
     kind, questions = kind_of(asked), asked.sweep["questions"]
     if kind == "scored":
         given = {task["name"]: task["metrics"] for task in asked.sweep["tasks"]}
         stem = re.sub("_(difference|ratio)$", "", asked.name)
-        if stem not in {"agreement", "recovery", *(name for names in given.values() for name in names)}:
+        known = {name for names in given.values() for name in names}
+        known |= {"agreement", "recovery"} | (set(FIDELITY) if flips_in(sorted(known)) else set())
+        if stem not in known:
             tasks = "; ".join(f"{task}: {', '.join(names)}" for task, names in given.items())
             return f"No task of the sweep gives it ({tasks})."
     if kind == "measured":

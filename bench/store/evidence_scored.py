@@ -62,7 +62,7 @@ def scored(
     if against is not None:
         sheets.append(_flips(mine, against, binary=binary))
     sheets.append(_examples(mine, against, texts))
-    compared = asked.name == "agreement" or source is None or source.name != asked.name
+    compared = source is None or source.name != asked.name
     held = [i for each in (identities if compared and not asked.is_base else identities[:1]) for i in each]
     return Evidence(
         tuple(sheets), tuple(dict.fromkeys(held)), _formula(asked, source), lambda: _everything(mine, against, texts)
@@ -70,7 +70,7 @@ def scored(
 
 
 def _source(name: str) -> Metric | None:
-    """The metric of a task that this one is, or compares with the base; None for agreement."""
+    """The metric of a task that this one is, or compares with the base; None for agreement and flips."""
     return next((m for m in METRICS.values() if m.source and name in (m.name, m.paired)), None)
 
 
@@ -229,7 +229,11 @@ def _drawn() -> str:
 def _formula(asked: Asked, source: Metric | None) -> tuple[str, ...]:
     words = [str(asked.metric["meaning"])]
     if source is None:
-        words.append("The examples with the base's prediction, right or wrong, divided by all examples.")
+        counted = {
+            "flips_gained": "that the base gets wrong and this variant right",
+            "flips_lost": "that the base gets right and this variant wrong",
+        }.get(asked.name, "with the base's prediction, right or wrong")
+        words.append(f"The examples {counted}, divided by all examples.")
         return tuple(words)
     kind, (upper, lower) = source.source[0], (*source.source[1:], "", "")[:2]
     words.append(

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from bench.store import policies, quality
+from bench.store.fidelity import beside_base, with_right
 from bench.store.numbers import Number
 from bench.store.stopped import Stop
 
@@ -61,10 +62,12 @@ def add_scores(
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if beside else None, note, seen)
                 if key not in cache:
                     cache[key] = quality.score(outcomes, task["metrics"], task["name"])
+                    if seen is None:
+                        cache[key] = with_right(cache[key], outcomes, task["name"])
                     if task["kind"] == "heuristics":
                         cache[key] = quality.with_chance_noted(cache[key], outcomes)
                     if beside is not None and artefact_id != base_id:
-                        cache[key] += quality.compare(outcomes, beside, task["metrics"], task["name"])
+                        cache[key] += beside_base(outcomes, beside, task["metrics"], task["name"])
                     if note is not None:
                         cache[key] = quality.with_note(cache[key], note)
                 numbers.setdefault(artefact_id, []).extend(cache[key])

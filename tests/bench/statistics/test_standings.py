@@ -1,0 +1,86 @@
+"""Ranks, ties and comparisons beside verdicts: one event, so that none of them contradicts another."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.statistics.frontier import against, pairwise, verdicts
+from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.simultaneous import half_widths
+from bench.statistics.standings import nothing_between, stand
+
+WORLDS = 40
+
+
+@st.composite
+def measured(draw: st.DrawFn) -> tuple[Evidence, ...]:
+    """A noisy and an exact objective over two to six variants, in small integers; some lack a number."""
+    size = draw(st.integers(2, 6))
+    numbers = st.lists(st.sampled_from([0.0, 1.0, 2.0, math.nan]), min_size=size, max_size=size)
+    noisy, exact = np.array(draw(numbers)), np.array(draw(numbers))
+    noise = np.random.default_rng(draw(st.integers(0, 9))).normal(0, draw(st.sampled_from([0.05, 1.0])), (WORLDS, size))
+    matters = draw(st.sampled_from([0.0, 0.5]))
+    return (
+        Evidence(Objective("quality", "higher", matters), noisy, noisy + noise, 100),
+        Evidence(Objective("size", "lower"), exact),
+    )
+
+
+@settings(deadline=None)
+@given(measured(), st.integers(0, 1))
+def test_nothing_contradicts_anything_else(evidence: tuple[Evidence, ...], reference: int) -> None:
+    found, standings = stand(evidence, reference)
+    assert found == verdicts(evidence, widths=half_widths(evidence, 0.95))
+    for each, column in zip(evidence, standings, strict=True):
+        assert column[reference].against is None
+        for i, standing in enumerate(column):
+            assert (standing.rank is None) == (standing.tie == "") == (not each.present[i])
+            other = standing.against
+            if other is None or standing.rank is None or column[reference].rank is None:
+                continue
+            if other.relation == "better":
+                assert not set(standing.tie) & set(column[reference].tie)
+                assert standing.rank[0] < column[reference].rank[1]
+            if set(standing.tie) & set(column[reference].tie):
+                assert other.low <= 0 <= other.high
+    beaten = [i for i, verdict in enumerate(found) if verdict.dominated_by == reference]
+    for i in beaten:  # exact objectives may be equal, whatever difference matters
+        assert all(
+            c[i].against is not None and c[i].against.difference * s <= 0
+            for c, s in zip(standings, (1, -1), strict=True)
+        )
+
+
+@settings(deadline=None)
+@given(measured())
+def test_against_one_is_pairwise_with_the_widths_of_all_pairs(evidence: tuple[Evidence, ...]) -> None:
+    compared = against(evidence, 0, half_widths(evidence, 0.95))
+    for i in range(evidence[0].estimates.size):
+        for alone, together in zip(pairwise(evidence, i, 0), (column[i] for column in compared), strict=True):
+            assert together.objective == alone.objective
+            if math.isfinite(alone.difference):
+                assert together.difference == alone.difference
+                assert together.low <= alone.low + 1e-12
+                assert together.high >= alone.high - 1e-12
+            else:
+                assert (together.relation, together.low, together.high) == ("not known yet", -math.inf, math.inf)
+
+
+def test_no_such_variant() -> None:
+    evidence = (Evidence(Objective("size", "lower"), np.array([1.0, 2.0])),)
+    with pytest.raises(IndexError, match="0 to 1, got 2"):
+        stand(evidence, 2)
+    assert stand(evidence, None)[1][0][0].against is None
+
+
+def test_an_objective_that_separates_nothing() -> None:
+    def objective(*values: float) -> Evidence:
+        return Evidence(Objective("size", "lower"), np.array(values))
+
+    assert nothing_between(objective(3.0, 3.0, math.nan)) == "is the same"
+    assert nothing_between(objective(math.nan, math.inf)) == "has no number"
+    assert nothing_between(objective(3.0, 4.0)) is None
+    assert nothing_between(objective(3.0, math.nan)) is None  # one number so far: others may come
