@@ -163,6 +163,8 @@ def _entering(job: Job) -> dict[str, Cell]:
         found.pop("task", None)
         found |= {"task kind": task.kind, "task version": task.version, "task settings": task.settings}
         found |= {"data": f"{task.data.source} ({task.data_id})"}
+        if task.part != "all":
+            found |= {"part of the data": f"{task.part}; {task.held} examples are held back"}
     return {name: _plain(value) for name, value in found.items()}
 
 

@@ -60,6 +60,27 @@ class DrawRow(NamedTuple):
     draws: list[float]
 
 
+class ConfirmationRow(NamedTuple):
+    """A number of a variant on held-back examples, beside the one that it was chosen by."""
+
+    sweep_id: str
+    opening: str
+    recipe_id: str
+    metric: str
+    scope: str
+    estimate: float
+    low: float
+    high: float
+    level: float  # of this interval alone
+    n: int
+    method: str
+    chosen: float | None  # estimate on the examples that are for choosing
+    optimism: float | None  # how much better it looked there
+    optimism_low: float | None
+    optimism_high: float | None
+    finding: str | None  # confirmed | overstated | understated | open
+
+
 @dataclass
 class Summary:
     """Everything that a snapshot says of one sweep."""
@@ -68,3 +89,4 @@ class Summary:
     numbers: list[NumberRow] = field(default_factory=list)
     verdicts: list[VerdictRow] = field(default_factory=list)
     draws: list[DrawRow] = field(default_factory=list)
+    confirmations: list[ConfirmationRow] = field(default_factory=list)

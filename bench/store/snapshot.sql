@@ -51,7 +51,7 @@ create table snapshot.stops (
 -- looks at examples that choosing leaves alone, stated before the first of them was read
 create table snapshot.openings (identity varchar primary key, sweep_id varchar, declared varchar, body varchar);
 
--- one row a number on held-back examples; all of an opening's scores (differences, recoveries) hold at once at its level
+-- one row a number on held-back examples: an opening's scores (differences, recoveries) hold all at once at its level
 create table snapshot.confirmations (
     sweep_id varchar, opening varchar, recipe_id varchar, metric varchar, scope varchar, estimate double, low double,
     high double,

@@ -13,6 +13,7 @@ from bench.metrics import metric
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
 from bench.store import timing
+from bench.store.confirmed import confirmations
 from bench.store.numbers import DRAWS, Number, exact
 from bench.store.rows import DrawRow, NumberRow, Summary, VariantRow, VerdictRow
 from bench.store.scored import Cache, Declaration, Numbers, add_scores, artefacts_of
@@ -48,6 +49,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         variants = [v for v in sweep["variants"] if v["base"] == base]
         _fill(summary, sweep, variants, artefacts, numbers, failures, stopped)
+    summary.confirmations = confirmations(connection, sweep["sweep_id"], summary.numbers, cache)
     return summary
 
 
@@ -121,6 +123,8 @@ def _failures(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     for recipe_id, artefact_id, stage, kind, reason, text in rows:
         sentence = f"{stage}: {kind}: {reason}"
         job = json.loads(text)
+        if job.get("task", {}).get("part") == "held back":
+            continue  # what failed when confirming says nothing of what was chosen by
         asking = job.get("asking")  # a study fails for those who asked, not for the artefact that it looked at
         alone = artefact_id if recipe_id is None and asking is None else None
         for subject in (recipe_id, alone, *(asking or ()), *job.get("artefact_ids", ())[1:]):

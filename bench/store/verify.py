@@ -16,6 +16,7 @@ from bench.statistics.looks import planned_looks
 from bench.store.artefact_checks import check_artefacts
 from bench.store.compare import compare_database, compare_records, compare_summary
 from bench.store.findings import Check, Difference
+from bench.store.openings import Opening
 from bench.store.publish import summarised_by
 from bench.store.raw_checks import Raw, check_examples, check_key, check_samples, job_of, read_journal
 from bench.store.reader import Snapshot
@@ -37,6 +38,7 @@ CHECKS = {
     "numbers": "estimate, interval, count, evidence and note of every number",
     "draws": "bootstrap draws behind the verdicts",
     "verdicts": "verdict, share and reason of every variant",
+    "confirmations": "numbers on held-back examples, none of which was read before its opening was stated",
     "database": "the query database holds what the journal holds",
     "artefacts": "an artefact's files have the hash that it is named after, and its size",
 }
@@ -89,6 +91,7 @@ def verify(
     chosen = [part for part in readable if part.name in published]
     with database_of(chosen) as connection:
         _check_stated(connection, [raw for raw in leases if raw.part in published], checks["stated values"])
+        _check_opened(connection, checks["confirmations"])
         compare_records(snapshot, connection, checks["records"])
         _recompute(snapshot, connection, sweeps, checks, tell)
         tell("comparing the query database")
@@ -156,6 +159,26 @@ def _check_stated(connection: duckdb.DuckDBPyConnection, leases: Sequence[Raw], 
                 check.compared += 1
                 reason = "is stated, though no timings give it" if key in stated else "follows from its timings only"
                 check.differs(subject, reason, *of)
+
+
+def _check_opened(connection: duckdb.DuckDBPyConnection, check: Check) -> None:
+    """Every evaluation of held-back examples against the openings that came before it."""
+    stated = {
+        key
+        for (body,) in connection.execute("select body from openings").fetchall()
+        for variant in Opening.model_validate_json(body).variants
+        for keys in variant.jobs.values()
+        for key in keys
+    }
+    rows = connection.execute(
+        "select key, job from records where kind = 'evaluate' and json_extract_string(job, '$.task.part') = ?",
+        ["held back"],
+    ).fetchall()
+    for key, job in rows:
+        check.compared += 1
+        if key not in stated:
+            title = f"evaluation of {json.loads(job)['name']} ({key[:10]})"
+            check.differs(title, "read held-back examples that no statement says were opened for it")
 
 
 def _values(connection: duckdb.DuckDBPyConnection, identity: str, job: LatencyJob) -> tuple[Value, ...]:

@@ -1,6 +1,7 @@
 """A small store whose every number can be recomputed: artefacts with files, leases that state what they timed.
 
-Five variants of one base: two that are measured, one that failed, one that waits, and the base itself.
+Five variants of one base: two that are measured, one that failed, one that waits, and the base itself. Those measured
+were confirmed on examples that were held back.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from safetensors.numpy import save
 
 from bench.identity import digest
-from bench.job import BuildJob, LatencyJob
+from bench.job import BuildJob, EvaluateJob, LatencyJob
 from bench.measure.latency import lease_values
 from bench.record import Conditions, Delivery, Failed, Finished, Record, Samples, Value
 from bench.statistics.looks import planned_looks
 from bench.store.journal import Entry
+from bench.store.openings import OpenedTask, OpenedVariant, Opening
 from tests.leaderboard import sample
-from tests.leaderboard.sample import BASE, CLASS, SCOPE, SHAPE, VERSIONS, Variant
+from tests.leaderboard.sample import BASE, CLASS, EXAMPLES, SCOPE, SHAPE, SPEC, TASK, VERSIONS, Variant
 
 REASON = "layer 9 of 4 layers: name layers from 1 to 4"
 
@@ -55,6 +57,7 @@ VARIANTS = (
     Filed(f"{BASE}: distilled", (("distill", {"temperature": 2.0}),), seed=0, fate="waiting"),
 )
 MEASURED = VARIANTS[:3]
+HELD = 750  # examples of another part of the data
 TUNED = Filed(f"{BASE}: fine-tuned", (TUNE,), seed=3)  # what the third is built on; no variant of the sweep
 PARENTS = {VARIANTS[1].name: VARIANTS[0], TUNED.name: VARIANTS[0], VARIANTS[2].name: TUNED}
 
@@ -111,6 +114,61 @@ def evaluation(variant: Filed) -> Delivery:
     return changed(found, notes={"examples": len(index), "order": digest(index)})
 
 
+def held_job(variant: Filed) -> EvaluateJob:
+    """The evaluation of a variant on the examples that choosing left alone."""
+    task = SPEC.model_copy(update={"part": "held back", "held": HELD, "examples": HELD})
+    return EvaluateJob(
+        artefact_id=variant.artefact_id, name=variant.name, task=task, first=0, last=task.windows, versions=VERSIONS
+    )
+
+
+def held_evaluation(variant: Filed) -> Delivery:
+    """Outcomes like those of the other examples."""
+    found, job = sample.evaluation(variant).examples, held_job(variant)
+    assert found is not None
+    index = np.arange(EXAMPLES, EXAMPLES + HELD)
+    mine = replace(
+        found,
+        task=job.task.fingerprint,
+        index=index,
+        label=found.label[:HELD],
+        prediction=found.prediction[:HELD],
+        score=found.score[:HELD],
+        confidence=found.confidence[:HELD],
+    )
+    outcome = Finished(notes={"examples": HELD, "order": digest(index.tolist())})
+    record = evaluation(variant).record.model_copy(
+        update={"key": job.key, "outcome": outcome, "job": {"type": "EvaluateJob", **job.model_dump(mode="json")}}
+    )
+    return Delivery(record, mine)
+
+
+def opening(variants: Sequence[Filed] = MEASURED, level: float = 0.95, at: str = "2026-11-20T10:00:00") -> Opening:
+    """The statement that the held-back examples are looked at for these variants, the base first."""
+    base, task = variants[0], held_job(variants[0]).task
+    return Opening(
+        sweep_id=json.loads(declaration().body)["sweep_id"],
+        sweep="defended",
+        at=at,
+        level=level,
+        tasks=(
+            OpenedTask(
+                name=TASK, data_id=task.data_id, held=HELD, examples=EXAMPLES + HELD, metrics=("accuracy", "macro_f1")
+            ),
+        ),
+        variants=tuple(
+            OpenedVariant(
+                recipe_id=v.recipe_id,
+                name=v.name,
+                artefact_id=v.artefact_id,
+                base=base.recipe_id,
+                jobs={TASK: (held_job(v).key,)},
+            )
+            for v in variants
+        ),
+    )
+
+
 def latency(variants: Sequence[Filed], lease: int) -> Delivery:
     """A lease that states what its timings give."""
     found = sample.latency(variants, lease)
@@ -153,7 +211,8 @@ def entries() -> list[Entry]:
     found += [evaluation(v) for v in MEASURED]
     found += [changed(sample.memory(MEASURED), notes={"repeats": 3})]
     found += [latency(MEASURED, lease) for lease in range(2)]
-    return [Entry.of(delivery) for delivery in found]
+    held = [Entry.of(held_evaluation(v)) for v in MEASURED]
+    return [*(Entry.of(delivery) for delivery in found), opening().entry, *held]
 
 
 def make_store(root: Path) -> Path:
