@@ -98,7 +98,7 @@ def resolve(file: SweepFile) -> Sweep:
         _check_shapes(file, architecture, name)
     _check_time(file)
     objectives = resolve_objectives(file, tasks)
-    pinned = find_named(recipes, file.race.pinned, "variant in race.pinned")
+    pinned = find_named(recipes, file.race.pinned, "variant to pin")
     return Sweep(file, bases, tasks, recipes, objectives, teachers, resolve_constraints(file, tasks), pinned)
 
 

@@ -110,7 +110,7 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
     with open_snapshot(store) as snapshot:
         board = read_board(snapshot, sweep_id)
     print_table(board_table(board), form, out)
-    failed = [row for row in board.rows if row.status != "complete"]
+    failed = [row for row in board.rows if row.status not in ("complete", "stopped")]
     for row in failed:
         _say("No number", f"{row.name}: {row.reason or row.verdict_reason}")
     _say("", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")

@@ -116,6 +116,7 @@ def board_table(board: Board) -> Printable:
         f"{', '.join(board.axes[k].title for k in board.objectives)}. "
         "Share: part of resamples in which the variant is on the frontier; not a probability.",
         "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed.",
+        *(f"{row.name} was {row.stopped.reason}; --no-race completes it." for row in board.rows if row.stopped),
         *(f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in marked),
     )
     right = frozenset({"share", *(axis.title for axis in axes)})
@@ -159,6 +160,7 @@ def board_records(board: Board) -> dict[str, Any]:
                 "share": row.share,
                 "verdict_reason": row.verdict_reason,
                 "undelivered": list(row.undelivered),
+                "stopped": row.stopped is not None,
                 "numbers": [
                     {
                         "metric": metric,

@@ -63,6 +63,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why a variant was not run to the end: another one beat it on all objectives of a race."""
+
+    by: str | None  # recipe_id
+    objectives: frozenset[Key]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One variant."""
 
@@ -81,6 +90,7 @@ class Row:
     verdict_reason: str
     dominated_by: str | None  # recipe_id
     cells: Mapping[Key, Cell]
+    stopped: Stopped | None = None
     undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
 
     @property
@@ -128,11 +138,15 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
     cells = _cells(snapshot, sweep_id)
     axes = _axes(snapshot, cells, objectives)
     undelivered = _undelivered(snapshot, body["variants"])
+    stops = {r["artefact_id"]: r for r in snapshot.rows("select * from stops where sweep_id = ?", [sweep_id])}
     stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
     rows = [
         replace(
             _row(record, stands.get(record["recipe_id"]), cells.get(record["recipe_id"], {})),
             undelivered=undelivered.get(record["recipe_id"], ()),
+            stopped=_stopped(stops[record["artefact_id"]], stands[record["recipe_id"]])
+            if record["status"] == "stopped"
+            else None,
         )
         for record in snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep_id])
     ]
@@ -170,6 +184,11 @@ def _undelivered(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> d
         if told.get("verdict") == "not delivered":
             found.setdefault(r["recipe_id"], told["reason"])
     return {v["recipe_id"]: tuple(found[p] for p in own_builds(v) if p in found) for v in variants}
+
+
+def _stopped(stop: Mapping[str, Any], stand: Mapping[str, Any]) -> Stopped:
+    keys = frozenset((metric, scope) for metric, scope in json.loads(stop["objectives"]))
+    return Stopped(stand["dominated_by"], keys, stand["reason"])
 
 
 def own_builds(variant: Mapping[str, Any]) -> Sequence[str]:
@@ -276,16 +295,25 @@ def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) 
         evidence = [_evidence(board.axes[key], mine, draws) for key in dict.fromkeys(keys)]
         for row, v in zip(mine, verdicts(evidence), strict=True):
             by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
-            found[row.recipe_id] = replace(
-                row, verdict=v.state, share=v.share, verdict_reason=v.reason, dominated_by=by
-            )
+            judged = replace(row, verdict=v.state, share=v.share, verdict_reason=v.reason, dominated_by=by)
+            if row.stopped and v.state == "not evaluated":
+                judged = _judge_stopped(judged, row.stopped, keys, {r.recipe_id for r in mine})
+            found[row.recipe_id] = judged
     return tuple(found[row.recipe_id] for row in rows)
+
+
+def _judge_stopped(row: Row, stop: Stopped, keys: Sequence[Key], shown: set[str]) -> Row:
+    """Better on every noisy objective is better on some of them too; of other objectives nothing is known."""
+    if {judged_as(key) for key in keys} <= {judged_as(key) for key in stop.objectives} and stop.by in shown:
+        return replace(row, verdict="dominated", verdict_reason=stop.reason, dominated_by=stop.by)
+    return replace(row, verdict_reason="stopped by a race on other objectives or variants: `--no-race` completes it")
 
 
 def _evidence(axis: Axis, rows: Sequence[Row], draws: Draws) -> Evidence:
     key = judged_as(axis.key)
     objective = Objective(axis.title, axis.better)
-    cells = [row.cells.get(key) for row in rows]
+    # What was stopped has seen other examples or rounds than the rest, and takes no part in what is noisy.
+    cells = [None if row.stopped and not axis.exact else row.cells.get(key) for row in rows]
     estimates = np.array([np.nan if cell is None else cell.estimate for cell in cells])
     mine = [draws.get((row.recipe_id, key)) for row in rows]
     size = next((d.size for d in mine if d is not None), 0)

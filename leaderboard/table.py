@@ -60,6 +60,8 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
         found.append(f"not built yet{f': {row.reason}' if row.reason else ''}")
     elif row.status == "partial":
         found.append(f"not finished: {row.reason or row.verdict_reason}")
+    elif row.stopped:
+        found.append(row.stopped.reason)
     found += [f"did not deliver: {sentence}" for sentence in row.undelivered]
     found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
     if row.status == "complete" and row.seed is not None:

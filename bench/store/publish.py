@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -81,9 +82,7 @@ class Publisher:
     def _insert(
         self, connection: duckdb.DuckDBPyConnection, schema: str, summaries: list[Summary], progress: dict[str, Any]
     ) -> None:
-        for statement in schema.split(";"):
-            if statement.strip():
-                connection.execute(statement)
+        connection.execute(schema)
         info = {
             "schema": str(SCHEMA_VERSION),
             "published": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -103,7 +102,7 @@ class Publisher:
         connection.execute("insert into snapshot.claims select * from claims order by model, id")
         connection.execute("insert into snapshot.stops select * from stops order by sweep_id, artefact_id")
         connection.execute("insert into snapshot.openings select * from openings order by declared, identity")
-        for table in ("variants", "numbers", "verdicts", "draws", "confirmations"):
+        for table in (each.name for each in fields(Summary)):
             rows_of = [row for summary in summaries for row in getattr(summary, table)]
             if rows_of:
                 batch = pa.Table.from_pylist([row._asdict() for row in rows_of])
