@@ -34,10 +34,12 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_zero_shot
 	$(BIN)/python -m tests.performance.bench_throughput
 	$(BIN)/python -m tests.performance.bench_latency_peers
+	$(BIN)/python -m tests.performance.bench_frontier
 
-# Does the tool keep its promises about its own numbers? Wants the machine for itself for half an hour.
+# Does the tool keep its promises about its own numbers? Wants the machine for itself for three quarters of an hour.
 calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.measuring
+	$(BIN)/python -m tests.calibration.deciding
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

@@ -66,13 +66,13 @@ def quality(accuracy: FloatArray, n: int, rng: np.random.Generator, draws: int =
     return Evidence(Objective("quality", "higher"), scores.mean(axis=1), mean_draws(scores, draws, rng), n, 1.0)
 
 
-def sweep(truth: Truth, n: int, rng: np.random.Generator) -> tuple[Evidence, ...]:
+def sweep(truth: Truth, n: int, rng: np.random.Generator, draws: int = DRAWS) -> tuple[Evidence, ...]:
     """Measured once: n examples, two leases of 40 rounds, exact sizes."""
     accuracy, ratios, size = truth
     leases = [rounds(ratios, 40, rng) for _ in range(2)]
     medians = np.median([np.median(lease, axis=0) for lease in leases], axis=0)
-    latency = Evidence(Objective("latency", "lower"), medians, lease_draws(leases, DRAWS, rng))
-    return quality(accuracy, n, rng), latency, Evidence(Objective("size", "lower"), size)
+    latency = Evidence(Objective("latency", "lower"), medians, lease_draws(leases, draws, rng))
+    return quality(accuracy, n, rng, draws), latency, Evidence(Objective("size", "lower"), size)
 
 
 def true_costs(truth: Truth) -> FloatArray:

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
 from bench.statistics.bca import bca
-from bench.statistics.intervals import Interval
 from bench.store.quality import Outcomes, macro_f1, score
-
-Floats = NDArray[np.float64]
+from tests.bench.statistics.simulated_scores import Floats, confusion, counts, resampled
 
 
 def correlation(x: Floats, y: Floats) -> Floats:
@@ -50,30 +47,15 @@ def test_equals_scipy() -> None:
     assert abs(found.low - plain[0]) > 0.004  # and it is not simply the percentile interval
 
 
-# A classifier of three unequal classes with 20% errors spread evenly: shares of (label, prediction).
-POPULATION = np.array([[0.6], [0.3], [0.1]]) * (0.7 * np.eye(3) + 0.1)
-
-
-def resampled(cells: Floats, rng: np.random.Generator) -> Interval:
-    """The interval of macro F1 from counts [3, 3]; resampling examples is drawing counts from a multinomial."""
-    n = int(cells.sum())
-    draws = macro_f1(rng.multinomial(n, cells.ravel() / n, size=1000).reshape(-1, 3, 3).astype(np.float64))
-    occupied = np.flatnonzero(cells.ravel())
-    without = np.repeat(cells.reshape(1, -1), occupied.size, axis=0)
-    without[np.arange(occupied.size), occupied] -= 1
-    jackknife = macro_f1(without.reshape(-1, 3, 3))
-    return bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied])
-
-
-def counts(rng: np.random.Generator, n: int) -> Floats:
-    return rng.multinomial(n, POPULATION.ravel()).reshape(3, 3).astype(np.float64)
+# 20% errors.
+POPULATION = confusion(0.8)
 
 
 def test_coverage_of_macro_f1() -> None:
     """1,500 data sets of 300 examples: 93 to 97% hold the truth (binomial error 0.6 points), misses on both sides."""
     rng = np.random.default_rng(3)
     expected = float(macro_f1(POPULATION))
-    intervals = [resampled(counts(rng, 300), rng) for _ in range(1500)]
+    intervals = [resampled(counts(POPULATION, 300, rng), rng) for _ in range(1500)]
     held = np.mean([i.low <= expected <= i.high for i in intervals])
     assert 0.93 <= held <= 0.97
     assert 0.01 < np.mean([i.high < expected for i in intervals]) < 0.04
@@ -81,7 +63,7 @@ def test_coverage_of_macro_f1() -> None:
 
 
 def test_the_store_computes_this_interval() -> None:
-    cells = counts(np.random.default_rng(5), 400).astype(int)
+    cells = counts(POPULATION, 400, np.random.default_rng(5)).astype(int)
     label, prediction = np.repeat(np.indices((3, 3)).reshape(2, -1), cells.ravel(), axis=1)
     names = np.array(["a", "b", "c"])
     columns = {"score": (label == prediction).astype(np.float64)}
@@ -95,7 +77,7 @@ def test_the_store_computes_this_interval() -> None:
 
 def test_grouped_jackknife_equals_the_plain_one() -> None:
     """Examples of one cell are alike, so one value with its weight says what one value an example says."""
-    cells = counts(np.random.default_rng(1), 60)
+    cells = counts(POPULATION, 60, np.random.default_rng(1))
     draws = np.random.default_rng(2).normal(0.6, 0.05, 500)
     occupied = np.flatnonzero(cells.ravel())
     grouped = np.repeat(cells.reshape(1, -1), occupied.size, axis=0)

@@ -1,0 +1,141 @@
+"""Sweeps whose truth is known: how often is a verdict wrong, a share misleading, an interval beside the truth?
+
+`python -m tests.calibration.deciding [--scale 0.1]` simulates sweeps of six shapes with 10 to 500 variants, each
+measured once on 500 examples and in two leases of 40 rounds, and prints Markdown tables: sweeps with any wrong
+verdict, what share on the frontier meant what, and the coverage of intervals. About ten minutes; a tenth of
+the simulations with `--scale 0.1`. The numbers are the same on every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from bench.statistics.frontier import Verdict, nondominated, verdicts
+from tests.bench.statistics.simulated_sweeps import sweep, true_costs
+from tests.calibration import coverage
+from tests.calibration.populations import SHAPES, Shape
+
+EXAMPLES = 500
+
+
+class Plan(NamedTuple):
+    """How many sweeps of how many variants, and how often each is resampled."""
+
+    variants: int
+    sweeps: int
+    draws: int
+
+
+PLANS = (Plan(10, 250, 1000), Plan(40, 150, 500), Plan(120, 120, 200), Plan(500, 60, 200))
+SIMULATIONS = 2000
+# Upper ends of the bins of shares; 0 and 1 stand alone.
+BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 0.9999, 1.0)
+BIN_NAMES = ("0", "to 5%", "to 20%", "to 50%", "to 80%", "to 95%", "below 100%", "100%")
+
+
+class Judged(NamedTuple):
+    """One variant: what was said of it, and whether it truly is on the frontier."""
+
+    verdict: Verdict
+    on: bool
+
+    @property
+    def wrong(self) -> bool:
+        return self.verdict.state == ("dominated" if self.on else "certain")
+
+
+def simulate(shape: Shape, plan: Plan, sweeps: int) -> list[list[Judged]]:
+    """The verdicts of so many sweeps. Random shapes are drawn anew each time."""
+    rng = np.random.default_rng([SHAPES.index(shape), plan.variants])
+    out = []
+    for _ in range(sweeps):
+        truth = shape(plan.variants, rng)
+        on = nondominated(true_costs(truth))
+        found = verdicts(sweep(truth, EXAMPLES, rng, plan.draws))
+        out.append([Judged(verdict, bool(true)) for verdict, true in zip(found, on, strict=True)])
+    return out
+
+
+def binomial(hits: int, n: int) -> str:
+    """A count with its exact 95% interval."""
+    low, high = stats.binomtest(hits, n).proportion_ci()
+    return f"{hits} of {n} ({100 * low:.1f}-{100 * high:.1f}%)"
+
+
+def percent(states: Iterable[str], wanted: str) -> str:
+    """How many of `states` are `wanted`."""
+    counted = Counter(states)
+    return f"{100 * counted[wanted] / counted.total():.0f}%" if counted else "-"
+
+
+def sweep_row(shape: Shape, plan: Plan, found: list[list[Judged]], seconds: float) -> str:
+    """One line of the table of sweeps."""
+    every = [judged for each in found for judged in each]
+    cells = [
+        shape.__name__.replace("_", " "),
+        f"{plan.variants}",
+        binomial(sum(any(judged.wrong for judged in each) for each in found), len(found)),
+        f"{100 * np.mean([judged.on for judged in every]):.0f}%",
+        percent((j.verdict.state for j in every if j.on), "certain"),
+        percent((j.verdict.state for j in every if not j.on), "dominated"),
+        percent((j.verdict.state for j in every), "contested"),
+        f"{seconds:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def share_row(shape: Shape, every: list[Judged]) -> str:
+    """One line of the table of shares: of the variants in each bin, how many truly are on the frontier."""
+    places = np.searchsorted(BINS, [judged.verdict.share for judged in every])
+    cells = []
+    for place in range(len(BINS)):
+        on = [judged.on for judged, mine in zip(every, places, strict=True) if mine == place]
+        cells.append(f"{100 * np.mean(on):.0f}% of {len(on):,}" if on else "-")
+    return f"| {shape.__name__.replace('_', ' ')} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the simulations to run")
+    scale = parser.parse_args().scale
+    begin = time.perf_counter()
+    print(f"{datetime.now(UTC):%Y-%m-%d}; numpy {np.__version__}, Python {platform.python_version()};")
+    print(f"{EXAMPLES} examples, two leases of 40 rounds.\n")
+    print(
+        "| shape | variants | sweeps with a wrong verdict (95%) | truly on the frontier | of those certain "
+        "| of the beaten dominated | contested | seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    by_shape: dict[str, str] = {}
+    wrong = total = 0
+    for shape in SHAPES:
+        every: list[Judged] = []
+        for plan in PLANS:
+            started = time.perf_counter()
+            found = simulate(shape, plan, max(2, round(scale * plan.sweeps)))
+            print(sweep_row(shape, plan, found, time.perf_counter() - started), flush=True)
+            wrong += sum(any(judged.wrong for judged in each) for each in found)
+            total += len(found)
+            every += [judged for each in found for judged in each]
+        by_shape[shape.__name__] = share_row(shape, every)
+    print(f"\nAll sweeps: {binomial(wrong, total)} with a wrong verdict.\n")
+    print(f"| share of draws on the frontier | {' | '.join(BIN_NAMES)} |")
+    print("|---" * (1 + len(BINS)) + "|")
+    print("\n".join(by_shape.values()))
+    print()
+    print("\n".join(coverage.table(max(2, round(scale * SIMULATIONS)), 1)))
+    print(f"\n{time.perf_counter() - begin:.0f} seconds.")
+
+
+if __name__ == "__main__":
+    main()
