@@ -237,7 +237,8 @@ def _best_dominators(dominates: BoolArray, dominated: BoolArray, margin: FloatAr
     """
     undominated = dominates & ~dominated[:, None]
     candidates = np.where(undominated.any(axis=0), undominated, dominates)
-    return np.argmax(np.where(candidates, margin, -1.0), axis=0)
+    found: NDArray[np.intp] = np.argmax(np.where(candidates, margin, -1.0), axis=0)
+    return found
 
 
 def _why_dominated(kept: tuple[Evidence, ...], widths: Sequence[FloatArray], by: int, at: int) -> str:

@@ -31,7 +31,7 @@ def drawn(draw: st.DrawFn) -> tuple[Evidence, Evidence, FloatArray, FloatArray]:
     cells = st.integers(0, 4).map(float)
     x = draw(arrays(np.float64, (worlds, size), elements=cells))
     y = draw(arrays(np.float64, (worlds, size), elements=cells))
-    better = draw(st.sampled_from(["lower", "higher"]))
+    better: Literal["lower", "higher"] = draw(st.sampled_from(["lower", "higher"]))
     if draw(st.booleans()):
         x[draw(st.integers(0, worlds - 1)), draw(st.integers(0, size - 1))] = math.nan
     missing = np.isnan(x).any(axis=0)
@@ -64,9 +64,8 @@ def test_surfaces_bound_what_enough_draws_attain(
 
 def test_exact_objectives_give_the_frontier_twice() -> None:
     costs = np.random.default_rng(0).integers(0, 9, (30, 2)).astype(float)
-    band = attainment_band(
-        *(Evidence(Objective(name, "lower"), column) for name, column in zip("xy", costs.T, strict=True))
-    )
+    x, y = (Evidence(Objective(name, "lower"), column) for name, column in zip("xy", costs.T, strict=True))
+    band = attainment_band(x, y)
     front = np.unique(costs[nondominated(costs)], axis=0)
     assert (band.best == front).all()
     assert (band.worst == front).all()

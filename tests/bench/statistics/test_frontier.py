@@ -248,7 +248,7 @@ def test_speed(size: int, seconds: float) -> None:
     for each, width in zip(evidence, widths, strict=True):
         rank_intervals(each, width=width)
         tie_groups(each, width=width)
-    attainment_band(*evidence[:2])
+    attainment_band(evidence[0], evidence[1])
     assert time.process_time() - start < seconds
 
 

@@ -39,7 +39,7 @@ def test_it_is_the_number_of_cells_covered(costs: FloatArray) -> None:
 
 def test_edges() -> None:
     assert hypervolume(np.empty((0, 2)), [1, 1]) == 0
-    assert hypervolume([[1, 1], [2, 0], [math.nan, 0]], [1, 1]) == 0
+    assert hypervolume([[1.0, 1.0], [2.0, 0.0], [math.nan, 0.0]], [1, 1]) == 0
     assert hypervolume([[0, 0]], [1, 1]) == 1
     assert hypervolume([[-1, 0]], [1, 1], [0, 0]) == 2
     assert hypervolume([[0, 0, 0, 0]], [1, 2, 3, 4]) == pytest.approx(24)
