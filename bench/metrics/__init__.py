@@ -79,6 +79,13 @@ def _comparison(metric: Metric) -> Metric:
 FIDELITY = ("agreement", "flips_gained", "flips_lost")
 
 
+def of_base(name: str) -> float | None:
+    """What a metric that compares a variant with its base is for the base itself; None for any other."""
+    if name.endswith("_difference") or name.startswith("flips_"):
+        return 0.0
+    return 1.0 if name == "agreement" else None
+
+
 def flips_in(names: Sequence[str]) -> bool:
     """Whether a task with these metrics scores examples as right or wrong, so that flips can be counted."""
     return any(METRICS[name].source == ("share", "score") for name in names)

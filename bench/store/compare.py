@@ -25,6 +25,9 @@ TABLES = {
     "numbers": ("recipe_id", "metric", "scope"),
     "draws": ("recipe_id", "metric", "scope"),
     "verdicts": ("recipe_id",),
+    "standings": ("recipe_id", "metric", "scope"),
+    "constraints": ("recipe_id", "position"),
+    "hits": ("recipe_id", "metric", "scope"),
     "confirmations": ("opening", "recipe_id", "metric", "scope"),
 }
 RECORD = (

@@ -37,6 +37,8 @@ class NumberRow(NamedTuple):
     note: str | None
     evidence: int | None  # independent examples or blocks of rounds behind it
     span: float  # range of one example's score, 0 where unbounded
+    p: float | None = None  # of the exact test that it is no different from the base's, where there is one
+    p_holm: float | None = None  # the same, adjusted for the sweep's family of such tests
 
 
 class VerdictRow(NamedTuple):
@@ -48,6 +50,50 @@ class VerdictRow(NamedTuple):
     share: float
     dominated_by: str | None
     reason: str
+
+
+class StandingRow(NamedTuple):
+    """A variant on one objective: its rank and ties, and how it compares with its base."""
+
+    sweep_id: str
+    recipe_id: str
+    metric: str
+    scope: str
+    rank_low: int | None  # the best rank that it may have, 1 best; None without a number
+    rank_high: int | None
+    tie: str  # letters; who shares one was not told apart
+    relation: str | None  # better | equivalent | worse | not known yet; None for the base
+    difference: float | None  # from the base, with its simultaneous interval; None where nothing is known
+    low: float | None
+    high: float | None
+
+
+class ConstraintRow(NamedTuple):
+    """Whether a variant keeps one of the sweep's constraints."""
+
+    sweep_id: str
+    recipe_id: str
+    position: int
+    metric: str
+    scope: str
+    operator: str
+    bound: float
+    text: str
+    state: str  # met | not met | open
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+class HitsRow(NamedTuple):
+    """Which examples of a task count for a variant's share, so that any two variants can be tested exactly."""
+
+    sweep_id: str
+    recipe_id: str
+    metric: str
+    scope: str
+    n: int
+    bits: bytes  # one an example, 1 where it counts
 
 
 class DrawRow(NamedTuple):
@@ -89,4 +135,7 @@ class Summary:
     numbers: list[NumberRow] = field(default_factory=list)
     verdicts: list[VerdictRow] = field(default_factory=list)
     draws: list[DrawRow] = field(default_factory=list)
+    standings: list[StandingRow] = field(default_factory=list)
+    constraints: list[ConstraintRow] = field(default_factory=list)
+    hits: list[HitsRow] = field(default_factory=list)
     confirmations: list[ConfirmationRow] = field(default_factory=list)

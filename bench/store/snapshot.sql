@@ -28,7 +28,9 @@ create table snapshot.numbers (
     sweep_id varchar, recipe_id varchar, metric varchar, scope varchar, estimate double, low double, high double,
     n integer, method varchar, hardware_class varchar, note varchar,
     evidence integer,                     -- independent examples or blocks of rounds behind the estimate
-    span double                           -- range of one example's score, 0 where unbounded
+    span double,                          -- range of one example's score, 0 where unbounded
+    p double,                             -- of the exact test against the base, where there is one
+    p_holm double                         -- adjusted: Holm over variants x 0/1 metrics, and over variants x parts of the data
 );
 
 -- published numbers as they were last judged
@@ -60,6 +62,28 @@ create table snapshot.confirmations (
     chosen double,                        -- estimate on the examples that are for choosing
     optimism double, optimism_low double, optimism_high double,  -- how much better it looked there
     finding varchar                       -- confirmed | overstated | understated | open
+);
+
+-- one row a variant and declared objective, from the intervals that the verdicts rest on
+create table snapshot.standings (
+    sweep_id varchar, recipe_id varchar, metric varchar, scope varchar,
+    rank_low integer, rank_high integer,  -- the best and the worst rank that it may have, 1 best, null without a number
+    tie varchar,                          -- letters: who shares one was not told apart
+    relation varchar,                     -- to the base: better | equivalent | worse | not known yet, null for the base
+    difference double, low double, high double -- from the base, null where nothing is known
+);
+
+-- one row a variant and declared constraint, its bound in the metric's unit
+create table snapshot.constraints (
+    sweep_id varchar, recipe_id varchar, position integer, metric varchar, scope varchar, operator varchar,
+    bound double, text varchar,
+    state varchar,                        -- met | not met | open
+    estimate double, low double, high double -- null where there is no number
+);
+
+-- which examples count for a share over a whole task: one bit each, in the task's order of examples
+create table snapshot.hits (
+    sweep_id varchar, recipe_id varchar, metric varchar, scope varchar, n integer, bits blob
 );
 
 -- coherent bootstrap draws of a number: the same position is the same resample for all variants of a sweep and base

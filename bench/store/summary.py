@@ -10,12 +10,13 @@ import duckdb
 import numpy as np
 
 from bench.metrics import metric
-from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
 from bench.store.numbers import DRAWS, Number, exact
-from bench.store.rows import DrawRow, NumberRow, Summary, VariantRow, VerdictRow
+from bench.store.required import constraint_rows, standing_rows, with_holm
+from bench.store.rows import DrawRow, HitsRow, NumberRow, Summary, VariantRow, VerdictRow
 from bench.store.scored import Cache, Declaration, Numbers, add_scores, artefacts_of
 from bench.store.stopped import Stop, apart, read_stops, standing_of
 
@@ -49,6 +50,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         variants = [v for v in sweep["variants"] if v["base"] == base]
         _fill(summary, sweep, variants, artefacts, numbers, failures, stopped)
+    summary.numbers = with_holm(sweep, summary.numbers)
     summary.confirmations = confirmations(connection, sweep["sweep_id"], summary.numbers, cache)
     return summary
 
@@ -166,14 +168,22 @@ def _fill(
                     number.note,
                     number.evidence,
                     number.span,
+                    number.p,
                 )
             )
+            if number.right is not None:
+                row_of = sweep_id, variant["recipe_id"], number.metric, number.scope
+                summary.hits.append(HitsRow(*row_of, interval.n, number.right))
             if number.draws is not None:
                 draws = number.draws.astype(np.float32).tolist()
                 summary.draws.append(DrawRow(sweep_id, variant["recipe_id"], number.metric, number.scope, draws))
     whole = [[] if a is None or a in stopped else numbers.get(a, []) for a in placed]
     evidence = [gather(objective, whole) for objective in sweep["objectives"]]
-    for variant, artefact_id, verdict in zip(variants, placed, verdicts(evidence), strict=True):
+    base = next((i for i, v in enumerate(variants) if v["is_base"]), None)
+    found, standings = stand(evidence, base)
+    summary.standings += standing_rows(sweep, variants, standings)
+    summary.constraints += constraint_rows(sweep, variants, [numbers.get(a, []) if a else [] for a in placed])
+    for variant, artefact_id, verdict in zip(variants, placed, found, strict=True):
         if artefact_id in stopped:
             verdict = standing_of(stopped[artefact_id], placed)
         by = None if verdict.dominated_by is None else variants[verdict.dominated_by]["recipe_id"]
@@ -190,7 +200,7 @@ def gather(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]]) ->
     ]
     described = metric(objective["metric"])
     estimates = np.array([n.interval.estimate if n else np.nan for n in found])
-    axis = Objective(objective["title"], described.better)
+    axis = Objective(objective["title"], described.better, objective.get("matters", 0.0))
     if described.exact and all(n is None or n.draws is None for n in found):
         return Evidence(axis, estimates)
     missing = np.full(DRAWS, np.nan)

@@ -195,7 +195,8 @@ def declaration(**changes: Any) -> Entry:
     body = json.loads(entry.body)
     for variant in body["variants"]:
         variant["prefixes"] = [v.recipe_id for v in above(variant["name"])] + [variant["recipe_id"]]
-    body |= {"asked": ["defended.yaml", "seeds=[3]"], **changes}
+    fast = {"metric": "latency_ratio", "scope": SCOPE, "operator": "<=", "bound": 0.6, "text": "latency_ratio <= 0.6"}
+    body |= {"asked": ["defended.yaml", "seeds=[3]"], "constraints": [fast], **changes}
     return Entry.statement(entry.entry, entry.identity, body)
 
 

@@ -230,9 +230,8 @@ def test_a_slower_sample_is_found_wherever_it_shows(store: Path) -> None:
     """In what the lease states, in the numbers of that variant alone, in its draws, and in the query database."""
     in_journal(10, slower)(store)
     found = verified(store).differences
-    assert {d.check for d in found} == {"stated values", "numbers", "draws", "verdicts", "database"} - (
-        set() if any(d.check == "verdicts" for d in found) else {"verdicts"}
-    )
+    shown = {"stated values", "numbers", "draws", "standings", "constraints", "database"}
+    assert {d.check for d in found} - {"verdicts"} == shown
     numbers = [d for d in found if d.check == "numbers"]
     assert {(d.subject, d.metric, d.scope) for d in numbers} == {
         (INT8.name, metric, SCOPE) for metric in ("latency_ms", "latency_ratio")
@@ -250,6 +249,7 @@ def test_a_score_shows_in_the_number_and_its_difference(store: Path) -> None:
     assert {(d.metric, d.scope) for d in numbers} == {
         ("accuracy", TASK),
         ("accuracy_difference", TASK),
+        ("flips_lost", TASK),
         ("recovery", TASK),
     }
     ((_, stored, recomputed),) = [f for d in numbers if d.metric == "accuracy" for f in d.fields if f[0] == "estimate"]
