@@ -16,8 +16,8 @@ from bench.statistics.objectives import Evidence, FloatArray
 PSEUDO_EXAMPLES = 2
 # Differences this far below the values they come from are rounding of the same number, not variance.
 ROUNDING = 1e-12
-# A variance of differences below this share of the two variances it comes from is taken from the differences: as
-# S_ii + S_jj - 2 S_ij it would have lost half of its digits.
+# A variance of differences below this share of the variances that it comes from has lost a third of its digits as
+# S_ii + S_jj - 2 S_ij.
 CANCELS = 1e-6
 # Pairs times draws, over all noisy objectives, that are worth comparing one by one: half a second, or 500 variants on
 # two objectives in 1,000 draws.
@@ -107,10 +107,13 @@ def _variances(off: FloatArray) -> FloatArray:
     cancelled = seen < CANCELS * own
     np.fill_diagonal(cancelled, False)
     for i in np.flatnonzero(cancelled.any(axis=1)):
-        others = np.flatnonzero(cancelled[i])
-        differences = off[others] - off[i]
-        seen[i, others] = np.einsum("jb,jb->j", differences, differences) / off.shape[1]
-        seen[others, i] = seen[i, others]
+        near = np.flatnonzero(cancelled[i])
+        if near.size:
+            # About one of them they are small numbers, which keep their digits. That one is then zero and near nothing,
+            # so this ends.
+            group = np.append(near, i)
+            seen[np.ix_(group, group)] = _variances(off[group] - off[i])
+            cancelled[np.ix_(group, group)] = False
     return seen
 
 

@@ -161,9 +161,10 @@ def test_widths_agree_with_loops(draws: FloatArray, seed: int, bounded: tuple[in
 def test_variances_of_nearly_the_same_draws_keep_their_digits() -> None:
     """Differences a billionth of what they are differences of: a product of matrices alone would see noise."""
     rng = np.random.default_rng(9)
-    shared, own = rng.standard_normal((400, 1)), rng.standard_normal((400, 6))
-    draws = shared + own * 10.0 ** np.array([-9, -9, -6, -3, -1, 0])
-    evidence = Evidence(COST, np.zeros(6), draws)
+    shared, own = rng.standard_normal((400, 1)), rng.standard_normal((400, 9))
+    draws = shared + own * 10.0 ** np.array([-3, -9, -6, -9, -1, 0, -9, -4, -6])
+    draws[:, 6] = draws[:, 2] + 1e-10 * own[:, 6]
+    evidence = Evidence(COST, np.zeros(9), draws)
     np.testing.assert_allclose(half_widths((evidence,), 0.9)[0], by_loops((evidence,), 0.9)[0], rtol=1e-7)
 
 
