@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from bench.errors import BadInput, DiskFull, StaleLease
+from bench.errors import BadInput
+from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +23,6 @@ WIDE = None if sys.stdout.isatty() else 170  # a file or a pipe has no width of 
 out = Console(width=WIDE)
 err = Console(stderr=True)
 
-SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130
 STORE = Path("results/store")
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one that ships.")]
@@ -31,6 +32,12 @@ Overrides = Annotated[
 StoreOption = Annotated[Path, typer.Option("--store", help="The results folder.")]
 FormatOption = Annotated[Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+RunnerOption = Annotated[
+    Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
+]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")]
+TakeOverOption = Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")]
 
 
 @app.command()
@@ -60,12 +67,10 @@ def run(
     sweep: SweepArgument,
     overrides: Overrides = None,
     store: StoreOption = STORE,
-    runner: Annotated[
-        Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
-    ] = "auto",
-    address: Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")] = None,
-    take_over: Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")] = False,
+    runner: RunnerOption = "auto",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    take_over: TakeOverOption = False,
     race: Annotated[
         bool | None, typer.Option("--race/--no-race", help="Stop variants that are beaten, or complete every one.")
     ] = None,
@@ -75,28 +80,14 @@ def run(
     """Run a sweep, or go on with it: nothing that is finished is repeated."""
     from bench.sweep import load_sweep
     from cluster.declare import board_id
-    from cluster.progress import Progress
-    from cluster.session import Options, Tally, machine_here, run_sweep
+    from cluster.follow import follow, runner_for
+    from cluster.session import Options, machine_here, run_sweep
 
     racing = [] if race is None else [f"race.on={str(race).lower()}"]
     loaded = load_sweep(sweep, [*(overrides or []), *racing])
-    chosen = _runner(loaded.file.runner if runner == "auto" else runner, address)
+    chosen = runner_for(loaded.file.runner if runner == "auto" else runner, address)
     options = Options(store, chosen, address, workers, take_over)
-    tally = Tally()
-    with Progress(err, slots=_slots(workers)) as progress:
-        try:
-            for record in run_sweep(loaded, options, progress.watch, progress.started):
-                tally.add(record)
-                progress.took(record)
-        except DiskFull as error:
-            _say("Stopped", f"{error}: free some space and run the same command again; nothing finished is lost.")
-            raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
-        except StaleLease as error:
-            _say("Stopped", f"{error}.")
-            raise typer.Exit(SOME_FAILED) from None
-        except KeyboardInterrupt:
-            err.print("Interrupted. What was finished is kept; run the same command again to go on.")
-            raise typer.Exit(INTERRUPTED) from None
+    follow(partial(run_sweep, loaded, options), workers, err)
     here = machine_here(loaded.file)
     raise typer.Exit(_conclude(store, board_id(loaded, here), "json" if as_json else form))
 
@@ -112,34 +103,54 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
     print_table(board_table(board), form, out)
     failed = [row for row in board.rows if row.status not in ("complete", "stopped")]
     for row in failed:
-        _say("No number", f"{row.name}: {row.reason or row.verdict_reason}")
-    _say("", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")
+        say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")
+    say(err, "", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")
     if len(failed) == len(board.rows):
         return NOTHING
     return SOME_FAILED if failed else 0
 
 
-def _runner(asked: str, address: str | None) -> Literal["local", "ray"]:
-    from importlib.util import find_spec
+@app.command()
+def confirm(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep in the store; the newest without it.")
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Argument(metavar="[VARIANT ...]", help="By name; without any, all not dominated.")
+    ] = None,
+    store: StoreOption = STORE,
+    level: Annotated[float, typer.Option(help="At which all intervals of a kind hold at once.")] = 0.95,
+    runner: RunnerOption = "auto",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    take_over: TakeOverOption = False,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Re-estimate a shortlist on examples that were held back from choosing; that they are opened is recorded."""
+    from bench.store.reader import open_snapshot
+    from cluster.confirm import ask
+    from cluster.confirmed import confirmed_table, without_numbers
+    from cluster.follow import follow, runner_for
+    from cluster.session import Options, run_confirmation
+    from cluster.show import print_table
+    from leaderboard.rows import find_sweep
 
-    if asked == "local":
-        if address is not None:
-            raise BadInput(f"--address {address} needs the Ray runner: leave out --runner local.")
-        return "local"
-    if find_spec("ray") is None:
-        if asked == "ray" or address is not None:
-            raise BadInput(
-                "The Ray runner needs Ray, which is not installed: pip install 'paredown[cluster]', or --runner local."
-            )
-        return "local"
-    return "ray"
-
-
-def _slots(workers: int | None) -> int:
-    from bench.measure.conditions import cpu_quota
-    from cluster.runner_local import workers_for
-
-    return workers_for(cpu_quota(), workers)
+    with open_snapshot(store) as snapshot:
+        asked = ask(snapshot, find_sweep(snapshot, sweep), variants or (), level)
+        done = asked.stated and not without_numbers(snapshot, asked.opening)
+    if not done:
+        for warning in asked.warnings():
+            say(err, "Warning", warning)
+        chosen = runner_for(asked.runner if runner == "auto" else runner, address)
+        options = Options(store, chosen, address, workers, take_over)
+        follow(partial(run_confirmation, asked, options), workers, err)
+    with open_snapshot(store) as snapshot:
+        print_table(confirmed_table(snapshot, asked.opening), "json" if as_json else form, out)
+        missing = without_numbers(snapshot, asked.opening)
+    if len(missing) == len(asked.opening.variants):
+        raise typer.Exit(NOTHING)
+    raise typer.Exit(SOME_FAILED if missing else 0)
 
 
 @app.command()
@@ -150,18 +161,24 @@ def show(
     store: StoreOption = STORE,
     objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
     across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
+    confirmed: Annotated[bool, typer.Option("--confirmed", help="What held-back examples said last.")] = False,
     form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Print the leaderboard of a store."""
     from bench.store.reader import open_snapshot
     from cluster.across import across_table, boards_across
+    from cluster.confirmed import confirmed_table, opened
     from cluster.show import board_table, print_table
-    from leaderboard.rows import read_board, with_objectives
+    from leaderboard.rows import find_sweep, read_board, with_objectives
 
     with open_snapshot(store) as snapshot:
         if across:
             print_table(across_table(boards_across(snapshot, sweep)), "json" if as_json else form, out)
+            return
+        if confirmed:
+            found = confirmed_table(snapshot, opened(snapshot, find_sweep(snapshot, sweep)))
+            print_table(found, "json" if as_json else form, out)
             return
         board = read_board(snapshot, sweep)
         if objectives:
@@ -288,16 +305,8 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        _say("Error", str(error))
+        say(err, "Error", str(error))
         sys.exit(WRONG_REQUEST)
-
-
-def _say(word: str, text: str) -> None:
-    """One line on the error stream, after a word in red; nothing in the text is markup."""
-    from rich.text import Text
-
-    start = [(f"{word}: ", "bold red")] if word else []
-    err.print(Text.assemble(*start, " ".join(text.split())), soft_wrap=True)
 
 
 if __name__ == "__main__":

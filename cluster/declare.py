@@ -32,6 +32,8 @@ class Declaration(Frozen):
     tasks: tuple[dict[str, Any], ...]
     variants: tuple[dict[str, Any], ...]
     questions: dict[str, dict[str, Any]]
+    limits: dict[str, Any]  # of one job, for what is asked of the variants later
+    runner: str
 
 
 def stands_on(recipe: Recipe) -> dict[str, None]:
@@ -103,7 +105,9 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
                 "kind": task.kind,
                 "fingerprint": task.fingerprint,
                 "smaller_batches": [[t.fingerprint, t.settings["batch_tokens"]] for t in task.smaller_batches],
+                "data_id": task.data_id,
                 "examples": task.examples,
+                **({"held_back": {"data_id": task.data_id, "examples": task.held}} if task.held else {}),
                 "metrics": list(task.metrics),
                 "licence": task.data.licence,
             }
@@ -111,5 +115,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         ),
         variants=variants,
         questions=planner.questions(),
+        limits=sweep.file.limits.model_dump(),
+        runner=sweep.file.runner,
     )
     return Entry.statement("sweep", f"sweep {sweep_id} {body.declared}", body.model_dump(mode="json"))

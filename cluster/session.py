@@ -24,11 +24,13 @@ from bench.store.journal import Entry, parts, read_entries
 from bench.store.raw import Raw
 from bench.store.writer import Writer
 from bench.sweep import Sweep
-from bench.sweep_file import SweepFile
+from bench.sweep_file import LimitsSection, SweepFile
 from cluster import ray_settings
+from cluster.confirm import Confirmation
 from cluster.declare import board_id, declare
-from cluster.drive import Pool, drive
+from cluster.drive import Planning, Pool, drive
 from cluster.plan import Plan, Planner
+from cluster.racing import Stopped
 from cluster.runner_local import Limits, LocalPool, workers_for
 from cluster.standing import Known, Machine
 
@@ -84,43 +86,81 @@ def counting(records: list[Record], retried: dict[str, str]) -> Known:
 def run_sweep(
     sweep: Sweep, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
 ) -> Iterator[Record]:
-    """Run a sweep to its end, or go on with it; yields each record as it is acknowledged.
+    """Run a sweep to its end, or go on with it; yields each record as it is acknowledged. Raises as `run_work`."""
+
+    def work() -> Work:
+        machine = machine_here(sweep.file)
+        planner = Planner(sweep, machine)
+        board = board_id(sweep, machine)
+        entry = declare(sweep, machine, planner)
+        return Work(planner, entry, sweep.file.limits, lambda stop: stop.entry(board))
+
+    return run_work(work, sweep.file.device, options, watch, started)
+
+
+def run_confirmation(
+    asked: Confirmation, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+) -> Iterator[Record]:
+    """State that held-back examples are opened, then evaluate on them; as `run_sweep`."""
+
+    def work() -> Work:
+        require_device(asked.device)
+        return Work(asked, asked.opening.entry, asked.limits)
+
+    return run_work(work, asked.device, options, watch, started)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run is to do."""
+
+    planning: Planning
+    entry: Entry  # what the journal is told before the first job
+    limits: LimitsSection
+    audit: Callable[[Stopped], Entry] | None = None
+
+
+def run_work(
+    prepared: Callable[[], Work],
+    device: str,
+    options: Options,
+    watch: Callable[[Plan], dict[str, Any]],
+    started: Callable[[Plan], None],
+) -> Iterator[Record]:
+    """Take the store, do the work to its end, let go of everything; yields each record as it is acknowledged.
 
     Raises BadInput where the store cannot be used, DiskFull where there is no more room, StaleLease when another driver
     takes the store over.
     """
     prepare()
-    if options.runner == "ray" and (gpu_index(sweep.file.device) or 0) > 0:
+    if options.runner == "ray" and (gpu_index(device) or 0) > 0:
         raise BadInput(
-            f"device is {sweep.file.device!r}, but on a cluster Ray chooses the GPU of each job: set device=cuda, or "
+            f"device is {device!r}, but on a cluster Ray chooses the GPU of each job: set device=cuda, or "
             "use --runner local."
         )
     folder = open_folder(options.store, create=True)
     lease = take_lease(folder, take_over=options.take_over)
     try:
         Artefacts(folder.artefacts).sweep_drafts()
-        machine = machine_here(sweep.file)
-        planner = Planner(sweep, machine)
-        entry = declare(sweep, machine, planner)
-        with _pool(sweep, options, lease, entry) as (pool, known):
+        work = prepared()
+        with _pool(work, options, lease) as (pool, known):
             known.raw = Raw(folder.journal)
-            started(planner(known, frozenset()))
-            board = board_id(sweep, machine)
-            yield from drive(planner, known, pool, watch, lambda stop: stop.entry(board))
+            started(work.planning(known, frozenset()))
+            yield from drive(work.planning, known, pool, watch, work.audit)
     finally:
         lease.release()
 
 
 @contextmanager
-def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterator[tuple[Pool, Known]]:
+def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Known]]:
     """Workers and what the store knew before, for either runner."""
     folder = lease.folder
-    memory = sweep.file.limits.memory_gb
-    limits = Limits(sweep.file.limits.seconds, None if memory is None else int(memory * 1e9))
+    memory = work.limits.memory_gb
+    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9))
     pool: Pool
     if options.runner == "local":
         writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
-        writer.append([entry])
+        writer.append([work.entry])
         known = counting(writer.records(), writer.retried())
         workers = workers_for(cpu_quota(), options.workers)
         pool = LocalPool(writer, Site(folder.artefacts), workers=workers, limits=limits, logs=folder.logs)
@@ -137,7 +177,7 @@ def _pool(sweep: Sweep, options: Options, lease: Lease, entry: Entry) -> Iterato
     runner_ray.start(options.address, options.workers)
     try:
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
-        runner_ray.append(actor, [entry])
+        runner_ray.append(actor, [work.entry])
         known = counting(ray.get(actor.records.remote()), ray.get(actor.retried.remote()))
         pool = runner_ray.RayPool(actor, Site(folder.artefacts, acknowledgements=folder.logs), limits=limits)
         try:

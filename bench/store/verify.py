@@ -33,7 +33,7 @@ CHECKS = {
     "outcomes": "evaluations hold the examples that they state, in that order",
     "timings": "leases hold two visits of every model in as many rounds as they state",
     "stated values": "what a lease states follows from its timings",
-    "records": "the snapshot repeats the journal's records, declarations and claims",
+    "records": "the snapshot repeats the journal's records, declarations, claims and openings",
     "variants": "status, artefact and reason of every variant",
     "numbers": "estimate, interval, count, evidence and note of every number",
     "draws": "bootstrap draws behind the verdicts",
