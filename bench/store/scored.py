@@ -58,7 +58,8 @@ def add_scores(
                     beside = quality.read_outcomes(connection, theirs, seen, mine_there)
                 if outcomes is None:
                     continue
-                note = policies.note(known, artefact_id, task)
+                said = (policies.note(known, artefact_id, task), None if seen is None else stops[artefact_id].note)
+                note = " ".join(filter(None, said)) or None
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if beside else None, note, seen)
                 if key not in cache:
                     cache[key] = quality.score(outcomes, task["metrics"], task["name"])

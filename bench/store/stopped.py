@@ -37,11 +37,9 @@ def read_stops(connection: duckdb.DuckDBPyConnection, sweep_id: str) -> dict[str
     return {a: Stop(by, raced, look, looks, json.loads(n), reason) for a, by, raced, look, looks, n, reason in rows}
 
 
-def apart(number: Number, stop: Stop) -> Number:
-    """A number of a stopped variant: its interval at its own examples or rounds, and no part in joint resampling."""
-    if number.draws is None:
-        return number
-    return replace(number, draws=None, note=stop.note if number.note is None else f"{stop.note}; {number.note}")
+def apart(number: Number) -> Number:
+    """A number of a stopped variant: it keeps its interval and takes no part in joint resampling."""
+    return replace(number, draws=None)
 
 
 def standing_of(stop: Stop, artefacts: Sequence[str | None]) -> Verdict:

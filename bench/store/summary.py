@@ -43,7 +43,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
     cut = _short_of_leases(connection, sweep, stops)
     cut |= add_scores(connection, sweep, artefacts, stops, numbers, cache)
     for artefact_id in cut:
-        numbers[artefact_id] = [apart(number, stops[artefact_id]) for number in numbers.get(artefact_id, [])]
+        numbers[artefact_id] = [apart(number) for number in numbers.get(artefact_id, [])]
     stopped = {artefact_id: stops[artefact_id] for artefact_id in cut}
     failures = _failures(connection)
     summary = Summary()

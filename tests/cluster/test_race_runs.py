@@ -1,0 +1,115 @@
+"""A raced sweep on real models: what is stopped, what the store says of it, and that it can be completed."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.models import load
+from bench.store.reader import open_snapshot
+from bench.store.verify import verify
+from bench.sweep import Sweep, load_sweep
+from bench.tasks.spec import TaskSpec
+from cluster.plan import Planner
+from cluster.session import Options, known_without_writing, machine_here, run_sweep
+from leaderboard.judging import with_objectives
+from leaderboard.rows import Board, read_board
+from tests import tiny
+
+EXAMPLES = 1100  # three windows: looks after 1, 2 and 3
+BROKEN = "fine-tuned"  # at a rate that leaves nothing of the model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep whose base is always right, because the labels are its predictions."""
+    folder = tmp_path_factory.mktemp("race")
+    path = tiny.sweep_file(folder)
+    pair = {"text": "premise", "pair": "hypothesis", "label": "label"}
+    rows = tiny.data_file(folder / "many.jsonl", EXAMPLES, seed=3)
+    data = {"train": {"source": "train.jsonl", **pair}, "test": {"source": "many.jsonl", **pair}}
+    path = tiny.sweep_file(
+        folder,
+        name="raced",
+        data=data,
+        recipes=[["int8_dynamic"], [{"finetune": {"data": "train", "learning_rate": 5.0, "max_steps": 3}}]],
+        objectives=["quality", "parameters"],
+        latency={"leases": 0},
+        memory={"repeats": 0},
+    )
+    (task,) = load_sweep(str(path)).tasks
+    told = predictions(folder / "model", task)
+    lines = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    rows.write_text("".join(json.dumps({**row, "label": told[i]}) + "\n" for i, row in enumerate(lines)), "utf-8")
+    return folder
+
+
+def predictions(model: Path, task: TaskSpec) -> dict[int, str]:
+    from bench.execute import outcomes
+
+    found = outcomes(load(model), task)
+    return dict(zip(found.index.tolist(), found.prediction, strict=True))
+
+
+def sweep(folder: Path, *overrides: str) -> Sweep:
+    return load_sweep(str(folder / "sweep.yaml"), overrides)
+
+
+def finish(asked: Sweep, store: Path, stop_after: int | None = None) -> None:
+    records = run_sweep(asked, Options(store, "local", workers=1), lambda _: {}, lambda _: None)
+    for _ in islice(records, stop_after):
+        pass
+    records.close()  # type: ignore[attr-defined]
+
+
+def board_and_stops(store: Path) -> tuple[Board, list[dict[str, Any]]]:
+    with open_snapshot(store) as snapshot:
+        return read_board(snapshot), snapshot.rows("select * from stops order by artefact_id")
+
+
+def test_a_raced_sweep_ends_with_an_audit_row_and_can_be_completed(folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    finish(sweep(folder), store)
+    board, stops = board_and_stops(store)
+    rows = {row.name: row for row in board.rows}
+    broken = next(row for name, row in rows.items() if BROKEN in name)
+    base = next(row for row in board.rows if row.is_base)
+    assert (broken.status, broken.verdict, broken.dominated_by) == ("stopped", "dominated", base.recipe_id)
+    assert "stopped at look 1 of 2" in broken.verdict_reason
+    assert base.verdict == "certain"
+    (stop,) = stops
+    assert (stop["artefact_id"], stop["beaten_by"]) == (broken.artefact_id, base.artefact_id)
+    score = broken.cells["accuracy", "pairs"]
+    assert score.n == json.loads(stop["examples"])["pairs"] == 512
+    assert broken.cells["accuracy_difference", "pairs"].n == 512
+    assert score.low < score.high
+    with open_snapshot(store) as snapshot:
+        assert verify(snapshot, snapshot.sweeps(), deep=False, tell=lambda _: None).differences == ()
+        whole = with_objectives(snapshot, board, ["accuracy", "size"])
+        part = with_objectives(snapshot, board, ["accuracy"])
+        names = [
+            r["name"] for r in snapshot.rows("select * from variants where artefact_id = ?", [stop["artefact_id"]])
+        ]
+    assert names == [broken.name]
+    assert next(r for r in part.rows if r.name == broken.name).verdict == "dominated"
+    assert next(r for r in whole.rows if r.name == broken.name).verdict == "not evaluated"
+
+    finish(sweep(folder, "race.on=false"), store)
+    completed, still = board_and_stops(store)
+    row = next(row for row in completed.rows if BROKEN in row.name)
+    assert (row.status, row.verdict, row.cells["accuracy", "pairs"].n) == ("complete", "dominated", EXAMPLES)
+    assert still == stops  # what was decided stays on record
+
+
+def test_a_driver_that_ended_early_is_followed_by_one_that_decides_the_same(folder: Path, tmp_path: Path) -> None:
+    finish(sweep(folder), tmp_path / "store", stop_after=6)
+    finish(sweep(folder), tmp_path / "store")
+    _, (stop,) = board_and_stops(tmp_path / "store")
+    known = known_without_writing(tmp_path / "store")
+    planner = Planner(sweep(folder), machine_here(sweep(folder).file))
+    (again,) = planner(known, frozenset()).stopped
+    assert (again.artefact_id, again.by, again.reason) == (stop["artefact_id"], stop["beaten_by"], stop["reason"])
