@@ -95,7 +95,8 @@ def run(
 def _conclude(store: Path, sweep_id: str, form: str) -> int:
     """Print the frontier and say where everything is. Returns the exit code."""
     from bench.store.reader import open_snapshot
-    from cluster.show import board_table, print_table
+    from cluster.show import print_table
+    from cluster.shown import board_table
     from leaderboard.rows import read_board
 
     with open_snapshot(store) as snapshot:
@@ -160,6 +161,10 @@ def show(
     ] = None,
     store: StoreOption = STORE,
     objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Compare every variant with this one.")] = None,
     across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
     confirmed: Annotated[bool, typer.Option("--confirmed", help="What held-back examples said last.")] = False,
     form: FormatOption = "table",
@@ -169,21 +174,18 @@ def show(
     from bench.store.reader import open_snapshot
     from cluster.across import across_table, boards_across
     from cluster.confirmed import confirmed_table, opened
-    from cluster.show import board_table, print_table
-    from leaderboard.rows import find_sweep, read_board, with_objectives
+    from cluster.show import print_table
+    from cluster.shown import shown
+    from leaderboard.rows import find_sweep
 
     with open_snapshot(store) as snapshot:
         if across:
-            print_table(across_table(boards_across(snapshot, sweep)), "json" if as_json else form, out)
-            return
-        if confirmed:
+            found = across_table(boards_across(snapshot, sweep))
+        elif confirmed:
             found = confirmed_table(snapshot, opened(snapshot, find_sweep(snapshot, sweep)))
-            print_table(found, "json" if as_json else form, out)
-            return
-        board = read_board(snapshot, sweep)
-        if objectives:
-            board = with_objectives(snapshot, board, objectives.split(","))
-    print_table(board_table(board), "json" if as_json else form, out)
+        else:
+            found = shown(snapshot, sweep, objectives, where or (), against)
+    print_table(found, "json" if as_json else form, out)
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +22,11 @@ from bench.sweep_file import SHIPPED
 from bench.tasks import TASKS
 from cluster.plan import Plan
 from cluster.progress import Progress, job_kind
-from leaderboard.format import SIGNS, interval, number
-from leaderboard.rows import Axis, Board, Row, comparisons
 
 
 @dataclass(frozen=True, slots=True)
 class Printable:
-    """A table in two forms: cells for people, records for programs."""
+    """A table in two forms: cells for people, in one or several lines, and records for programs."""
 
     title: str
     columns: tuple[str, ...]
@@ -47,11 +44,11 @@ def print_table(table: Printable, form: str, console: Console) -> None:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(table.columns)
-        writer.writerows(table.rows)
+        writer.writerows([_one_line(cell) for cell in row] for row in table.rows)
         console.file.write(buffer.getvalue())
     elif form == "md":
         lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows]
+        lines += ["| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in row) + " |" for row in table.rows]
         console.file.write("\n".join([*lines, "", *table.notes]) + "\n")
     else:
         drawn = Table(title=Text(table.title), title_justify="left", pad_edge=False, show_lines=False, box=SIMPLE_HEAD)
@@ -69,6 +66,10 @@ def print_table(table: Printable, form: str, console: Console) -> None:
         console.print(drawn)
         for note in table.notes:
             console.print(Text(note))
+
+
+def _one_line(cell: str) -> str:
+    return cell.replace("\n", "; ")
 
 
 def plan_table(sweep: Sweep, plan: Plan) -> Printable:
@@ -92,93 +93,6 @@ def plan_table(sweep: Sweep, plan: Plan) -> Printable:
 
 def _prefixes(recipe: Any) -> list[str]:
     return [recipe.prefix(n).recipe_id for n in range(len(recipe.stages) + 1)]
-
-
-def board_table(board: Board) -> Printable:
-    """The leaderboard: verdict and declared objectives first, then size and memory."""
-    keys = [*board.objectives]
-    keys += [key for key in comparisons(board) if key not in keys]
-    for extra in ("size", "host_peak", "latency_ms"):
-        # Of several scopes, the one that an objective has.
-        scopes = {scope for _, scope in board.objectives}
-        found = sorted((k for k in board.axes if k[0] == extra and k not in keys), key=lambda k: k[1] not in scopes)
-        keys += found[:1]
-    axes = [board.axes[k] for k in keys]
-    columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in axes))
-    rows = tuple(_cells(row, axes) for row in board.rows)
-    marked = [row for row in board.rows if row.undelivered]
-    if marked:
-        columns += ("notes",)
-        rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, board.rows, strict=True))
-    notes = (
-        f"Hardware class: {board.hardware_class}.",
-        "Intervals: 95%. Verdicts are simultaneous over all pairs on the objectives "
-        f"{', '.join(board.axes[k].title for k in board.objectives)}. "
-        "Share: part of resamples in which the variant is on the frontier; not a probability.",
-        "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed.",
-        *(f"{row.name} was {row.stopped.reason}; --no-race completes it." for row in board.rows if row.stopped),
-        *(f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in marked),
-    )
-    right = frozenset({"share", *(axis.title for axis in axes)})
-    return Printable(f"{board.name}: leaderboard", columns, rows, board_records(board), notes, right)
-
-
-def _cells(row: Row, axes: Sequence[Axis]) -> tuple[str, ...]:
-    share = f"{100 * row.share:.0f}%" if row.verdict != "not evaluated" else "–"
-    return (row.name, f"{SIGNS[row.verdict]} {row.verdict}", share, *(_cell(row, axis) for axis in axes))
-
-
-def _cell(row: Row, axis: Axis) -> str:
-    cell = row.cells.get(axis.key)
-    if cell is None:
-        return "–"
-    text = number(cell.estimate, axis.unit, axis.metric)
-    if cell.low != cell.high:
-        text += f" ({interval(cell.low, cell.high, axis.unit, axis.metric)})"
-    return f"{text} {cell.note}" if cell.note else text
-
-
-def board_records(board: Board) -> dict[str, Any]:
-    """Everything the board holds, for programs."""
-    return {
-        "sweep": board.name,
-        "sweep_id": board.sweep_id,
-        "hardware_class": board.hardware_class,
-        "published": board.published,
-        "objectives": [{"metric": m, "scope": s} for m, s in board.objectives],
-        "variants": [
-            {
-                "name": row.name,
-                "recipe_id": row.recipe_id,
-                "artefact_id": row.artefact_id,
-                "base": row.base,
-                "is_base": row.is_base,
-                "seed": row.seed,
-                "status": row.status,
-                "reason": row.reason,
-                "verdict": row.verdict,
-                "share": row.share,
-                "verdict_reason": row.verdict_reason,
-                "undelivered": list(row.undelivered),
-                "stopped": row.stopped is not None,
-                "numbers": [
-                    {
-                        "metric": metric,
-                        "scope": scope,
-                        "estimate": cell.estimate,
-                        "low": cell.low,
-                        "high": cell.high,
-                        "n": cell.n,
-                        "method": cell.method,
-                        "hardware_class": cell.hardware_class,
-                        "note": cell.note,
-                    }
-                    for (metric, scope), cell in row.cells.items()
-                ],
-            }
-            for row in board.rows
-        ],
-    }
 
 
 def known_table(what: str) -> Printable:

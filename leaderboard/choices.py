@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row, judge
+from leaderboard.judging import judge
+from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
 
 SHORTEST = 8  # characters of a recipe_id that name a variant
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from bench.errors import BadInput, unknown
 from bench.metrics import TIMED
-from bench.statistics.frontier import verdicts
-from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.constraints import Constraint, State
+from bench.statistics.frontier import Relation
 from bench.store.reader import Snapshot
 
 Key = tuple[str, str]  # metric, scope
@@ -34,6 +34,42 @@ class Cell:
     note: str | None
     evidence: int | None  # independent examples or blocks of rounds behind it
     span: float  # range of one example's score, 0 where unbounded
+    p: float | None = None  # of the exact test that it is no different from the base's
+    p_holm: float | None = None  # adjusted for the sweep's family of such tests
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands on one objective, told from the intervals of its verdict."""
+
+    rank: tuple[int, int] | None  # the best and the worst that it may have, 1 best; None without a number
+    tie: str  # letters between commas; who shares one was not told apart
+    relation: Relation | None  # to the base; None for the base
+    difference: float | None  # from the base, in the unit of what it is judged as; None where nothing is known
+    low: float | None
+    high: float | None
+
+    @property
+    def letters(self) -> frozenset[str]:
+        return frozenset(self.tie.split(",")) - {""}
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """A constraint of the sweep, or one that someone asked for."""
+
+    constraint: Constraint
+    text: str  # as it was written
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Whether a row keeps a constraint, and by which number; None where it has none."""
+
+    state: State
+    estimate: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +127,8 @@ class Row:
     dominated_by: str | None  # recipe_id
     cells: Mapping[Key, Cell]
     stopped: Stopped | None = None
+    places: Mapping[Key, Place] = field(default_factory=dict)  # by objective
+    kept: tuple[Kept, ...] = ()  # by the board's constraints
     undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
 
     @property
@@ -111,6 +149,9 @@ class Board:
     objectives: tuple[Key, ...]
     axes: Mapping[Key, Axis]  # everything that some row has a number for
     rows: tuple[Row, ...]
+    matters: Mapping[Key, float] = field(default_factory=dict)  # smallest difference that does, by declared objective
+    constraints: tuple[Required, ...] = ()
+    among: tuple[int, int] | None = None  # variants shown of all there are, bases apart, where some were left out
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -140,10 +181,13 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
     undelivered = _undelivered(snapshot, body["variants"])
     stops = {r["artefact_id"]: r for r in snapshot.rows("select * from stops where sweep_id = ?", [sweep_id])}
     stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
+    places, kept = _places(snapshot, sweep_id), _kept(snapshot, sweep_id)
     rows = [
         replace(
             _row(record, stands.get(record["recipe_id"]), cells.get(record["recipe_id"], {})),
             undelivered=undelivered.get(record["recipe_id"], ()),
+            places=places.get(record["recipe_id"], {}),
+            kept=tuple(kept.get(record["recipe_id"], ())),
             stopped=_stopped(stops[record["artefact_id"]], stands[record["recipe_id"]])
             if record["status"] == "stopped"
             else None,
@@ -160,7 +204,12 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
         progress=json.loads(info["progress"]),
         objectives=objectives,
         axes=axes,
-        rows=tuple(sorted(rows, key=lambda row: _rank(row, axes.get(objectives[0])))),
+        rows=ranked(rows, axes.get(objectives[0])),
+        matters={(o["metric"], o["scope"]): o.get("matters", 0.0) for o in body["objectives"]},
+        constraints=tuple(
+            Required(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), c["text"])
+            for c in body.get("constraints", ())
+        ),
     )
 
 
@@ -168,8 +217,25 @@ def _cells(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Cell]]:
     found: dict[str, dict[Key, Cell]] = {}
     for r in snapshot.rows("select * from numbers where sweep_id = ?", [sweep_id]):
         numbers = (r["estimate"], r["low"], r["high"], r["n"])
-        cell = Cell(*numbers, r["method"], r["hardware_class"], r["note"], r["evidence"], r["span"])
+        about = r["method"], r["hardware_class"], r["note"], r["evidence"], r["span"], r["p"], r["p_holm"]
+        cell = Cell(*numbers, *about)
         found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = cell
+    return found
+
+
+def _places(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Place]]:
+    found: dict[str, dict[Key, Place]] = {}
+    for r in snapshot.rows("select * from standings where sweep_id = ?", [sweep_id]):
+        rank = None if r["rank_low"] is None else (r["rank_low"], r["rank_high"])
+        place = Place(rank, r["tie"], r["relation"], r["difference"], r["low"], r["high"])
+        found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = place
+    return found
+
+
+def _kept(snapshot: Snapshot, sweep_id: str) -> dict[str, list[Kept]]:
+    found: dict[str, list[Kept]] = {}
+    for r in snapshot.rows("select * from constraints where sweep_id = ? order by position", [sweep_id]):
+        found.setdefault(r["recipe_id"], []).append(Kept(r["state"], r["estimate"], r["low"], r["high"]))
     return found
 
 
@@ -231,20 +297,15 @@ def _row(record: Mapping[str, Any], stand: Mapping[str, Any] | None, cells: Mapp
     )
 
 
+def ranked(rows: Iterable[Row], axis: Axis | None) -> tuple[Row, ...]:
+    """Each base first, then by verdict and the number on that axis."""
+    return tuple(sorted(rows, key=lambda row: _rank(row, axis)))
+
+
 def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
     cell = row.cells.get(axis.key) if axis else None
     value = float("inf") if cell is None or axis is None else cell.estimate * (-1 if axis.better == "higher" else 1)
     return row.base, not row.is_base, VERDICT_ORDER.get(row.verdict, 9), value
-
-
-def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:
-    """The same board judged on other objectives, named by metric or `metric:scope`. Raises BadInput."""
-    keys = tuple(find_axis(board, name) for name in metrics)
-    if len(set(keys)) < len(keys):
-        raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
-    rows = list(judge(board, board.rows, keys, read_draws(snapshot, board, keys)))
-    rows.sort(key=lambda row: _rank(row, board.axes[keys[0]]))
-    return replace(board, objectives=keys, rows=tuple(rows))
 
 
 def find_axis(board: Board, asked: str) -> Key:
@@ -282,47 +343,3 @@ def comparisons(board: Board) -> tuple[Key, ...]:
     """The numbers that compare the objectives' scores with the base's, where the board has them."""
     wanted = ((f"{metric}{end}", scope) for metric, scope in board.objectives for end in COMPARED)
     return tuple(key for key in wanted if key in board.axes)
-
-
-def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> tuple[Row, ...]:
-    """`rows` with verdicts among themselves, on any chosen numbers: the same statistics as for declared objectives.
-
-    Rows of different bases never beat each other: their latency ratios are ratios to different models.
-    """
-    found: dict[str, Row] = {}
-    for base in dict.fromkeys(row.base for row in rows):
-        mine = [row for row in rows if row.base == base]
-        evidence = [_evidence(board.axes[key], mine, draws) for key in dict.fromkeys(keys)]
-        for row, v in zip(mine, verdicts(evidence), strict=True):
-            by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
-            judged = replace(row, verdict=v.state, share=v.share, verdict_reason=v.reason, dominated_by=by)
-            if row.stopped and v.state == "not evaluated":
-                judged = _judge_stopped(judged, row.stopped, keys, {r.recipe_id for r in mine})
-            found[row.recipe_id] = judged
-    return tuple(found[row.recipe_id] for row in rows)
-
-
-def _judge_stopped(row: Row, stop: Stopped, keys: Sequence[Key], shown: set[str]) -> Row:
-    """Better on every noisy objective is better on some of them too; of other objectives nothing is known."""
-    if {judged_as(key) for key in keys} <= {judged_as(key) for key in stop.objectives} and stop.by in shown:
-        return replace(row, verdict="dominated", verdict_reason=stop.reason, dominated_by=stop.by)
-    return replace(row, verdict_reason="stopped by a race on other objectives or variants: `--no-race` completes it")
-
-
-def _evidence(axis: Axis, rows: Sequence[Row], draws: Draws) -> Evidence:
-    key = judged_as(axis.key)
-    objective = Objective(axis.title, axis.better)
-    # What was stopped has seen other examples or rounds than the rest, and takes no part in what is noisy.
-    cells = [None if row.stopped and not axis.exact else row.cells.get(key) for row in rows]
-    estimates = np.array([np.nan if cell is None else cell.estimate for cell in cells])
-    mine = [draws.get((row.recipe_id, key)) for row in rows]
-    size = next((d.size for d in mine if d is not None), 0)
-    if not size:
-        if any(cell is not None and cell.low < cell.high for cell in cells):
-            # Noisy, but without paired resamples: nothing can be shown, and a bare estimate must not pass for exact.
-            estimates = np.full(len(rows), np.nan)
-        return Evidence(objective, estimates)
-    columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
-    pieces = [cell.evidence for cell in cells if cell is not None and cell.evidence is not None]
-    span = max((cell.span for cell in cells if cell is not None), default=0.0) if pieces else 0.0
-    return Evidence(objective, estimates, np.column_stack(columns), min(pieces, default=None), span)

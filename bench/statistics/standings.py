@@ -8,13 +8,15 @@ from bench.statistics.objectives import Evidence, count_variants
 from bench.statistics.ranks import rank_intervals, tie_groups, tie_letters
 from bench.statistics.simultaneous import half_widths
 
+MOST_LETTERS = 26  # groups that `tie_letters` names by one letter each, without commas
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One variant on one objective.
 
-    `rank` is the best and the worst it may have, 1 best, None without a number. Who shares a letter of `tie` was not
-    told apart. `against` compares it with the reference, None where there is none and for the reference itself.
+    `rank` is the best and the worst it may have, 1 best, None without a number. `tie` holds letters between commas: who
+    shares one was not told apart. `against` compares it with the reference, None where there is none and for itself.
     """
 
     rank: tuple[int, int] | None
@@ -37,7 +39,10 @@ def stand(
     standings = []
     for each, width, beside in zip(every, widths, compared, strict=True):
         ranks = rank_intervals(each, level, width)
-        letters = tie_letters(tie_groups(each, level, width), size)
+        groups = tie_groups(each, level, width)
+        letters = tie_letters(groups, size)
+        if len(groups) <= MOST_LETTERS:
+            letters = [",".join(each) for each in letters]
         standings.append(
             [
                 Standing(rank, tie, None if i == reference else other)

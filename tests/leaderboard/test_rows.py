@@ -8,7 +8,8 @@ import pytest
 
 from bench.errors import BadInput
 from bench.store.reader import Snapshot
-from leaderboard.rows import Board, Draws, Row, find_axis, find_sweep, judge, with_objectives
+from leaderboard.judging import judge, with_objectives
+from leaderboard.rows import Board, Draws, Row, find_axis, find_sweep
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK
 

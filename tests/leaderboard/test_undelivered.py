@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from bench.store.reader import open_snapshot
-from cluster.show import board_table
+from cluster.shown import board_table
 from leaderboard import PAGE
 from leaderboard.choices import Choice, look
 from leaderboard.decisions import fact_rows, promise_rows, read_decisions

@@ -42,9 +42,9 @@ def test_nothing_contradicts_anything_else(evidence: tuple[Evidence, ...], refer
             if other is None or standing.rank is None or column[reference].rank is None:
                 continue
             if other.relation == "better":
-                assert not set(standing.tie) & set(column[reference].tie)
+                assert not set(standing.tie.split(",")) & set(column[reference].tie.split(","))
                 assert standing.rank[0] < column[reference].rank[1]
-            if set(standing.tie) & set(column[reference].tie):
+            if set(standing.tie.split(",")) & set(column[reference].tie.split(",")):
                 assert other.low <= 0 <= other.high
     beaten = [i for i, verdict in enumerate(found) if verdict.dominated_by == reference]
     for i in beaten:  # exact objectives may be equal, whatever difference matters

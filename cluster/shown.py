@@ -1,0 +1,290 @@
+"""What `paredown show` prints: the leaderboard, whole or under constraints, and all variants beside one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.statistics.frontier import Comparison
+from bench.store.reader import Snapshot
+from bench.store.required import finite
+from cluster.show import Printable
+from leaderboard.against import Beside, beside
+from leaderboard.format import MINUS, SIGNS, interval, number
+from leaderboard.judging import separates_nothing, with_objectives
+from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as, read_board
+from leaderboard.where import with_constraints
+
+
+def shown(
+    snapshot: Snapshot,
+    sweep: str | None,
+    objectives: str | None = None,
+    where: Sequence[str] = (),
+    against: str | None = None,
+) -> Printable:
+    """The table that is asked for. Raises BadInput.
+
+    Args:
+        snapshot: what to show.
+        sweep: its name; the newest without one.
+        objectives: metrics to judge on between commas; the declared ones without.
+        where: constraints; variants that do not meet them are left out.
+        against: a variant to compare all others with.
+    """
+    board = read_board(snapshot, sweep)
+    if objectives:
+        board = with_objectives(snapshot, board, objectives.split(","))
+    if where:
+        board = with_constraints(snapshot, board, where)
+    return board_table(board) if against is None else against_table(board, *beside(snapshot, board, against))
+
+
+def board_table(board: Board) -> Printable:
+    """The leaderboard: verdict and objectives first, then constraints, then size and memory."""
+    keys = [key for key in comparisons(board) if key not in board.objectives]
+    for extra in ("size", "host_peak", "latency_ms"):
+        # Of several scopes, the one that an objective has.
+        scopes = {scope for _, scope in board.objectives}
+        there = [k for k in board.axes if k[0] == extra and k not in (*board.objectives, *keys)]
+        keys += sorted(there, key=lambda k: k[1] not in scopes)[:1]
+    main, rest = [board.axes[k] for k in board.objectives], [board.axes[k] for k in keys]
+    columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in main))
+    columns += (*(required.text for required in board.constraints), *(axis.title for axis in rest))
+    rows = tuple(_cells(board, row, main, rest) for row in board.rows)
+    marked = [row for row in board.rows if row.undelivered]
+    if marked:
+        columns += ("notes",)
+        rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, board.rows, strict=True))
+    right = frozenset({"share", *(axis.title for axis in (*main, *rest))})
+    return Printable(f"{board.name}: leaderboard", columns, rows, board_records(board), _notes(board), right)
+
+
+def _notes(board: Board) -> tuple[str, ...]:
+    objectives = ", ".join(board.axes[k].title for k in board.objectives)
+    matters = [
+        f"{_difference(board.matters[k], board.axes[judged_as(k)]).lstrip('+')} on {board.axes[k].title}"
+        for k in board.objectives
+        if board.matters.get(k)
+    ]
+    found = [
+        f"Hardware class: {board.hardware_class}.",
+        f"Intervals: 95%. Verdicts, ranks and comparisons are simultaneous over all pairs on the objectives "
+        f"{objectives}. Share: part of resamples in which the variant is on the frontier; not a probability.",
+        "Below an objective: the ranks that a variant may have, letters (who shares one was not told apart), and how "
+        "it compares with the base.",
+    ]
+    if matters:
+        found.append(f"Smaller differences do not matter: {', '.join(matters)}.")
+    if board.constraints:
+        found.append("A constraint is met if the whole 95% interval meets it, not met if none of it does, else open.")
+    if board.among is not None:
+        count, of = board.among
+        found.append(f"Frontier recomputed among {count} shown of {of} variants, and the base.")
+    found += [sentence for key in board.objectives if (sentence := separates_nothing(board, key))]
+    found.append(
+        "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed."
+    )
+    found += [f"{row.name} was {row.stopped.reason}; --no-race completes it." for row in board.rows if row.stopped]
+    found += [f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in board.rows if row.undelivered]
+    return tuple(found)
+
+
+def _cells(board: Board, row: Row, main: Sequence[Axis], rest: Sequence[Axis]) -> tuple[str, ...]:
+    share = f"{100 * row.share:.0f}%" if row.verdict != "not evaluated" else "–"
+    judged = (_join(_cell(row, axis), _place(row.places.get(axis.key))) for axis in main)
+    kept = (_kept(board, *pair) for pair in zip(board.constraints, row.kept, strict=False))
+    missing = ("–",) * (len(board.constraints) - len(row.kept))
+    told = f"{SIGNS[row.verdict]} {row.verdict}"
+    return (row.name, told, share, *judged, *kept, *missing, *(_cell(row, axis) for axis in rest))
+
+
+def _join(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
+
+
+def _cell(row: Row, axis: Axis) -> str:
+    cell = row.cells.get(axis.key)
+    if cell is None:
+        return "–"
+    text = number(cell.estimate, axis.unit, axis.metric)
+    if cell.low != cell.high:
+        text += f" ({interval(cell.low, cell.high, axis.unit, axis.metric)})"
+    return f"{text} {cell.note}" if cell.note else text
+
+
+def _place(place: Place | None) -> str:
+    """As "rank 2 to 5 ab, worse"."""
+    if place is None or place.rank is None:
+        return ""
+    best, worst = place.rank
+    rank = f"rank {best}" if best == worst else f"rank {best} to {worst}"
+    letters = "".join(sorted(place.letters)) if all(len(each) == 1 for each in place.letters) else place.tie
+    return f"{rank} {letters}" + (f", {place.relation}" if place.relation else "")
+
+
+def _kept(board: Board, required: Required, kept: Kept) -> str:
+    """As "met (18.2 ms)"; an open one shows what straddles."""
+    axis = board.axes.get((required.constraint.metric, required.constraint.scope))
+    if kept.estimate is None or kept.low is None or kept.high is None or axis is None:
+        return f"{kept.state} (no number)"
+    if kept.low == kept.high:
+        return f"{kept.state} ({number(kept.estimate, axis.unit, axis.metric)})"
+    return f"{kept.state} ({interval(kept.low, kept.high, axis.unit, axis.metric)})"
+
+
+def board_records(board: Board) -> dict[str, Any]:
+    """Everything the board holds, for programs."""
+    return {
+        "sweep": board.name,
+        "sweep_id": board.sweep_id,
+        "hardware_class": board.hardware_class,
+        "published": board.published,
+        "objectives": [
+            {"metric": m, "scope": s, "matters": board.matters.get((m, s), 0.0)} for m, s in board.objectives
+        ],
+        "separates_nothing": [text for key in board.objectives if (text := separates_nothing(board, key))],
+        "among": None if board.among is None else dict(zip(("shown", "of"), board.among, strict=True)),
+        "variants": [_record(board, row) for row in board.rows],
+    }
+
+
+def _record(board: Board, row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "recipe_id": row.recipe_id,
+        "artefact_id": row.artefact_id,
+        "base": row.base,
+        "is_base": row.is_base,
+        "seed": row.seed,
+        "status": row.status,
+        "reason": row.reason,
+        "verdict": row.verdict,
+        "share": row.share,
+        "verdict_reason": row.verdict_reason,
+        "undelivered": list(row.undelivered),
+        "stopped": row.stopped is not None,
+        "standings": [_standing(board, row, key, place) for key, place in row.places.items()],
+        "constraints": [
+            {
+                "text": required.text,
+                "metric": required.constraint.metric,
+                "scope": required.constraint.scope,
+                "operator": required.constraint.operator,
+                "bound": required.constraint.bound,
+                "state": kept.state,
+                "estimate": kept.estimate,
+                "low": kept.low,
+                "high": kept.high,
+            }
+            for required, kept in zip(board.constraints, row.kept, strict=False)
+        ],
+        "numbers": [
+            {
+                "metric": metric,
+                "scope": scope,
+                "estimate": cell.estimate,
+                "low": cell.low,
+                "high": cell.high,
+                "n": cell.n,
+                "method": cell.method,
+                "hardware_class": cell.hardware_class,
+                "note": cell.note,
+                "p": cell.p,
+                "p_holm": cell.p_holm,
+            }
+            for (metric, scope), cell in row.cells.items()
+        ],
+    }
+
+
+def _standing(board: Board, row: Row, key: Key, place: Place) -> dict[str, Any]:
+    tied = [
+        other.name
+        for other in board.rows
+        if other is not row and other.base == row.base and key in other.places
+        if other.places[key].letters & place.letters
+    ]
+    beside_base = {"relation": place.relation, "difference": place.difference, "low": place.low, "high": place.high}
+    return {
+        "metric": key[0],
+        "scope": key[1],
+        "rank": None if place.rank is None else list(place.rank),
+        "tie": place.tie,
+        "tied_with": tied,
+        "against_base": beside_base if place.relation else None,
+    }
+
+
+def against_table(board: Board, reference: Row, others: Sequence[Beside]) -> Printable:
+    """Every variant minus one of them on every objective, with simultaneous intervals, and exact tests of flips."""
+    axes = [board.axes[judged_as(key)] for key in board.objectives]
+    tested = list(dict.fromkeys(key for other in others for key in other.tests))
+    columns = ("variant", *(axis.title for axis in axes), *(f"flips, {board.axes[key].title}" for key in tested))
+    rows = tuple(
+        (
+            other.row.name,
+            *(_compared(each, axis) for each, axis in zip(other.comparisons, axes, strict=True)),
+            *(_tested(other, key) for key in tested),
+        )
+        for other in others
+    )
+    notes = [
+        f"Differences are the variant's number minus that of {reference.name}; better and worse speak of the variant.",
+        "Intervals: 95%, simultaneous over all pairs and objectives shown, as those of the verdicts.",
+    ]
+    if tested:
+        notes.append(
+            "Flips: examples right in the variant only and in the other only, with McNemar's exact p; Holm's p is over "
+            "the sweep's variants x its 0/1 metrics, whatever is shown."
+        )
+    records = {
+        "sweep": board.name,
+        "against": {"name": reference.name, "recipe_id": reference.recipe_id},
+        "objectives": [{"metric": m, "scope": s} for m, s in board.objectives],
+        "variants": [_beside_record(other, [axis.key for axis in axes]) for other in others],
+    }
+    return Printable(f"{board.name}: against {reference.name}", columns, rows, records, tuple(notes))
+
+
+def _compared(each: Comparison, axis: Axis) -> str:
+    if not math.isfinite(each.difference):
+        return each.relation
+    text = f"{each.relation}\n{_difference(each.difference, axis)}"
+    if each.low == each.high or not math.isfinite(each.low):
+        return text
+    return f"{text} ({_difference(each.low, axis)} to {_difference(each.high, axis)})"
+
+
+def _difference(value: float, axis: Axis) -> str:
+    """A difference in the axis's unit, with its sign; of shares in percentage points."""
+    if axis.unit == "1":
+        text = f"{value:+.3f}" if axis.metric.endswith("_ratio") else f"{100 * value:+.2f} pts"
+        return text.replace("-", MINUS)
+    return f"{'+' if value >= 0 else MINUS}{number(abs(value), axis.unit, axis.metric)}"
+
+
+def _tested(other: Beside, key: Key) -> str:
+    found = other.tests.get(key)
+    if found is None:
+        return "–"
+    return f"+{found.gained} {MINUS}{found.lost} (p = {found.p:.2g}, Holm {found.p_holm:.2g})"
+
+
+def _beside_record(other: Beside, keys: Sequence[Key]) -> dict[str, Any]:
+    return {
+        "name": other.row.name,
+        "recipe_id": other.row.recipe_id,
+        "comparisons": [
+            {
+                "metric": metric,
+                "scope": scope,
+                "relation": each.relation,
+                **{name: finite(getattr(each, name)) for name in ("difference", "low", "high")},
+            }
+            for (metric, scope), each in zip(keys, other.comparisons, strict=True)
+        ],
+        "tests": [{"metric": metric, "scope": scope, **asdict(test)} for (metric, scope), test in other.tests.items()],
+    }

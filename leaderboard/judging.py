@@ -1,0 +1,109 @@
+"""Boards judged anew: on other objectives, or among some of the rows. The statistics are the store's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bench.errors import BadInput
+from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.standings import Standing, nothing_between, stand
+from bench.store.reader import Snapshot
+from leaderboard.format import number
+from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, find_axis, judged_as, ranked, read_draws
+
+
+def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:
+    """The same board judged on other objectives, named by metric or `metric:scope`. Raises BadInput."""
+    keys = tuple(find_axis(board, name) for name in metrics)
+    if len(set(keys)) < len(keys):
+        raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
+    for key in keys:
+        sentence = separates_nothing(board, key)
+        if sentence is not None:
+            raise BadInput(sentence)
+    return judged_anew(snapshot, replace(board, objectives=keys))
+
+
+def judged_anew(snapshot: Snapshot, board: Board) -> Board:
+    """The same board with its rows judged among themselves on its objectives."""
+    rows = judge(board, board.rows, board.objectives, read_draws(snapshot, board, board.objectives))
+    return replace(board, rows=ranked(rows, board.axes[board.objectives[0]]))
+
+
+def separates_nothing(board: Board, key: Key) -> str | None:
+    """One sentence on an objective that no row has a number for, or all the same; None where it may separate some."""
+    axis = board.axes[key]
+    values = [row.cells[key].estimate for row in board.rows if key in row.cells]
+    found = nothing_between(Evidence(Objective(axis.title, axis.better), np.array(values, dtype=np.float64)))
+    if found == "has no number":
+        return f"No variant has a number for {axis.title} yet: run the sweep on, or choose another objective."
+    if found is None:
+        return None
+    value = number(values[0], axis.unit, axis.metric)
+    return (
+        f"All {len(values)} variants with a number have the same {axis.title}, {value}: it separates nothing; choose "
+        "another objective."
+    )
+
+
+def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> tuple[Row, ...]:
+    """`rows` with verdicts and places among themselves, on any chosen numbers: with the statistics of declared ones.
+
+    Rows of different bases never beat each other: their latency ratios are ratios to different models.
+    """
+    found: dict[str, Row] = {}
+    for base in dict.fromkeys(row.base for row in rows):
+        mine = [row for row in rows if row.base == base]
+        different = tuple(dict.fromkeys(keys))
+        evidence = [evidence_of(board, key, mine, draws) for key in different]
+        found_verdicts, standings = stand(evidence, next((i for i, row in enumerate(mine) if row.is_base), None))
+        for at, (row, v) in enumerate(zip(mine, found_verdicts, strict=True)):
+            by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
+            places = {key: _place(column[at]) for key, column in zip(different, standings, strict=True)}
+            judged = replace(
+                row, verdict=v.state, share=v.share, verdict_reason=v.reason, dominated_by=by, places=places
+            )
+            if row.stopped and v.state == "not evaluated":
+                judged = _judge_stopped(judged, row.stopped, keys, {r.recipe_id for r in mine})
+            found[row.recipe_id] = judged
+    return tuple(found[row.recipe_id] for row in rows)
+
+
+def _judge_stopped(row: Row, stop: Stopped, keys: Sequence[Key], shown: set[str]) -> Row:
+    """Better on every noisy objective is better on some of them too; of other objectives nothing is known."""
+    if {judged_as(key) for key in keys} <= {judged_as(key) for key in stop.objectives} and stop.by in shown:
+        return replace(row, verdict="dominated", verdict_reason=stop.reason, dominated_by=stop.by)
+    return replace(row, verdict_reason="stopped by a race on other objectives or variants: `--no-race` completes it")
+
+
+def _place(standing: Standing) -> Place:
+    other = standing.against
+    if other is None:
+        return Place(standing.rank, standing.tie, None, None, None, None)
+    told = (x if math.isfinite(x) else None for x in (other.difference, other.low, other.high))
+    return Place(standing.rank, standing.tie, other.relation, *told)
+
+
+def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Evidence:
+    """What is known of the rows on one number, as it is judged."""
+    axis = board.axes[key]
+    key = judged_as(axis.key)
+    objective = Objective(axis.title, axis.better, board.matters.get(axis.key, 0.0))
+    # What was stopped has seen other examples or rounds than the rest, and takes no part in what is noisy.
+    cells = [None if row.stopped and not axis.exact else row.cells.get(key) for row in rows]
+    estimates = np.array([np.nan if cell is None else cell.estimate for cell in cells])
+    mine = [draws.get((row.recipe_id, key)) for row in rows]
+    size = next((d.size for d in mine if d is not None), 0)
+    if not size:
+        if any(cell is not None and cell.low < cell.high for cell in cells):
+            # Noisy, but without paired resamples: nothing can be shown, and a bare estimate must not pass for exact.
+            estimates = np.full(len(rows), np.nan)
+        return Evidence(objective, estimates)
+    columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
+    pieces = [cell.evidence for cell in cells if cell is not None and cell.evidence is not None]
+    span = max((cell.span for cell in cells if cell is not None), default=0.0) if pieces else 0.0
+    return Evidence(objective, estimates, np.column_stack(columns), min(pieces, default=None), span)

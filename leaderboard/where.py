@@ -1,0 +1,53 @@
+"""Boards under constraints that someone asked for: who keeps them, and the frontier among those who may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.metrics import of_base
+from bench.metrics.bounds import bound, read, refuse_contradictions
+from bench.statistics.constraints import Constraint, combined, state
+from bench.store.reader import Snapshot
+from leaderboard.judging import judged_anew
+from leaderboard.rows import Board, Kept, Required, Row, find_axis
+
+
+def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> Board:
+    """The same board without the variants that do not meet the constraints, judged among those left and the base.
+
+    Where that is open, a variant stays and its row says so; the base always stays. Raises BadInput for what cannot be
+    read, is on no number of this board, or contradicts itself.
+    """
+    asked = understand(board, texts)
+    rows = tuple(_with_kept(row, asked) for row in board.rows)
+    kept = tuple(
+        row for row in rows if row.is_base or combined([k.state for k in row.kept[-len(asked) :]]) != "not met"
+    )
+    counts = [sum(not row.is_base for row in some) for some in (kept, rows)]
+    constraints = (*board.constraints, *asked)
+    return judged_anew(snapshot, replace(board, rows=kept, constraints=constraints, among=(counts[0], counts[1])))
+
+
+def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
+    """Constraints as they are written on numbers of this board. Raises BadInput with one sentence."""
+    written = read(texts)
+    found = []
+    for each in written:
+        metric, scope = find_axis(board, each.asked)
+        found.append(bound(each, metric, scope, board.axes[metric, scope].unit))
+    refuse_contradictions(written, found)
+    return tuple(Required(constraint, each.text) for constraint, each in zip(found, written, strict=True))
+
+
+def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
+    return replace(row, kept=(*row.kept, *(_kept(row, each.constraint) for each in asked)))
+
+
+def _kept(row: Row, constraint: Constraint) -> Kept:
+    """As the store says it of declared constraints: what compares with the base is known of the base."""
+    cell = row.cells.get((constraint.metric, constraint.scope))
+    if cell is not None:
+        return Kept(state(constraint, cell.low, cell.high), cell.estimate, cell.low, cell.high)
+    itself = of_base(constraint.metric) if row.is_base else None
+    return Kept(state(constraint, itself, itself), itself, itself, itself)
