@@ -1,23 +1,29 @@
 """What racing spends, and whether it loses a member of the frontier, on populations whose truth is known.
 
-`python -m tests.calibration.racing [--populations N]` races simulated sweeps of many shapes on a task of 20 windows. It
-prints what share of the examples was spent, beside the share of variants that truly are the frontier, which no rule
-can spend less than; and in how many populations a member was stopped.
+`python -m tests.calibration.racing [--populations N] [--store STORE ...]` races simulated sweeps of many shapes on a
+task of 20 windows. It prints what share of the examples was spent, beside the share of variants that truly are the
+frontier, which no rule can spend less than; and in how many populations a member was stopped. With stores, it also
+races anew what was evaluated there to the end: accuracy against size, the truth being the estimates on all examples.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.record import Finished, Record
 from bench.statistics.frontier import nondominated
 from bench.statistics.racing import Exact, Scored, race_level, race_looks, stops
+from bench.store.journal import parts, read_entries
+from bench.store.raw import Raw
 from bench.tasks.spec import WINDOW
+from bench.tasks.windows import ORDER_SEED
 from tests.bench.statistics.simulated_sweeps import outcomes
 
 FloatArray = NDArray[np.float64]
@@ -91,13 +97,18 @@ def rouge_like(accuracy: FloatArray, n: int, rng: np.random.Generator) -> FloatA
     return np.asarray(stats.beta.ppf(place, 8 * accuracy[:, None], 8 * (1 - accuracy[:, None])))
 
 
-def race(population: Population, *, binary: bool, rng: np.random.Generator) -> Raced:
-    """Race one population; variant 0 is the base, which never stops."""
+def simulated(population: Population, *, binary: bool, rng: np.random.Generator) -> Raced:
+    """Race one population; variant 0 is the base."""
     quality, cost = population
-    size, n = quality.size, WINDOWS * WINDOW
-    scores = (outcomes if binary else rouge_like)(quality, n, rng)
-    looks = race_looks(WINDOWS)
-    level = race_level(ALPHA, len(looks) - 1, size)
+    scores = (outcomes if binary else rouge_like)(quality, WINDOWS * WINDOW, rng)
+    return race(scores, quality, cost, binary=binary)
+
+
+def race(scores: FloatArray, quality: FloatArray, cost: FloatArray, *, binary: bool) -> Raced:
+    """Race scores [V, n] in the order of the windows; variant 0 never stops. `quality` and `cost` are the truth."""
+    size, n = scores.shape
+    looks = race_looks(-(-n // WINDOW))
+    level = race_level(ALPHA, max(1, len(looks) - 1), size)
     living = np.arange(size)
     spent = np.full(size, n)
     for look in looks[:-1]:
@@ -113,7 +124,7 @@ def race(population: Population, *, binary: bool, rng: np.random.Generator) -> R
 def row(shape: Callable[[int, np.random.Generator], Population], size: int, populations: int, *, binary: bool) -> str:
     """One line of the table."""
     found = [
-        race(shape(size, rng), binary=binary, rng=rng)
+        simulated(shape(size, rng), binary=binary, rng=rng)
         for rng in (np.random.default_rng([seed, size]) for seed in range(populations))
     ]
     spent = np.array([each.spent for each in found])
@@ -130,11 +141,45 @@ def row(shape: Callable[[int, np.random.Generator], Population], size: int, popu
     return f"| {' | '.join(columns)} |"
 
 
+def replayed(store: Path) -> list[str]:
+    """Lines of the table for a store: every task whose scores are right or wrong, all artefacts run on all of it."""
+    raw = Raw(store / "journal")
+    records = [
+        Record.model_validate_json(body)
+        for part in parts(store / "journal")
+        for entry, _, body in read_entries(part)
+        if entry == "record"
+    ]
+    done = [(record, record.outcome) for record in records if isinstance(record.outcome, Finished)]
+    sizes = {v.artefact_id: v.estimate for _, outcome in done for v in outcome.values if v.metric == "size"}
+    scores: dict[str, dict[str, dict[int, float]]] = {}
+    for record, _ in done:
+        if record.kind == "evaluate":
+            task = scores.setdefault(record.job["task"]["name"], {})
+            index, values = raw.scores(record.key, "score")
+            mine = task.setdefault(record.job["artefact_id"], {})
+            mine.update(zip(index.tolist(), values.tolist(), strict=True))
+    lines = []
+    for name, by_artefact in scores.items():
+        most = max(len(each) for each in by_artefact.values())
+        kept = [a for a, each in by_artefact.items() if len(each) == most]
+        order = np.array(sorted(by_artefact[kept[0]]))[np.random.default_rng(ORDER_SEED).permutation(most)]
+        table = np.array([[by_artefact[a][i] for i in order] for a in kept])
+        if np.isin(table, (0.0, 1.0)).all():
+            cost = np.array([sizes[a] for a in kept])
+            found = race(table, table.mean(axis=1), cost, binary=True)
+            shares = f"{found.spent:.2f} | {found.frontier:.2f} | {'yes' if found.lost else 'no'}"
+            lines.append(f"| {store.name}: {name}, {most:,} examples | right or wrong | {len(kept)} | {shares} |")
+    return lines
+
+
 def main() -> None:
     """Race and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--populations", type=int, default=40, help="of each shape and size")
-    populations = parser.parse_args().populations
+    parser.add_argument("--store", type=Path, nargs="*", default=[], help="stores whose sweeps are raced anew")
+    asked = parser.parse_args()
+    populations = asked.populations
     print(f"Tasks of {WINDOWS * WINDOW:,} examples, looks after {', '.join(map(str, race_looks(WINDOWS)))} windows.\n")
     print("| shape | scores | variants | spent (least to most) | truly the frontier | a member lost |")
     print("|---|---|---|---|---|---|")
@@ -144,6 +189,8 @@ def main() -> None:
     for size in SIZES[:2]:
         print(row(independent, size, populations // 2, binary=False), flush=True)
         print(row(equal_accuracy, size, populations // 2, binary=False), flush=True)
+    for store in asked.store:
+        print("\n".join(replayed(store)))
 
 
 if __name__ == "__main__":
