@@ -14,16 +14,19 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from bench.errors import BadInput
+from bench.execute import Site, attempt
+from bench.job import Job
+from bench.record import Record
 from bench.store.folder import open_folder
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.openings import openings_in
 from bench.store.reader import open_snapshot
 from bench.store.verify import verify
+from bench.store.writer import Writer
 from bench.sweep import load_sweep
 from cluster import cli
 from cluster.confirm import Confirmation, ask
-from cluster.session import Options, run_confirmation, run_sweep
-from cluster.standing import Known
+from cluster.session import Options, known_without_writing, run_confirmation, run_sweep
 from leaderboard.rows import find_sweep
 from tests import tiny
 from tests.bench.store import defended
@@ -40,14 +43,53 @@ Told = tuple[object, str, str]  # exit code, standard output, standard error
 Call = Callable[..., Told]
 
 
+class Here:
+    """Does each job in this process, at once: what is asked here is what is run, not where."""
+
+    def __init__(self, writer: Writer, site: Site, **_: object) -> None:
+        self._writer = writer
+        self._site = site
+        self._done: list[Record] = []
+
+    def takes(self, job: Job) -> bool:
+        del job
+        return not self._done
+
+    def submit(self, job: Job, number: int) -> None:
+        delivery = attempt(job, number, self._site)
+        self._writer.append([Entry.of(delivery)])
+        self._done = [delivery.record]
+
+    def wait(self, seconds: float) -> list[Record]:
+        del seconds
+        done, self._done = self._done, []
+        return done
+
+    def state(self, entries: list[Entry]) -> None:
+        self._writer.append(entries)
+
+    def report(self, progress: dict[str, Any]) -> None:
+        self._writer.report(progress)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a sweep of 120 test examples, of which 40 were held back."""
     folder = tmp_path_factory.mktemp("confirm")
     sweep = load_sweep(str(tiny.sweep_file(folder, holdout=1 / 3, **OFF)))
-    records = list(run_sweep(sweep, Options(folder / "store", "local", workers=1), lambda _: {}, lambda _: None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cluster.session.LocalPool", Here)
+        records = list(run_sweep(sweep, Options(folder / "store", "local"), lambda _: {}, lambda _: None))
     assert all(record.finished for record in records)
     return folder / "store"
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.session.LocalPool", Here)
 
 
 @pytest.fixture
@@ -140,8 +182,9 @@ def test_a_shortlist_is_confirmed_once_and_shown_ever_after(ran: Path, store: Pa
         assert ("Opened once" in " ".join(out.split())) == (form != "csv")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_second_opening_is_warned_of_and_recorded(store: Path, paredown: Call) -> None:
-    list(run_confirmation(asked(store, COPY), Options(store, "local", workers=1), lambda _: {}, lambda _: None))
+    list(run_confirmation(asked(store, COPY), Options(store, "local"), lambda _: {}, lambda _: None))
     command = ("confirm", "tiny", INT8, "--store", store, "--runner", "local", "--workers", 1)
     code, out, err = paredown(*command)
     assert code == 0
@@ -160,16 +203,17 @@ def test_a_second_opening_is_warned_of_and_recorded(store: Path, paredown: Call)
     assert "opened 2 times" in warning, "a level chosen afterwards is"
 
 
+@pytest.mark.usefixtures("here")
 def test_one_that_was_ended_goes_on(store: Path, paredown: Call) -> None:
     first = asked(store)
     assert [v.name for v in first.opening.shortlist] != []
-    records = run_confirmation(first, Options(store, "local", workers=1), lambda _: {}, lambda _: None)
+    records = run_confirmation(first, Options(store, "local"), lambda _: {}, lambda _: None)
     (done,) = islice(records, 1)
     records.close()  # type: ignore[attr-defined]
     assert kinds(store).count("opened") == 1
     second = asked(store)
     assert second.stated
-    statuses = [p.status for p in second(_known(store), frozenset()).jobs]
+    statuses = [p.status for p in second(known_without_writing(store), frozenset()).jobs]
     assert statuses.count("done") >= 1
     assert "ready" in statuses
     code, out, err = paredown("confirm", "--store", store, "--runner", "local", "--workers", 1, "--json")
@@ -179,12 +223,6 @@ def test_one_that_was_ended_goes_on(store: Path, paredown: Call) -> None:
     assert all(v["missing"] is None for v in told["variants"])
     assert kinds(store).count("held back") == len(first.jobs)
     assert done.key in {job.key for job in second.jobs}
-
-
-def _known(store: Path) -> Known:
-    from cluster.session import known_without_writing
-
-    return known_without_writing(store)
 
 
 def test_the_shortlist_is_what_no_other_dominates(ran: Path) -> None:
