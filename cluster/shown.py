@@ -127,7 +127,9 @@ def _place(place: Place | None) -> str:
 
 def _kept(board: Board, required: Required, kept: Kept) -> str:
     """As "met (18.2 ms)"; an open one shows what straddles."""
-    axis = board.axes.get((required.constraint.metric, required.constraint.scope))
+    # A sweep cannot know the one scope of what is counted in builds, such as FLOPs, and leaves it empty.
+    same = [axis for key, axis in board.axes.items() if key[0] == required.constraint.metric]
+    axis = board.axes.get((required.constraint.metric, required.constraint.scope), same[0] if same else None)
     if kept.estimate is None or kept.low is None or kept.high is None or axis is None:
         return f"{kept.state} (no number)"
     if kept.low == kept.high:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.metrics import of_base
 from leaderboard.choices import View
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
@@ -63,6 +64,9 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
     elif row.stopped:
         found.append(row.stopped.reason)
     found += [f"did not deliver: {sentence}" for sentence in row.undelivered]
+    for required, kept in zip(board.constraints, row.kept, strict=False):
+        if kept.state != "met":
+            found.append(f"{'does not meet' if kept.state == 'not met' else 'open'}: {required.text}")
     found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
     if row.status == "complete" and row.seed is not None:
         seeds = {other.seed for other in board.rows if other.group == row.group}
@@ -144,7 +148,7 @@ def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[st
 def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float, float] | None]) -> dict[str, Any]:
     cells = []
     for axis in axes:
-        if row.is_base and (axis.metric == "agreement" or axis.metric.endswith("_difference")):
+        if row.is_base and of_base(axis.metric) is not None:
             found = Shown("–", "the base itself")
         else:
             # Bars only where the decision is made: on every column they would be noise.
