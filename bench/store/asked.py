@@ -182,7 +182,8 @@ def _failures(snapshot: Snapshot, artefact_id: str) -> list[str]:
     """What became of failed jobs with this artefact that no later attempt has finished, oldest first."""
     rows = snapshot.rows(
         "select stage, failure, reason, attempt, started from records r where status = 'failed' and kind != 'build' "
-        "and contains(job, ?) and not exists (select 1 from records f where f.key = r.key and f.status = 'finished') "
+        "and json_extract_string(job, '$.task.part') is distinct from 'held back' and contains(job, ?) "
+        "and not exists (select 1 from records f where f.key = r.key and f.status = 'finished') "
         "order by ordinal",
         [artefact_id],
     )

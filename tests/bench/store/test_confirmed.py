@@ -211,3 +211,24 @@ def test_draws_are_as_many_as_show_the_ends() -> None:
         5000,
         quality.MOST_DRAWS,
     ]
+
+
+def test_of_the_best_of_many_equal_variants_the_truth_is_told() -> None:
+    """What was chosen among twelve that differ in nothing looks good where it was chosen, and not where it was not."""
+    rng = np.random.default_rng(5)
+    sweeps, variants, choosing, level = 400, 12, 400, 0.9
+    looked, held, overstated = 0, 0, 0
+    for _ in range(sweeps):
+        right = rng.random((variants + 1, choosing + HELD)) < 0.8
+        flipped = np.where(rng.random(right.shape) < 0.1, rng.random(right.shape) < 0.8, right[0])
+        base, others = right[0], flipped[1:]
+        best = others[np.argsort(others[:, :choosing].sum(axis=1))[-2:]]  # a shortlist of two
+        for one in best:
+            looked += difference(one[:choosing], base[:choosing], level).contains(0)
+        found = [difference(one[choosing:], base[choosing:], 1 - (1 - level) / 2) for one in best]
+        held += all(interval.contains(0) for interval in found)
+        gains = [one[:choosing].mean() - base[:choosing].mean() for one in best]
+        overstated += any(optimism_of(g, i, "higher")[0] > g for g, i in zip(gains, found, strict=True))
+    assert looked / (2 * sweeps) < 0.7, "what was chosen by cannot be taken at its word"
+    assert held / sweeps > level - 3 * np.sqrt(level * (1 - level) / sweeps)
+    assert overstated / sweeps <= 1 - level, "optimism is never told to be more than all of what was gained"
