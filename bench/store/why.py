@@ -157,6 +157,9 @@ def _interval(asked: Asked) -> tuple[str, ...]:
     method = str(number["method"])
     pieces = re.split("[:;] ", method)
     words = [next((INTERVALS[start] for start in INTERVALS if piece.startswith(start)), "") for piece in pieces]
+    if number["p_holm"] is not None:
+        family = "variants x parts of the data" if " / " in asked.scope else "variants x 0/1 metrics"
+        words.append(f"Adjusted for the sweep's {family} (Holm): p = {number['p_holm']:.2g}.")
     if number["evidence"] is not None:
         unit = "blocks of rounds or repeats" if kind_of(asked) == "measured" else "examples"
         words.append(f"Verdicts take it for {number['evidence']} independent {unit}.")

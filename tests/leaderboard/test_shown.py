@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.errors import BadInput
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
+from cluster import cli
 from cluster.show import Printable, print_table
 from cluster.shown import shown
 from leaderboard.choices import Choice, look
@@ -181,3 +182,31 @@ def test_every_form_prints_what_has_several_lines(declared: Snapshot, board: Boa
     text = io.StringIO()
     print_table(table, "json", Console(file=text))
     assert json.loads(text.getvalue()) == table.records
+
+
+def test_the_command(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr("sys.argv", ["paredown", "show", "--store", str(root), *arguments])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            told = capsys.readouterr()
+            return ended.code, told.out, told.err
+        raise AssertionError("the command ends itself")
+
+    code, out, _ = call("--where", "size <= 1GB", "--where", "accuracy at least 80%, layers < 25", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["among"]["shown"] == 5
+    assert len(found["variants"][0]["constraints"]) == len(CONSTRAINTS) + 3
+    code, out, _ = call("--where", "size <= 1GB", "--against", "int8", "--json")
+    assert (code, json.loads(out)["against"]["name"]) == (0, INT8)
+    for wrong, sentence in (
+        (("--where", "size >= 2GB,size <= 1GB"), "meet both"),
+        (("--against", "in8"), "no variant called 'in8'"),
+        (("--objectives", "layers"), "it separates nothing"),
+    ):
+        code, out, err = call(*wrong)
+        assert (code, out) == (2, "")
+        assert sentence in err
+        assert "Traceback" not in err
