@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.errors import BadInput
-from bench.metrics import metric
+from bench.metrics import Metric, metric
 from bench.store.openings import OpenedVariant, Opening
 from bench.store.reader import Snapshot
 from cluster.show import Printable
-from leaderboard.format import interval, number
+from leaderboard.format import MINUS, interval, number
 
 Row = Mapping[str, Any]
 SIGNED = "optimism_difference"  # numbers of such a name are written with their sign
@@ -82,14 +82,29 @@ def _cells(row: Row) -> tuple[str, ...]:
     held = f"{number(row['estimate'], of.unit, of.name)} ({interval(row['low'], row['high'], of.unit, of.name)})"
     if row["chosen"] is None:
         return title, held, "–", "–", "not chosen by"
-    optimism = number(row["optimism"], of.unit, SIGNED)
-    optimism += f" ({interval(row['optimism_low'], row['optimism_high'], of.unit, SIGNED)})"
-    return title, held, number(row["chosen"], of.unit, of.name), optimism, _finding(row, of.unit)
+    low, high = row["optimism_low"], row["optimism_high"]
+    ends = f"{_signed(low, of)} to {_signed(high, of)}" if _ratio(of) else interval(low, high, of.unit, SIGNED)
+    return (
+        title,
+        held,
+        number(row["chosen"], of.unit, of.name),
+        f"{_signed(row['optimism'], of)} ({ends})",
+        _finding(row),
+    )
 
 
-def _finding(row: Row, unit: str) -> str:
+def _ratio(of: Metric) -> bool:
+    return of.name.endswith("_ratio")
+
+
+def _signed(value: float, of: Metric) -> str:
+    """A difference of two numbers of this kind."""
+    return f"{value:+.3f}×".replace("-", MINUS) if _ratio(of) else number(value, of.unit, SIGNED)
+
+
+def _finding(row: Row) -> str:
     def size(value: float) -> str:
-        return number(abs(value), unit, SIGNED).removeprefix("+")
+        return _signed(abs(value), metric(row["metric"])).removeprefix("+")
 
     return {
         "confirmed": f"confirmed within {size(row['optimism_high'])}",
