@@ -40,7 +40,10 @@ def separates_nothing(board: Board, key: Key) -> str | None:
     values = [row.cells[key].estimate for row in board.rows if key in row.cells]
     found = nothing_between(Evidence(Objective(axis.title, axis.better), np.array(values, dtype=np.float64)))
     if found == "has no number":
-        return f"No variant has a number for {axis.title} yet: run the sweep on, or choose another objective."
+        return (
+            f"No variant has a number for {axis.title}: run the sweep on, ask `paredown why VARIANT {axis.metric}`, or "
+            "choose another objective."
+        )
     if found is None:
         return None
     value = number(values[0], axis.unit, axis.metric)

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cluster import cli
 from cluster.show import Printable, print_table
 from cluster.shown import shown
 from leaderboard.choices import Choice, look
+from leaderboard.judging import separates_nothing
 from leaderboard.rows import Board, read_board
 from leaderboard.table import notes
 from tests.leaderboard import sample
@@ -142,6 +144,17 @@ def test_an_objective_that_separates_nothing_is_a_note_where_declared_and_refuse
     for some in (declared, snapshot):
         with pytest.raises(BadInput, match=r"All 9 variants .* the same layers, 24: it separates nothing"):
             shown(some, None, objectives="accuracy,layers")
+
+
+def test_an_objective_without_numbers(board: Board) -> None:
+    """Such as energy where nothing can tell it."""
+    key = "energy_ratio", SCOPE
+    axis = replace(board.axes["latency_ratio", SCOPE], metric="energy_ratio", title=f"energy relative to base, {SCOPE}")
+    empty = replace(board, axes={**board.axes, key: axis})
+    sentence = separates_nothing(empty, key)
+    assert sentence is not None
+    assert sentence.startswith(f"No variant has a number for {axis.title}: run the sweep on, ask `paredown why VARIANT")
+    assert separates_nothing(board, ("latency_ratio", SCOPE)) is None
 
 
 def test_what_was_left_out_is_said(snapshot: Snapshot) -> None:
