@@ -17,8 +17,8 @@ from bench.errors import BadInput
 from bench.execute import Site, attempt
 from bench.job import Job
 from bench.record import Record
-from bench.store.folder import open_folder
-from bench.store.journal import Entry, parts, read_entries
+from bench.store.folder import open_folder, take_lease
+from bench.store.journal import Entry, Journal, parts, read_entries
 from bench.store.openings import openings_in
 from bench.store.reader import open_snapshot
 from bench.store.verify import verify
@@ -223,6 +223,24 @@ def test_one_that_was_ended_goes_on(store: Path, paredown: Call) -> None:
     assert all(v["missing"] is None for v in told["variants"])
     assert kinds(store).count("held back") == len(first.jobs)
     assert done.key in {job.key for job in second.jobs}
+
+
+@pytest.mark.usefixtures("here")
+def test_an_opening_counts_though_its_driver_was_killed_before_it_published(store: Path, paredown: Call) -> None:
+    """Else the second one would be taken for the first."""
+    first = asked(store, COPY)
+    lease = take_lease(open_folder(store))
+    Journal(lease).append([first.opening.entry])
+    lease.release()
+    with open_snapshot(store) as snapshot:
+        assert snapshot.rows("select * from openings") == []
+    assert asked(store, COPY).stated
+    code, out, err = paredown("confirm", "tiny", INT8, "--store", store, "--runner", "local", "--json")
+    assert (code, json.loads(out)["opened"]) == (0, 2)
+    assert f"opened once before, last on {first.opening.at[:10]}" in err
+    code, out, err = paredown("confirm", "tiny", COPY, "--store", store, "--runner", "local", "--json")
+    assert (code, json.loads(out)["opened"], json.loads(out)["at"]) == (0, 2, first.opening.at)
+    assert "Warning" not in err
 
 
 def test_the_shortlist_is_what_no_other_dominates(ran: Path) -> None:
