@@ -12,8 +12,9 @@ from bench.errors import BadInput
 from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
+from leaderboard.axes import find_axis
 from leaderboard.format import number
-from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, find_axis, judged_as, ranked, read_draws
+from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, judged_as, ranked, read_draws
 
 
 def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:

@@ -308,17 +308,6 @@ def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
     return row.base, not row.is_base, VERDICT_ORDER.get(row.verdict, 9), value
 
 
-def find_axis(board: Board, asked: str) -> Key:
-    """The number that `metric` or `metric:scope` stands for on this board. Raises BadInput."""
-    name, _, scope = asked.strip().partition(":")
-    found = [key for key in board.axes if key[0] == name and scope in ("", key[1])]
-    if not found:
-        raise unknown("metric on this board", asked, {f"{m}:{s}" if s else m for m, s in board.axes})
-    if len(found) > 1:
-        raise BadInput(f"{name} stands for several numbers: name one of {', '.join(f'{m}:{s}' for m, s in found)}.")
-    return found[0]
-
-
 def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
     """Bootstrap draws of what the named numbers are judged as."""
     found = {}

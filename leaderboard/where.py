@@ -9,8 +9,9 @@ from bench.metrics import of_base
 from bench.metrics.bounds import bound, read, refuse_contradictions
 from bench.statistics.constraints import Constraint, combined, state
 from bench.store.reader import Snapshot
+from leaderboard.axes import find_axis
 from leaderboard.judging import judged_anew
-from leaderboard.rows import Board, Kept, Required, Row, find_axis
+from leaderboard.rows import Board, Kept, Required, Row
 
 
 def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> Board:

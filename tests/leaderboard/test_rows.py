@@ -9,7 +9,7 @@ import pytest
 from bench.errors import BadInput
 from bench.store.reader import Snapshot
 from leaderboard.judging import judge, with_objectives
-from leaderboard.rows import Board, Draws, Row, find_axis, find_sweep
+from leaderboard.rows import Board, Draws, Row, find_sweep
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK
 
@@ -134,13 +134,6 @@ def test_bases_are_judged_apart(board: Board, draws: Draws) -> None:
     assert found[SQL].verdict == "certain"
     # Only the other base's variant is faster and better, and that is no comparison.
     assert found[f"{BASE}: decoder 12 to 1"].verdict == "certain"
-
-
-def test_axes_are_found_by_metric_or_scope(board: Board) -> None:
-    assert find_axis(board, "accuracy") == ACCURACY
-    assert find_axis(board, f"latency_ratio:{SCOPE}") == RATIO
-    with pytest.raises(BadInput, match="metric on this board"):
-        find_axis(board, "acuracy")
 
 
 def test_the_same_objective_twice_is_refused(snapshot: Snapshot, board: Board) -> None:
