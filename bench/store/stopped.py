@@ -38,8 +38,11 @@ def read_stops(connection: duckdb.DuckDBPyConnection, sweep_id: str) -> dict[str
 
 
 def apart(number: Number) -> Number:
-    """A number of a stopped variant: it keeps its interval and takes no part in joint resampling."""
-    return replace(number, draws=None)
+    """A number of a stopped variant: it keeps its interval, without a part in joint resampling or families of tests.
+
+    When it was stopped depends on the examples that a test would count.
+    """
+    return replace(number, draws=None, p=None)
 
 
 def standing_of(stop: Stop, artefacts: Sequence[str | None]) -> Verdict:
