@@ -95,10 +95,9 @@ def _notes(board: Board) -> tuple[str, ...]:
 def _cells(board: Board, row: Row, main: Sequence[Axis], rest: Sequence[Axis]) -> tuple[str, ...]:
     share = f"{100 * row.share:.0f}%" if row.verdict != "not evaluated" else "–"
     judged = (_join(_cell(row, axis), _place(row.places.get(axis.key))) for axis in main)
-    kept = (_kept(board, *pair) for pair in zip(board.constraints, row.kept, strict=False))
-    missing = ("–",) * (len(board.constraints) - len(row.kept))
+    kept = (_kept(board, *pair) for pair in zip(board.constraints, row.kept, strict=True))
     told = f"{SIGNS[row.verdict]} {row.verdict}"
-    return (row.name, told, share, *judged, *kept, *missing, *(_cell(row, axis) for axis in rest))
+    return (row.name, told, share, *judged, *kept, *(_cell(row, axis) for axis in rest))
 
 
 def _join(*lines: str) -> str:
@@ -181,7 +180,7 @@ def _record(board: Board, row: Row) -> dict[str, Any]:
                 "low": kept.low,
                 "high": kept.high,
             }
-            for required, kept in zip(board.constraints, row.kept, strict=False)
+            for required, kept in zip(board.constraints, row.kept, strict=True)
         ],
         "numbers": [
             {

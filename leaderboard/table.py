@@ -64,7 +64,7 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
     elif row.stopped:
         found.append(row.stopped.reason)
     found += [f"did not deliver: {sentence}" for sentence in row.undelivered]
-    for required, kept in zip(board.constraints, row.kept, strict=False):
+    for required, kept in zip(board.constraints, row.kept, strict=True):
         if kept.state != "met":
             found.append(f"{'does not meet' if kept.state == 'not met' else 'open'}: {required.text}")
     found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
