@@ -112,6 +112,33 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
 
 
 @app.command()
+def settle(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep in the store; the newest without it.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="How long to measure at most, as 90s, 30m or 2h.")] = "30m",
+    store: StoreOption = STORE,
+    runner: RunnerOption = "auto",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    take_over: TakeOverOption = False,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure more where the frontier is contested, and say what would decide the rest."""
+    from cluster.follow import runner_for
+    from cluster.session import Options
+    from cluster.settle import budget_seconds
+    from cluster.settled import settle_within, settled_table
+    from cluster.show import print_table
+
+    seconds = budget_seconds(budget)
+    options = Options(store, runner_for(runner, address), address, workers, take_over)
+    before, after = settle_within(seconds, sweep, options, err)
+    print_table(settled_table(before, after), "json" if as_json else form, out)
+
+
+@app.command()
 def confirm(
     sweep: Annotated[
         str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep in the store; the newest without it.")

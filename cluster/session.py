@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.artefacts import Artefacts
 from bench.device import gpu_index, require_device
@@ -33,6 +33,9 @@ from cluster.plan import Plan, Planner
 from cluster.racing import Stopped
 from cluster.runner_local import Limits, LocalPool, workers_for
 from cluster.standing import Known, Machine
+
+if TYPE_CHECKING:
+    from cluster.settle import Batch
 
 RunnerName = Literal["local", "ray"]
 
@@ -108,6 +111,18 @@ def run_confirmation(
         return Work(asked, asked.opening.entry, asked.limits)
 
     return run_work(work, asked.device, options, watch, started)
+
+
+def run_batch(
+    batch: Batch, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+) -> Iterator[Record]:
+    """Run the leases of a batch that is to settle something; as `run_sweep`."""
+
+    def work() -> Work:
+        require_device(batch.device)
+        return Work(batch, batch.entry, batch.limits)
+
+    return run_work(work, batch.device, options, watch, started)
 
 
 @dataclass(frozen=True, slots=True)

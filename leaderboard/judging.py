@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.errors import BadInput
-from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.objectives import Evidence, Objective, worth
 from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
@@ -108,6 +108,6 @@ def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Ev
             estimates = np.full(len(rows), np.nan)
         return Evidence(objective, estimates)
     columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
-    pieces = [cell.evidence for cell in cells if cell is not None and cell.evidence is not None]
-    span = max((cell.span for cell in cells if cell is not None), default=0.0) if pieces else 0.0
-    return Evidence(objective, estimates, np.column_stack(columns), min(pieces, default=None), span)
+    span = max((each.span for each in cells if each is not None and each.evidence is not None), default=0.0)
+    n, freedom = worth([None if each is None else each.evidence for each in cells], span)
+    return Evidence(objective, estimates, np.column_stack(columns), n, span, freedom)

@@ -19,7 +19,9 @@ VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc",
 # What the page may know: the store's rows, statistics, what can go wrong, what metrics mean. Nothing that runs.
 OF_LEADERBOARD = ("bench.store", "bench.statistics", "bench.record", "bench.errors", "bench.metrics")
 # The composition root and the tables that it prints.
-MAY_SEE_LEADERBOARD = {f"cluster.{name}" for name in ("across", "cli", "confirmed", "show", "shown", "why")}
+MAY_SEE_LEADERBOARD = {
+    f"cluster.{name}" for name in ("across", "cli", "confirmed", "settle", "settled", "show", "shown", "why")
+}
 
 
 class Import(NamedTuple):

@@ -245,6 +245,26 @@ def hull(intervals: Sequence[Interval]) -> Interval:
     )
 
 
+def mean_over_leases(
+    intervals: Sequence[Interval], draws: NDArray[np.float64], freedom: float, level: float = 0.95
+) -> Interval:
+    """One interval for a ratio measured in many leases: the geometric mean of their medians, Student on logs.
+
+    `draws` [B] and `freedom` are as from `resample.many_lease_draws`. ValueError for no lease or a bad level.
+    """
+    check_level(level)
+    centre = float(np.mean(np.log([interval.estimate for interval in intervals])))
+    reach = float(stats.t.isf((1 - level) / 2, freedom)) * float(np.log(draws).std())
+    return Interval(
+        estimate=math.exp(centre),
+        low=math.exp(centre - reach),
+        high=math.exp(centre + reach),
+        level=level,
+        n=sum(interval.n for interval in intervals),
+        method=f"Student t over {len(intervals)} leases",
+    )
+
+
 def overlap(a: Interval, b: Interval) -> bool:
     """Whether two closed intervals share a point."""
     return a.low <= b.high and b.low <= a.high

@@ -1,6 +1,7 @@
 """What a frontier is drawn over: objectives, and the evidence for each variant on one of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,9 @@ class Evidence:
     of its own but comes here as NaN; it neither dominates nor narrows anything, and its place is told by what stopped
     it.
 
+    `freedom` [V] are the degrees of freedom of each variant's own deviation, where they are not n - 1 for all; a pair
+    has the smaller of its two.
+
     ValueError for shapes that do not match, n below 2, a negative span, or a span without n.
     """
 
@@ -52,6 +56,7 @@ class Evidence:
     draws: FloatArray | None = None
     n: int | None = None
     span: float = 0.0
+    freedom: FloatArray | None = None
 
     def __post_init__(self) -> None:
         name = self.objective.name
@@ -59,6 +64,8 @@ class Evidence:
             raise ValueError(f"estimates of '{name}' come as one row, got shape {self.estimates.shape}")
         if self.draws is not None and (self.draws.ndim != 2 or self.draws.shape[1] != self.estimates.size):
             raise ValueError(f"draws of '{name}' need shape [B, {self.estimates.size}], got {self.draws.shape}")
+        if self.freedom is not None and (self.freedom.shape != self.estimates.shape or not (self.freedom > 0).all()):
+            raise ValueError(f"freedom of '{name}' comes as one positive number a variant, got {self.freedom}")
         if self.n is not None and self.n < 2:
             raise ValueError(f"'{name}' needs at least 2 examples or blocks, got {self.n}")
         if not (math.isfinite(self.span) and self.span >= 0) or (self.span > 0 and self.n is None):
@@ -85,7 +92,22 @@ class Evidence:
     def only(self, rows: NDArray[np.intp]) -> "Evidence":
         """The same evidence for some of the variants."""
         draws = None if self.draws is None else self.draws[:, rows]
-        return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span)
+        freedom = None if self.freedom is None else self.freedom[rows]
+        return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span, freedom)
+
+
+def worth(pieces: Sequence[int | None], span: float) -> tuple[int | None, FloatArray | None]:
+    """(n, freedom) of evidence, from how many independent examples or blocks stand behind each variant's number.
+
+    Examples of a score with a span are the same for all variants, so the fewest count for all; what was measured may
+    have been measured more often for some. None for a variant whose number is exact, or that has none.
+    """
+    known = [n for n in pieces if n is not None]
+    if not known:
+        return None, None
+    if span > 0:
+        return min(known), None
+    return None, np.array([math.inf if n is None else max(n - 1, 1) for n in pieces])
 
 
 def count_variants(evidence: tuple[Evidence, ...]) -> int:

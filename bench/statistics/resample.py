@@ -15,6 +15,8 @@ FloatArray = NDArray[np.float64]
 
 # Resampled indices or values held at once; results do not depend on it.
 CHUNK = 4_000_000
+# With fewer, what differs between leases cannot be told from what differs within.
+MANY_LEASES = 4
 
 
 def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator) -> FloatArray:
@@ -75,6 +77,35 @@ def lease_draws(ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random
             part = rows[start : start + step]
             out[part] = _median_by_round(lease[_block_indices(lease.shape[0], length, part.size, rng)])
     return np.exp(out)
+
+
+def many_lease_draws(
+    ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Draws [draws, V] of the mean over k >= 4 leases of the median log ratio, exponentiated, and their freedom [V].
+
+    With so many leases what differs between them can be told from the leases themselves, and averaging narrows: the
+    variance is that within leases (blocks of rounds, as in `lease_draws`) over k, plus that of the leases' medians over
+    k, both resampled jointly for all models. The second holds the first once more, so the sum errs on the wide side
+    unless leases differ by much more than their own noise; then it is right. `freedom` is Satterthwaite's (Biometrics
+    Bulletin 2, 1946) of the sum, with k - 1 for the part between leases. ValueError for fewer leases or bad ratios.
+    """
+    leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
+    count = len(leases)
+    if count < MANY_LEASES or len({lease.shape[1] for lease in leases}) != 1:
+        raise ValueError(f"at least {MANY_LEASES} leases of the same models are averaged, got {count}")
+    centres = np.array([np.median(lease, axis=0) for lease in leases])
+    within = np.zeros((draws, centres.shape[1]))
+    for ratios, centre in zip(ratios_by_lease, centres, strict=True):
+        within += np.log(lease_draws([ratios], draws, rng)) - centre
+    within /= count
+    picked = rng.integers(count, size=(draws, count))
+    between = (centres[picked].mean(axis=1) - centres.mean(axis=0)) * np.sqrt(count / (count - 1))
+    blocks = sum(max(2, lease.shape[0] // max(block_length(column) for column in lease.T)) - 1 for lease in leases)
+    inner, outer = within.var(axis=0), centres.var(axis=0, ddof=1) / count
+    spread = inner**2 / blocks + outer**2 / (count - 1)
+    freedom = np.divide((inner + outer) ** 2, spread, out=np.full(spread.size, np.inf), where=spread > 0)
+    return np.exp(centres.mean(axis=0) + within + between), freedom
 
 
 def _median_by_round(values: FloatArray) -> FloatArray:

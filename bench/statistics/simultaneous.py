@@ -69,7 +69,7 @@ def half_widths(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray
         rows = np.flatnonzero(each.present) if spread is None else spread.rows
         inner = np.zeros((rows.size, rows.size))
         if spread is not None:
-            inner = _student(critical, each.n) * spread.deviation[np.ix_(spread.column, spread.column)]
+            inner = _student(critical, each, rows) * spread.deviation[np.ix_(spread.column, spread.column)]
             np.fill_diagonal(inner, 0.0)
         width[np.ix_(rows, rows)] = inner
         widths.append(width)
@@ -149,6 +149,12 @@ def _max_t(spreads: list[_Spread], level: float) -> float:
     return float(np.sort(largest)[math.ceil((draws + 1) * level) - 1])
 
 
-def _student(critical: float, n: int | None) -> float:
-    """The Student quantile with n - 1 degrees of freedom that is as rare as this normal one."""
-    return critical if n is None else float(stats.t.isf(stats.norm.sf(critical), n - 1))
+def _student(critical: float, each: Evidence, rows: NDArray[np.intp]) -> float | FloatArray:
+    """Student's quantiles as rare as this normal one: one for all pairs, or one for each [P, P]."""
+    tail = stats.norm.sf(critical)
+    if each.freedom is not None:
+        values, places = np.unique(each.freedom[rows], return_inverse=True)
+        # The larger quantile belongs to the smaller freedom, so a pair has the larger of its two.
+        own = stats.t.isf(tail, values)[places]
+        return np.maximum(own[:, None], own[None, :])
+    return critical if each.n is None else float(stats.t.isf(tail, each.n - 1))

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 
 from bench.metrics import metric
-from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.objectives import Evidence, Objective, worth
 from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
@@ -207,10 +207,9 @@ def gather(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]]) ->
     columns = [
         missing if n is None else np.full(DRAWS, n.interval.estimate) if n.draws is None else n.draws for n in found
     ]
-    present = [n for n in found if n is not None]
-    pieces = [n.evidence for n in present if n.evidence is not None]
-    span = max((n.span for n in present), default=0.0) if pieces else 0.0
-    return Evidence(axis, estimates, np.column_stack(columns), min(pieces, default=None), span)
+    span = max((each.span for each in found if each is not None and each.evidence is not None), default=0.0)
+    n, freedom = worth([None if each is None else each.evidence for each in found], span)
+    return Evidence(axis, estimates, np.column_stack(columns), n, span, freedom)
 
 
 def _variant_row(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from bench.job import LatencyJob
 from bench.measure.figures import TAILS, Figure, figures, parts_of, tail, tokens_per_second
-from bench.statistics.intervals import Interval, block_length, block_median, hull, overlap
+from bench.statistics.intervals import Interval, block_length, block_median, hull, mean_over_leases, overlap
 from bench.statistics.looks import look_level, planned_looks
-from bench.statistics.resample import lease_draws
+from bench.statistics.resample import MANY_LEASES, lease_draws, many_lease_draws
 from bench.store.numbers import DRAWS, SEED, Number
 
 
@@ -116,19 +116,27 @@ def _ratios(
     picked = [[record.artefact_ids.index(a) for a in artefact_ids] for record in records]
     pairs = list(zip(mine, picked, strict=True))
     tables = [figure.table[:, columns] / figure.table[:, :1] for figure, columns in pairs]
-    draws = lease_draws(tables, DRAWS, np.random.default_rng(SEED))
+    many = len(tables) >= MANY_LEASES
+    freedom: NDArray[np.float64] | None = None
+    if many:
+        draws, freedom = many_lease_draws(tables, DRAWS, np.random.default_rng(SEED))
+    else:
+        draws = lease_draws(tables, DRAWS, np.random.default_rng(SEED))
     result = []
     for column, artefact_id in enumerate(artefact_ids):
         ratios = [table[:, column] for table in tables]
         each = [block_median(r, level_of(record)) for r, record in zip(ratios, records, strict=True)]
+        pooled = mean_over_leases(each, draws[:, column], freedom[column]) if freedom is not None else hull(each)
         own = [figure.scale * figure.table[:, columns[column]] for figure, columns in pairs]
         absolute = [block_median(s, level_of(r)) for s, r in zip(own, records, strict=True)]
         blocks = max(2, min(r.size // block_length(r) for r in ratios))
-        note = _note(each, declared)
+        if freedom is not None and np.isfinite(freedom[column]):
+            blocks = int(freedom[column]) + 1
+        note = f"{len(each)} leases" if many else _note(each, declared)
         scope = mine[0].scope
         result += [
             (
-                Number(mine[0].ratio, scope, hull(each), draws[:, column], blocks, 0.0, hardware_class, note),
+                Number(mine[0].ratio, scope, pooled, draws[:, column], blocks, 0.0, hardware_class, note),
                 artefact_id,
             ),
             (Number(mine[0].metric, scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id),

@@ -5,10 +5,16 @@ import time
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy import stats
 
 from bench.statistics import resample
 from bench.statistics.intervals import block_median
-from bench.statistics.resample import lease_draws, mean_draws, ratio_of_sums_draws
+from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.resample import lease_draws, many_lease_draws, mean_draws, ratio_of_sums_draws
+from bench.statistics.simultaneous import half_widths
+
+FloatArray = NDArray[np.float64]
 
 
 def test_mean_draws_have_the_mean_and_the_standard_error() -> None:
@@ -114,3 +120,40 @@ def test_seven_models_of_320_rounds_are_drawn_in_well_under_a_second() -> None:
     start = time.process_time()
     assert lease_draws(leases, 1000, rng).shape == (1000, 7)
     assert time.process_time() - start < 1.0
+
+
+def many_leases(count: int, shift: float, rng: np.random.Generator, size: int = 4) -> list[FloatArray]:
+    """Leases of models that are all as fast as the base, with noise of 5% a round and a shift that lasts a lease."""
+    tables = []
+    for _ in range(count):
+        lasting = shift * rng.standard_normal(size)
+        table = np.exp(lasting + 0.05 * rng.standard_normal((40, size)))
+        table[:, 0] = 1.0
+        tables.append(table)
+    return tables
+
+
+@pytest.mark.parametrize(("count", "shift"), [(4, 0.0), (4, 0.01), (6, 0.03), (12, 0.03)])
+def test_many_leases_cover_all_pairs_together(count: int, shift: float) -> None:
+    rng = np.random.default_rng(count)
+    missed = 0
+    for _ in range(200):
+        tables = many_leases(count, shift, rng)
+        draws, freedom = many_lease_draws(tables, 200, rng)
+        estimates = np.exp(np.mean([np.median(np.log(table), axis=0) for table in tables], axis=0))
+        (width,) = half_widths((Evidence(Objective("latency", "lower"), estimates, draws, freedom=freedom),), 0.95)
+        gaps = np.abs(np.subtract.outer(estimates, estimates))
+        missed += bool((gaps > width).any())
+    assert missed <= stats.binom.ppf(0.995, 200, 0.05)
+
+
+def test_many_leases_narrow_and_the_base_stays_exact() -> None:
+    rng = np.random.default_rng(0)
+    four, sixteen = (many_lease_draws(many_leases(count, 0.01, rng), 500, rng) for count in (4, 16))
+    assert (four[0][:, 0] == 1.0).all()
+    assert np.isinf(four[1][0])
+    assert (four[1][1:] >= 3).all()
+    assert sixteen[0][:, 1:].std() < 0.7 * four[0][:, 1:].std()
+    assert sixteen[1][1:].min() > four[1][1:].min()
+    with pytest.raises(ValueError, match="at least 4 leases"):
+        many_lease_draws(many_leases(3, 0.0, rng), 10, rng)

@@ -1,0 +1,56 @@
+"""The run of `paredown settle`: batches of leases and looks at the board in turn, and what it prints at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from rich.console import Console
+
+from bench.store.reader import open_snapshot
+from cluster.follow import follow, say
+from cluster.session import Options, run_batch
+from cluster.settle import Contest, contests, next_batch
+from cluster.show import Printable
+from leaderboard.rows import find_sweep
+
+
+def settle_within(
+    budget: float, asked: str | None, options: Options, err: Console
+) -> tuple[list[Contest], list[Contest]]:
+    """Measure until nothing more can be decided within so many seconds. Returns what was open before and after.
+
+    Raises BadInput for a store or a sweep that cannot be settled, typer.Exit where a run ends early.
+    """
+    deadline = time.monotonic() + budget
+    with open_snapshot(options.store) as snapshot:
+        sweep = find_sweep(snapshot, asked)
+        before = found = contests(snapshot, sweep)
+    while (batch := next_batch(sweep, found, deadline - time.monotonic())) is not None:
+        names = ", ".join(batch.jobs[0].names[1:])
+        say(err, "Settling", f"{len(batch.jobs)} more leases of {names}: about {batch.seconds / 60:.1f} min")
+        follow(partial(run_batch, batch, options), options.workers, err)
+        with open_snapshot(options.store) as snapshot:
+            again = contests(snapshot, sweep)
+        if [contest.leases for contest in again] == [contest.leases for contest in found]:
+            say(err, "Stopped", "the leases could not be measured; `paredown show` says why.")
+            break
+        found = again
+    return before, found
+
+
+def settled_table(before: Sequence[Contest], after: Sequence[Contest]) -> Printable:
+    """One line a variant that was contested: what became of it, and what would decide it."""
+    lines = []
+    for first, last in zip(before, after, strict=True):
+        now = {row.recipe_id: row for row in last.rows}
+        counts = {row.recipe_id: n for row, n in zip(last.rows, last.leases, strict=True)}
+        for row in first.contested:
+            found = now[row.recipe_id]
+            open_still = last.missing(found) if found.verdict == "contested" else ""
+            lines.append((row.name, found.verdict, str(counts[row.recipe_id]), open_still))
+    decided = sum(line[1] != "contested" for line in lines)
+    notes = (f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together.",)
+    records = [dict(zip(("variant", "verdict", "leases", "open"), line, strict=True)) for line in lines]
+    return Printable("settled", ("variant", "verdict", "leases", "still open"), tuple(lines), records, notes)
