@@ -18,6 +18,7 @@ from bench.statistics.resample import MANY_LEASES
 # Until leases are averaged, what they say together is wider than their number suggests: in simulations 1.3 / sqrt(2)
 # times as wide after two leases as the mean of two would be.
 FEW_LEASES_FACTOR = 1.3
+NEAR = 1.5  # times as many leases as the cheapest pair needs
 MOST_LEASES = 64  # beyond which a pair counts as tied on what is measured
 
 
@@ -104,10 +105,14 @@ def _needed(have: int, gap: float, width: float) -> int | None:
 def group_to_measure(pairs: Sequence[OpenPair], most: int, never: frozenset[int] = frozenset()) -> list[int]:
     """Up to `most` variants whose pairs are closed by the fewest leases; none where no lease closes any.
 
-    Those in `never`, such as the base, are in every lease anyway and take no place.
+    Pairs that need much more than the cheapest wait for it: their turn comes, if it is not saved. Those in `never`,
+    such as the base, are in every lease anyway and take no place.
     """
     chosen: list[int] = []
-    for pair in sorted((p for p in pairs if p.leases is not None), key=lambda p: (p.leases, p.of, p.other)):
+    priced = sorted((p.leases, p.of, p.other, p) for p in pairs if p.leases is not None)
+    for needed, _, _, pair in priced:
+        if needed > NEAR * priced[0][0]:
+            break
         new = [v for v in dict.fromkeys((pair.of, pair.other)) if v not in chosen and v not in never]
         if len(chosen) + len(new) <= most:
             chosen += new
