@@ -162,8 +162,8 @@ def _records(
     opening: Opening, rows: Sequence[Row], missing: Mapping[str, str], times: Sequence[Opening]
 ) -> dict[str, Any]:
     """Everything that was found, for programs."""
-    fields = ("metric", "scope", "estimate", "low", "high", "level", "n", "method", "chosen")
-    fields += ("optimism", "optimism_low", "optimism_high", "finding")
+    fields = ("metric", "scope", "estimate", "low", "high", "level", "n", "method")
+    told = ("chosen", "optimism", "optimism_low", "optimism_high", "finding")
     return {
         "sweep": opening.sweep,
         "sweep_id": opening.sweep_id,
@@ -180,7 +180,9 @@ def _records(
                 "artefact_id": variant.artefact_id,
                 "is_base": variant.is_base,
                 "missing": missing.get(variant.recipe_id),
-                "numbers": [{key: row[key] for key in fields} for row in rows if row["recipe_id"] == variant.recipe_id],
+                "numbers": [
+                    {key: row[key] for key in (*fields, *told)} for row in rows if row["recipe_id"] == variant.recipe_id
+                ],
             }
             for variant in opening.variants
         ],
