@@ -1,0 +1,108 @@
+"""`paredown settle` on real models, its choice of leases, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.errors import BadInput
+from bench.statistics.settling import OpenPair
+from bench.store.reader import open_snapshot
+from bench.store.verify import verify
+from bench.sweep import load_sweep
+from cluster.session import Options, run_batch, run_sweep
+from cluster.settle import Contest, budget_seconds, contests, next_batch
+from cluster.settled import settle_within, settled_table
+from cluster.standing import Known
+from leaderboard.rows import find_sweep
+from tests import tiny
+
+LATENCY = {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a sweep that has run: a base and two variants, two leases."""
+    folder = tmp_path_factory.mktemp("settle")
+    path = tiny.sweep_file(
+        folder,
+        recipes=[[{"layer_copy": {"decoder": [1, 3]}}]],
+        latency=LATENCY,
+        memory={"repeats": 0},
+        objectives=["size", "latency"],
+        race={"on": False},
+    )
+    options = Options(folder / "store", "local", workers=1)
+    for _ in run_sweep(load_sweep(str(path)), options, lambda _: {}, lambda _: None):
+        pass
+    return folder / "store"
+
+
+def wished(contest: Contest) -> Contest:
+    """The same with one pair that leases would close; how fast tiny models are is up to the machine."""
+    pairs = (OpenPair(1, 2, "better", 6),)
+    return Contest(contest.rows, pairs, contest.leases, contest.template, 10.0, contest.next_lease)
+
+
+def test_the_budget_is_kept_and_too_few_leases_are_not_bought(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, sweep)
+    assert contest.leases == (2, 2, 2)
+    batch = next_batch(sweep, [wished(contest)], 1e9)
+    assert batch is not None
+    assert [len(job.artefact_ids) for job in batch.jobs] == [3] * 4
+    assert [job.lease for job in batch.jobs] == list(range(contest.next_lease, contest.next_lease + 4))
+    assert batch.seconds == pytest.approx(4 * 3 * 10)
+    fewer = next_batch(sweep, [wished(contest)], 75)
+    assert fewer is not None
+    assert len(fewer.jobs) == 2
+    assert next_batch(sweep, [wished(contest)], 59) is None  # one more makes three, which are not averaged
+    assert [p.status for p in batch(Known(), frozenset()).jobs] == ["ready"]  # one at a time
+
+
+def test_what_cannot_be_settled(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        objectives = [o for o in sweep["body"]["objectives"] if o["metric"] == "size"]
+        with pytest.raises(BadInput, match="settling buys time"):
+            contests(snapshot, {**sweep, "body": {**sweep["body"], "objectives": objectives}})
+        questions = {**sweep["body"]["questions"], "LatencyJob": {"protocol": "another"}}
+        with pytest.raises(BadInput, match="no finished lease yet"):
+            contests(snapshot, {**sweep, "body": {**sweep["body"], "questions": questions}})
+
+
+def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
+    options = Options(store, "local", workers=1)
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        before = contests(snapshot, sweep)
+    batch = next_batch(sweep, [wished(before[0])], 75)
+    assert batch is not None
+    assert len(list(run_batch(batch, options, lambda _: {}, lambda _: None))) == 2
+    with open_snapshot(store) as snapshot:
+        after = contests(snapshot, sweep)
+        assert not verify(snapshot, snapshot.sweeps(), deep=False, tell=lambda _: None).differences
+    assert after[0].leases == (4, 4, 4)
+    for row in after[0].rows[1:]:
+        cell = row.cells["latency_ratio", "batch 1 x 16 tokens"]
+        assert (cell.method, cell.note) == ("Student t over 4 leases", "4 leases")
+        assert cell.low < cell.estimate < cell.high
+    table = settled_table(before, after)
+    assert [line[0] for line in table.rows] == [row.name for row in before[0].contested]
+    again, last = settle_within(1.0, None, options, Console(file=io.StringIO()))
+    assert again == last  # a second buys nothing
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 h ", 7200)])
+def test_budgets(text: str, seconds: float) -> None:
+    assert budget_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "0m", "0.0h", "-5m", "30", "m", "soon", "1e3s", ""])
+def test_budgets_that_are_none(text: str) -> None:
+    with pytest.raises(BadInput, match="--budget is"):
+        budget_seconds(text)
