@@ -35,7 +35,9 @@ def stand(
     every = tuple(evidence)
     size = count_variants(every)
     widths = half_widths(every, level)
-    compared = [[None] * size for _ in every] if reference is None else against(every, reference, widths)
+    compared: Sequence[Sequence[Comparison | None]] = [[None] * size for _ in every]
+    if reference is not None:
+        compared = against(every, reference, widths)
     standings = []
     for each, width, beside in zip(every, widths, compared, strict=True):
         ranks = rank_intervals(each, level, width)

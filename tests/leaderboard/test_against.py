@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.errors import BadInput
 from bench.statistics.paired import flips, holm, mcnemar_exact
@@ -16,7 +17,7 @@ ACCURACY = ("accuracy", TASK)
 INT8 = f"{BASE}: int8"
 
 
-def scores(name: str) -> np.ndarray:  # type: ignore[type-arg]
+def scores(name: str) -> NDArray[np.float64]:
     (variant,) = (v for v in sample.measured() if v.name == name)
     examples = sample.evaluation(variant).examples
     assert examples is not None

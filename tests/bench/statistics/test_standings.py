@@ -35,23 +35,21 @@ def test_nothing_contradicts_anything_else(evidence: tuple[Evidence, ...], refer
     found, standings = stand(evidence, reference)
     assert found == verdicts(evidence, widths=half_widths(evidence, 0.95))
     for each, column in zip(evidence, standings, strict=True):
-        assert column[reference].against is None
+        itself = column[reference]
+        assert itself.against is None
         for i, standing in enumerate(column):
             assert (standing.rank is None) == (standing.tie == "") == (not each.present[i])
             other = standing.against
-            if other is None or standing.rank is None or column[reference].rank is None:
+            if other is None or standing.rank is None or itself.rank is None:
                 continue
+            shared = set(standing.tie.split(",")) & set(itself.tie.split(","))
             if other.relation == "better":
-                assert not set(standing.tie.split(",")) & set(column[reference].tie.split(","))
-                assert standing.rank[0] < column[reference].rank[1]
-            if set(standing.tie.split(",")) & set(column[reference].tie.split(",")):
+                assert not shared
+                assert standing.rank[0] < itself.rank[1]
+            if shared:
                 assert other.low <= 0 <= other.high
-    beaten = [i for i, verdict in enumerate(found) if verdict.dominated_by == reference]
-    for i in beaten:  # exact objectives may be equal, whatever difference matters
-        assert all(
-            c[i].against is not None and c[i].against.difference * s <= 0
-            for c, s in zip(standings, (1, -1), strict=True)
-        )
+            if found[i].dominated_by == reference:  # exact objectives may be equal, whatever difference matters
+                assert other.difference * (1 if each.objective.better == "higher" else -1) <= 0
 
 
 @settings(deadline=None)
