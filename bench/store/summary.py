@@ -184,8 +184,8 @@ def _fill(
     summary.standings += standing_rows(sweep, variants, standings)
     summary.constraints += constraint_rows(sweep, variants, [numbers.get(a, []) if a else [] for a in placed])
     for variant, artefact_id, verdict in zip(variants, placed, found, strict=True):
-        if artefact_id in stopped:
-            verdict = standing_of(stopped[artefact_id], placed)
+        stop = stopped.get(artefact_id or "")
+        verdict = verdict if stop is None else standing_of(stop, placed)
         by = None if verdict.dominated_by is None else variants[verdict.dominated_by]["recipe_id"]
         summary.verdicts.append(
             VerdictRow(sweep_id, variant["recipe_id"], verdict.state, verdict.share, by, verdict.reason)
