@@ -40,6 +40,8 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.measuring
 	$(BIN)/python -m tests.calibration.deciding
+	$(BIN)/python -m tests.calibration.racing
+	$(BIN)/python -m tests.calibration.settling
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
