@@ -36,7 +36,7 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_latency_peers
 	$(BIN)/python -m tests.performance.bench_frontier
 
-# Does the tool keep its promises about its own numbers? Wants the machine for itself for three quarters of an hour.
+# Does the tool keep its promises about its own numbers? Wants the machine for itself for two hours.
 calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.measuring
 	$(BIN)/python -m tests.calibration.deciding
