@@ -14,7 +14,7 @@ from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.naming import names_of
 from bench.recipe import Recipe
 from bench.record import Record
-from bench.store.raw import Tables
+from bench.store.raw import Raw, Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.builds import Builder
@@ -68,7 +68,7 @@ class Planner:
         artefacts = self.builder.plan(known, in_flight, jobs)
         settled = not any(p.status in ("ready", "running", "waiting") for p in jobs)
         built = list(self._built(artefacts))
-        race = self._race(built, View(self, built, known), settled=settled) if known.raw else Progress()
+        race = self._race(built, View(self, built, known, known.raw), settled=settled) if known.raw else Progress()
         jobs.extend(self.evaluations.plan(built, race, known, in_flight))
         if settled:
             self._plan_memory(built, known, in_flight, jobs)
@@ -216,11 +216,12 @@ class Planner:
 class View:
     """What a race sees of a plan's jobs and their results."""
 
-    def __init__(self, planner: Planner, built: Sequence[tuple[Recipe, str]], known: Known) -> None:
+    def __init__(self, planner: Planner, built: Sequence[tuple[Recipe, str]], known: Known, raw: Raw) -> None:
         self._planner = planner
         self._built = built
         self._recipes = {artefact_id: recipe for recipe, artefact_id in built}
         self._known = known
+        self._raw = raw
 
     def _template(self, artefact_id: str, task: TaskSpec) -> EvaluateJob | None:
         return self._planner.evaluations.template(self._recipes[artefact_id], artefact_id, task, self._built)
@@ -231,13 +232,13 @@ class View:
 
     def seconds_an_example(self, artefact_id: str, task: TaskSpec) -> float | None:
         template = self._template(artefact_id, task)
-        return template and self._planner.evaluations.seconds_an_example(template, self._known)
+        return None if template is None else self._planner.evaluations.seconds_an_example(template, self._known)
 
     def scores(self, artefact_id: str, task: TaskSpec, windows: int, column: str) -> dict[int, float]:
         template = self._template(artefact_id, task)
         found: dict[int, float] = {}
         for key in self._planner.evaluations.keys(template, windows) if template else ():
-            index, values = self._known.raw.scores(key, column)
+            index, values = self._raw.scores(key, column)
             found.update(zip(index.tolist(), values.tolist(), strict=True))
         return found
 
@@ -248,7 +249,7 @@ class View:
         return self._planner.finished_leases(self._built, self._known)
 
     def rounds(self, job: LatencyJob) -> tuple[Tables, Tables]:
-        return self._known.raw.rounds(job.key, job.artefact_ids)
+        return self._raw.rounds(job.key, job.artefact_ids)
 
     def build(self, recipe: Recipe) -> Record:
         return self._known.finished[self._planner.builder.jobs[recipe.recipe_id].key]

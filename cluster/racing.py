@@ -230,7 +230,6 @@ class Race:
     ) -> list[Stopped]:
         """Who is beaten at a look. Variants of different bases never meet."""
         found: list[Stopped] = []
-        pairs = sum(v * (v - 1) for v in self._variants.values())
         for base in self._sweep.bases:
             leases = [job for job in view.leases() if raced == "examples" or job.lease <= look]
             timed = {a for job in leases for a in job.artefact_ids}
@@ -238,7 +237,7 @@ class Race:
             if len(mine) < 2:
                 continue
             windows = {t.name: _at(t, look) if raced == "examples" else t.windows for t in self._sweep.tasks}
-            level = race_level(self._sweep.file.race.alpha, looks, 2) * 2 / pairs
+            level = race_level(self._sweep.file.race.alpha, looks, list(self._variants.values()))
             evidence = [e for o in self._sweep.objectives for e in self._evidence(o, mine, view, windows, leases)]
             protected = frozenset(i for i, (r, _) in enumerate(mine) if r.is_base or r.recipe_id in self._sweep.pinned)
             examples = {t.name: _examples(t, windows[t.name]) for t in self._sweep.tasks}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,21 +38,24 @@ def race_looks(windows: int) -> tuple[int, ...]:
     return planned_looks(max(1, -(-windows // 2 ** (MOST_LOOKS - 1))), windows)
 
 
-def race_level(alpha: float, looks: int, variants: int) -> float:
+def race_level(alpha: float, looks: int, variants: Sequence[int]) -> float:
     """One-sided level of one comparison: alpha over looks that decide and ordered pairs of variants.
 
-    ValueError unless 0 < alpha < 1, looks >= 1 and variants >= 2.
+    `variants` are how many each base has, itself among them: those of different bases never meet. ValueError unless
+    0 < alpha < 1, looks >= 1 and some base has two.
     """
     check_level(alpha)
-    if looks < 1 or variants < 2:
-        raise ValueError(f"a race has a look and two variants at least, got {looks} and {variants}")
-    return alpha / (looks * variants * (variants - 1))
+    if looks < 1 or max(variants, default=0) < 2:
+        raise ValueError(f"a race has a look and two variants at least, got {looks} and {list(variants)}")
+    return alpha / (looks * sum(size * (size - 1) for size in variants))
 
 
 class Raced(Protocol):
     """What is known of V variants on one objective at a look."""
 
-    noisy: bool
+    @property
+    def noisy(self) -> bool:
+        """Whether its numbers have an error."""
 
     def better(self, level: float) -> BoolArray:
         """[V, V]: whether the row is shown to be better than the column, at the one-sided level."""
@@ -66,7 +69,7 @@ class Exact:
     """Numbers without error, lower is better: costs [V]."""
 
     costs: FloatArray
-    noisy = False
+    noisy: ClassVar[bool] = False
 
     def better(self, level: float) -> BoolArray:
         del level
@@ -87,7 +90,7 @@ class Scored:
     scores: FloatArray
     span: float
     binary: bool
-    noisy = True
+    noisy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.size or not np.isfinite(self.scores).all():
@@ -144,7 +147,7 @@ class Timed:
 
     leases: Sequence[tuple[Sequence[int], FloatArray]]
     variants: int
-    noisy = True
+    noisy: ClassVar[bool] = True
 
     def better(self, level: float) -> BoolArray:
         found = np.zeros((self.variants, self.variants), dtype=np.bool_)

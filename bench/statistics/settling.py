@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.statistics.objectives import Evidence, FloatArray
+from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.resample import MANY_LEASES
 
 # Until leases are averaged, what they say together is wider than their number suggests: in simulations 1.3 / sqrt(2)
@@ -70,7 +70,7 @@ def _cheapest(
     gaps: Sequence[FloatArray],
     widths: Sequence[FloatArray],
     measured: Sequence[bool],
-    no_worse: Sequence[FloatArray],
+    no_worse: Sequence[BoolArray],
     leases: Sequence[int],
 ) -> OpenPair:
     """The way to close a pair that takes the fewest leases."""

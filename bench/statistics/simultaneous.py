@@ -155,6 +155,6 @@ def _student(critical: float, each: Evidence, rows: NDArray[np.intp]) -> float |
     if each.freedom is not None:
         values, places = np.unique(each.freedom[rows], return_inverse=True)
         # The larger quantile belongs to the smaller freedom, so a pair has the larger of its two.
-        own = stats.t.isf(tail, values)[places]
-        return np.maximum(own[:, None], own[None, :])
+        own = np.asarray(stats.t.isf(tail, values))[places]
+        return np.asarray(np.maximum(own[:, None], own[None, :]))
     return critical if each.n is None else float(stats.t.isf(tail, each.n - 1))

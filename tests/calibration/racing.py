@@ -19,7 +19,7 @@ from scipy import stats
 
 from bench.record import Finished, Record
 from bench.statistics.frontier import nondominated
-from bench.statistics.racing import Exact, Scored, race_level, race_looks, stops
+from bench.statistics.racing import Exact, Raced, Scored, race_level, race_looks, stops
 from bench.store.journal import parts, read_entries
 from bench.store.raw import Raw
 from bench.tasks.spec import WINDOW
@@ -67,7 +67,7 @@ def heavy_ties(size: int, rng: np.random.Generator) -> Population:
 
 def by_a_hair(size: int, rng: np.random.Generator) -> Population:
     """Each variant beats the next by far less than can be seen."""
-    order = rng.permutation(size)
+    order = rng.permutation(size).astype(np.float64)
     return 0.85 - 0.0002 * order, 50.0 + order
 
 
@@ -82,7 +82,7 @@ SHAPES: tuple[Callable[[int, np.random.Generator], Population], ...] = (
 )
 
 
-class Raced(NamedTuple):
+class Outcome(NamedTuple):
     """What became of one population."""
 
     spent: float  # of all examples of all variants
@@ -97,28 +97,28 @@ def rouge_like(accuracy: FloatArray, n: int, rng: np.random.Generator) -> FloatA
     return np.asarray(stats.beta.ppf(place, 8 * accuracy[:, None], 8 * (1 - accuracy[:, None])))
 
 
-def simulated(population: Population, *, binary: bool, rng: np.random.Generator) -> Raced:
+def simulated(population: Population, *, binary: bool, rng: np.random.Generator) -> Outcome:
     """Race one population; variant 0 is the base."""
     quality, cost = population
     scores = (outcomes if binary else rouge_like)(quality, WINDOWS * WINDOW, rng)
     return race(scores, quality, cost, binary=binary)
 
 
-def race(scores: FloatArray, quality: FloatArray, cost: FloatArray, *, binary: bool) -> Raced:
+def race(scores: FloatArray, quality: FloatArray, cost: FloatArray, *, binary: bool) -> Outcome:
     """Race scores [V, n] in the order of the windows; variant 0 never stops. `quality` and `cost` are the truth."""
     size, n = scores.shape
     looks = race_looks(-(-n // WINDOW))
-    level = race_level(ALPHA, max(1, len(looks) - 1), size)
+    level = race_level(ALPHA, max(1, len(looks) - 1), [size])
     living = np.arange(size)
     spent = np.full(size, n)
     for look in looks[:-1]:
         seen = look * WINDOW
-        evidence = [Exact(cost[living]), Scored(scores[living, :seen], 1.0, binary)]
+        evidence: list[Raced] = [Exact(cost[living]), Scored(scores[living, :seen], 1.0, binary)]
         gone = [s.variant for s in stops(evidence, level, frozenset({int(i) for i in np.flatnonzero(living == 0)}))]
         spent[living[gone]] = seen
         living = np.delete(living, gone)
     frontier = nondominated(np.column_stack([-quality, cost]))
-    return Raced(spent.sum() / (size * n), float(frontier.mean()), bool(frontier[spent < n].any()))
+    return Outcome(spent.sum() / (size * n), float(frontier.mean()), bool(frontier[spent < n].any()))
 
 
 def row(shape: Callable[[int, np.random.Generator], Population], size: int, populations: int, *, binary: bool) -> str:

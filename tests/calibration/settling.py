@@ -44,7 +44,7 @@ def few_close(size: int, rng: np.random.Generator) -> FloatArray:
     """Far apart, but for two that differ by 2%."""
     found = np.linspace(0.3, 1.2, size)
     found[2] = 1.02 * found[1]
-    return found * np.exp(0.01 * rng.standard_normal())
+    return np.asarray(found * np.exp(0.01 * rng.standard_normal()))
 
 
 SHAPES: tuple[Callable[[int, np.random.Generator], FloatArray], ...] = (spread, pairs, few_close)

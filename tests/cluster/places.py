@@ -12,7 +12,7 @@ from bench.execute import Execute, Site
 from bench.job import Job
 from bench.record import Record
 from bench.store.folder import Lease, open_folder, take_lease
-from bench.store.journal import parts, read_entries
+from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from cluster.drive import Pool
 from cluster.runner_local import Limits, LocalPool
@@ -47,6 +47,9 @@ class Place:
         records = self.inner.wait(seconds)
         self.inside -= {r.key for r in records}
         return records
+
+    def state(self, entries: list[Entry]) -> None:
+        self.inner.state(entries)
 
     def report(self, progress: dict[str, Any]) -> None:
         self.inner.report(progress)

@@ -97,7 +97,8 @@ class Sport:
 
     def _record(self, job: Job) -> Record:
         self.raw.jobs[job.key] = job
-        artefact, values = None, ()
+        artefact: str | None = None
+        values: tuple[Value, ...] = ()
         if isinstance(job, BuildJob):
             artefact = digest({"of": job.recipe_id})
             self.raw.names[artefact] = job.name

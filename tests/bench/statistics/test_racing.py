@@ -25,8 +25,9 @@ def test_looks_double_and_are_six_at_most() -> None:
 
 
 def test_the_level_is_split_over_looks_and_ordered_pairs() -> None:
-    assert race_level(0.05, 5, 10) == pytest.approx(0.05 / 450)
-    for alpha, looks, variants in ((0.0, 1, 2), (1.0, 1, 2), (0.05, 0, 2), (0.05, 1, 1)):
+    assert race_level(0.05, 5, [10]) == pytest.approx(0.05 / 450)
+    assert race_level(0.05, 5, [10, 3]) == pytest.approx(0.05 / (5 * 96))
+    for alpha, looks, variants in ((0.0, 1, [2]), (1.0, 1, [2]), (0.05, 0, [2]), (0.05, 1, [1, 1])):
         with pytest.raises(ValueError, match=r"level lies|race has"):
             race_level(alpha, looks, variants)
 
