@@ -45,11 +45,15 @@ def mean_score(n: int, p: float, rng: np.random.Generator) -> bool:
     return mean_t(rng.beta(4 * p, 4 * (1 - p), n)).contains(p)
 
 
-def mean_change(n: int, p: float, rng: np.random.Generator) -> bool:
-    """Differences of two such scores, half of them not changed at all."""
-    scores = rng.beta(4 * p, 4 * (1 - p), (2, n))
-    kept = rng.random(n) < 0.5
-    return difference(scores[0], np.where(kept, scores[0], scores[1]), span=1.0, binary=False).contains(0.0)
+def mean_change(span: float) -> Trial:
+    """Differences of two such scores, half of them not changed at all; `span` as for `difference`."""
+
+    def trial(n: int, p: float, rng: np.random.Generator) -> bool:
+        scores = rng.beta(4 * p, 4 * (1 - p), (2, n))
+        kept = rng.random(n) < 0.5
+        return difference(scores[0], np.where(kept, scores[0], scores[1]), span=span, binary=False).contains(0.0)
+
+    return trial
 
 
 def _cells(n: int, p: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -134,7 +138,8 @@ def no_flips(n: int, p: float, rng: np.random.Generator) -> bool:
 KINDS = (
     Kind("Wilson", "share right", False, share_right(wilson)),
     Kind("Student t", "mean score", False, mean_score),
-    Kind("Student t, paired", "difference of mean scores", False, mean_change),
+    Kind("Student t, paired", "difference of mean scores", False, mean_change(0.0)),
+    Kind("the same, two pseudo examples", "difference of scores within 0-1", False, mean_change(1.0)),
     Kind("Tango", "difference of shares right", False, share_change),
     Kind("percentile bootstrap", "ratio of shares right", False, recovery),
     Kind("BCa bootstrap", "macro F1", False, f1),
