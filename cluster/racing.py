@@ -141,6 +141,7 @@ class Race:
         self.reason = why_not(sweep) if sweep.file.race.on else "racing is off"
         # By recipes, not by artefacts: the level must not depend on which builds succeed.
         self._variants = {b.name: sum(r.base.name == b.name for r in sweep.recipes) for b in sweep.bases}
+        self._decided: dict[tuple[str, int, tuple[str, ...]], list[Stopped]] = {}
 
     def __call__(self, built: Sequence[tuple[Recipe, str]], view: View, *, settled: bool) -> Progress:
         """How far each variant may go.
@@ -228,10 +229,26 @@ class Race:
         looks: int,
         raced: Literal["examples", "leases"],
     ) -> list[Stopped]:
-        """Who is beaten at a look. Variants of different bases never meet."""
+        """Who is beaten at a look: told once, for plans are many and what a look has seen never changes."""
+        named = (raced, look, tuple(a for _, a in racing))
+        if named not in self._decided:
+            self._decided[named] = self._beaten(racing, view, look, looks, raced)
+        return self._decided[named]
+
+    def _beaten(
+        self,
+        racing: Sequence[tuple[Recipe, str]],
+        view: View,
+        look: int,
+        looks: int,
+        raced: Literal["examples", "leases"],
+    ) -> list[Stopped]:
+        """Variants of different bases never meet."""
         found: list[Stopped] = []
+        # No lease that came later, as where two disagreed: it would change what was decided before it.
+        seen = self._sweep.file.latency.leases if raced == "examples" else look + 1
         for base in self._sweep.bases:
-            leases = [job for job in view.leases() if raced == "examples" or job.lease <= look]
+            leases = [job for job in view.leases() if job.lease < seen]
             timed = {a for job in leases for a in job.artefact_ids}
             mine = [(r, a) for r, a in racing if r.base.name == base.name and (not _timed(self._sweep) or a in timed)]
             if len(mine) < 2:

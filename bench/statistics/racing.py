@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from bench.statistics.autocorrelation import correlation_time
 from bench.statistics.intervals import check_level
 from bench.statistics.looks import planned_looks
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from bench.statistics.objectives import BoolArray, FloatArray
 
 MOST_LOOKS = 6
 LARGEST_BET = 0.5  # of the capital: one example can then never take more than half of it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import duckdb
@@ -52,10 +52,10 @@ def add_scores(
                 seen = None if outcomes else stops[artefact_id].examples[task["name"]] if artefact_id in stops else None
                 if seen is not None:
                     cut.add(artefact_id)
-                    mine_there = known.get((artefact_id, task["fingerprint"]), [])
-                    theirs = known.get((base_id or "", task["fingerprint"]), [])
-                    outcomes = quality.read_outcomes(connection, mine_there, seen)
-                    beside = quality.read_outcomes(connection, theirs, seen, mine_there)
+                    there = known.get((artefact_id, task["fingerprint"]), [])
+                    part = {**task, "examples": seen}
+                    outcomes = _outcomes(connection, known, artefact_id, part, cache)
+                    beside = _outcomes(connection, known, base_id or "", part, cache, there)
                 if outcomes is None:
                     continue
                 said = (policies.note(known, artefact_id, task), None if seen is None else stops[artefact_id].note)
@@ -135,10 +135,12 @@ def _outcomes(
     artefact_id: str,
     task: Mapping[str, Any],
     cache: Cache,
+    among: Sequence[str] | None = None,
 ) -> quality.Outcomes | None:
     identities = known.get((artefact_id, task["fingerprint"]), [])
-    key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities))
+    limits = (task["examples"], None if among is None else tuple(among))
+    key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities), limits)
     if key not in cache:
-        cache[key] = quality.read_outcomes(connection, identities, task["examples"]) if identities else None
+        cache[key] = quality.read_outcomes(connection, identities, task["examples"], among) if identities else None
     found: quality.Outcomes | None = cache[key]
     return found

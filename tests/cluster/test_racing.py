@@ -46,6 +46,7 @@ class Played(Raw):
 
     jobs: dict[str, Job] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # artefact_id -> variant
+    levelled: set[str] = field(default_factory=set)  # keys of leases in which all are as fast as the base
 
     def scores(self, key: str, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         job = self.jobs[key]
@@ -60,7 +61,7 @@ class Played(Raw):
         job = self.jobs[key]
         assert isinstance(job, LatencyJob)
         rng = np.random.default_rng(int(key[:8], 16))
-        ratios = np.array([truth(self.names[a])[1] for a in artefact_ids])
+        ratios = np.array([1.0 if key in self.levelled else truth(self.names[a])[1] for a in artefact_ids])
         table = 1e-3 * ratios * np.exp(0.01 * rng.standard_normal((20, ratios.size)))
         return {SCOPE: table}, {SCOPE: np.full_like(table, np.nan)}
 
@@ -179,6 +180,18 @@ def test_another_driver_decides_the_same_at_any_moment(folder: Path) -> None:
     while sport.step():
         assert Planner(sweep, MACHINE)(sport.known, NOTHING) == sport.plan()
     assert sport.plan().stopped
+
+
+def test_a_lease_that_comes_later_changes_nothing_that_was_decided(folder: Path) -> None:
+    sweep = load(folder)
+    sport = Sport(sweep).finish()
+    before = sport.stopped()
+    (first, *_) = (job for job in sport.done if isinstance(job, LatencyJob))
+    later = first.model_copy(update={"lease": 2})
+    sport.known.add(sport._record(later))  # as where two disagree
+    sport.raw.levelled.add(later.key)
+    sport.planner = Planner(sweep, MACHINE)
+    assert sport.stopped() == before
 
 
 def test_no_race_completes_what_was_stopped_and_repeats_nothing(folder: Path) -> None:
