@@ -8,22 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 JobKind = Literal["build", "study", "evaluate", "measure"]
-FailureKind = Literal["out of memory", "lost worker", "timeout", "bad spec", "bug", "contaminated"]
-# These may pass by themselves; the others stay until the request or the code changes.
-PASSING: frozenset[FailureKind] = frozenset({"out of memory", "lost worker", "timeout", "contaminated"})
+FailureKind = Literal[
+    "out of memory",
+    "lost worker",  # its process died
+    "lost node",  # its machine died, or cannot be reached
+    "preempted",  # its machine was drained or taken back, as announced
+    "timeout",
+    "contaminated",
+    "no place",  # no machine of the cluster could run it
+    "bad spec",
+    "bug",
+    "poison",  # it took down worker after worker
+]
+# These may pass by themselves, and get a new chance with every run; the others stay until the request or the code
+# changes.
+PASSING: frozenset[FailureKind] = frozenset(
+    {"out of memory", "lost worker", "lost node", "preempted", "timeout", "contaminated", "no place"}
+)
 
 
 class Frozen(BaseModel):
     """Immutable, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __copy__(self) -> Self:
+        """A copy that has forgotten what was worked out of the fields: `model_copy` may give it other ones."""
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 class Value(Frozen):
@@ -90,7 +111,9 @@ class Record(Frozen):
     job: dict[str, Any]
     started: str
     seconds: FiniteFloat = Field(ge=0)
-    worker: str
+    worker: str  # host:pid
+    node: str = ""  # name of the machine in its cluster, or of the host; empty in records of before
+    device: str = ""  # what it ran on, such as "cpu" or "cuda"
     conditions: Conditions | None = None
 
     @property

@@ -119,6 +119,10 @@ def test_a_build_that_failed_for_good_blocks_what_stands_on_it_and_nothing_else(
         (["bug"], 3, "give up"),
         (["bad spec"], 9, "give up"),
         (["timeout", "bug"], 9, "give up"),
+        (["lost node", "preempted", "preempted", "lost node"], 3, "again"),
+        (["out of memory"] * 2, 9, "give up"),
+        (["poison"], 9, "give up"),
+        (["no place"], 9, "give up"),
     ],
 )
 def test_failures_are_retried_by_kind(sweep: Sweep, kinds: list[FailureKind], limit: int, decision: str) -> None:
