@@ -252,7 +252,7 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
         "order": order,
         "batches_split": splits.count,
     }
-    return Done(Finished(notes=notes), capture(threads), examples=examples)
+    return Done(Finished(notes=notes), capture(threads, job.device), examples=examples)
 
 
 def outcomes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -58,7 +59,7 @@ class Job(Frozen):
         """The GPU that the job has to itself, in a process that ends with it and so gives back all that it took."""
         return None
 
-    @property
+    @cached_property
     def key(self) -> str:
         return digest({"job": type(self).__name__, **self.identity()})
 

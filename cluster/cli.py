@@ -49,17 +49,23 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a sweep would run, what is known already, and how long it may take. Runs nothing."""
+    from bench.measure.conditions import cpu_quota
     from bench.processor import prepare
     from bench.sweep import load_sweep
     from cluster.plan import Planner
-    from cluster.session import known_without_writing, machine_here
+    from cluster.runner_local import workers_for
+    from cluster.session import estimates, known_without_writing, machine_here
     from cluster.show import plan_table, print_table
 
     loaded = load_sweep(sweep, overrides or [])
     prepare()
     planner = Planner(loaded, machine_here(loaded.file))
-    found = planner(known_without_writing(store), frozenset())
-    print_table(plan_table(loaded, found), "json" if as_json else form, out)
+    known = known_without_writing(store)
+    found = planner(known, frozenset())
+    slots = workers_for(cpu_quota())
+    print_table(
+        plan_table(loaded, found, estimates(known, loaded.file.device), slots), "json" if as_json else form, out
+    )
 
 
 @app.command()

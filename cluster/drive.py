@@ -6,6 +6,7 @@ The local and the Ray runner differ only in the pool they give it.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -14,10 +15,12 @@ from bench.record import Record
 from bench.store.journal import Entry
 from cluster.plan import Plan
 from cluster.racing import Stopped
-from cluster.standing import Known
+from cluster.standing import Known, Planned
 
 Planning = Callable[[Known, frozenset[str]], Plan]
+Sort = tuple[str, bool, str | None]  # kind of job, whether it wants a node to itself, its GPU
 PAUSE = 0.2  # seconds between two looks at the pool
+PLANNING_SHARE = 0.1  # of the driver's time that plans may take while there is something to submit
 
 
 class Pool(Protocol):
@@ -64,30 +67,52 @@ def drive(
     """
     stated: set[str] = set()
     in_flight: set[str] = set()
-    plan = planning(known, frozenset())
-    changed = True
+    plan, state, waiting = Plan((), ()), dict[str, Any](), dict[Sort, deque[Planned]]()
+    stale, due = True, 0.0
     while True:
-        if changed:
-            for planned in plan.ready():
-                if planned.job.key not in in_flight and pool.takes(planned.job):
-                    pool.submit(planned.job, planned.attempt)
-                    in_flight.add(planned.job.key)
+        # A job that is ready stays so: the plan is asked again when it has run out of them, or when that is cheap.
+        if stale and (not waiting or time.monotonic() >= due):
+            begin = time.monotonic()
             plan = planning(known, frozenset(in_flight))
-        new = [stop for stop in plan.stopped if stop.artefact_id not in stated]
-        if new and audit is not None:
-            pool.state([audit(stop) for stop in new])
-            stated.update(stop.artefact_id for stop in new)
-        pool.report(watch(plan))
+            stale, waiting = False, _sorted(plan)
+            new = [stop for stop in plan.stopped if stop.artefact_id not in stated]
+            if new and audit is not None:
+                pool.state([audit(stop) for stop in new])
+                stated.update(stop.artefact_id for stop in new)
+            state = watch(plan)
+            due = time.monotonic() + (time.monotonic() - begin) / PLANNING_SHARE
+        submitted = _submit(waiting, pool)
+        in_flight |= submitted
+        stale = stale or bool(submitted)
+        pool.report(state)
         if not in_flight:
-            if not plan.ready():
+            if not waiting and not stale:
                 return
-            time.sleep(PAUSE)  # nothing fits now, though nothing of ours runs: ask again
+            if waiting:
+                time.sleep(PAUSE)  # nothing fits now, though nothing of ours runs: ask again
             continue
-        arrived = pool.wait(PAUSE)
-        changed = bool(arrived)
-        for record in arrived:
+        for record in pool.wait(PAUSE):
+            stale = True
             in_flight.discard(record.key)
             known.add(record)
             yield record
-        if changed:
-            plan = planning(known, frozenset(in_flight))
+
+
+def _sorted(plan: Plan) -> dict[Sort, deque[Planned]]:
+    """What is ready, in the plan's order within each sort."""
+    found: dict[Sort, deque[Planned]] = {}
+    for planned in plan.ready():
+        found.setdefault((planned.of.kind, planned.of.exclusive, planned.of.gpu), deque()).append(planned)
+    return found
+
+
+def _submit(waiting: dict[Sort, deque[Planned]], pool: Pool) -> set[str]:
+    """Submit as much as the pool takes, and remove it. Of jobs of one sort none overtakes another. Returns the keys."""
+    submitted = set()
+    for sort, jobs in list(waiting.items()):
+        while jobs and pool.takes(job := jobs[0].job):
+            pool.submit(job, jobs.popleft().attempt)
+            submitted.add(job.key)
+        if not jobs:
+            del waiting[sort]
+    return submitted

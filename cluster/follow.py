@@ -12,9 +12,10 @@ from bench.errors import BadInput, DiskFull, StaleLease
 
 if TYPE_CHECKING:
     from bench.record import Record
+    from cluster.estimates import Estimates
     from cluster.plan import Plan
 
-    Start = Callable[[Callable[[Plan], dict[str, Any]], Callable[[Plan], None]], Iterator[Record]]  # (watch, started)
+    Start = Callable[[Callable[[Plan], dict[str, Any]], Callable[[Plan, Estimates], None]], Iterator[Record]]
 
 SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130  # exit codes
 RunnerName = Literal["local", "ray"]
@@ -32,7 +33,6 @@ def follow(start: Start, workers: int | None, err: Console) -> None:
         try:
             for record in start(progress.watch, progress.started):
                 tally.add(record)
-                progress.took(record)
         except DiskFull as error:
             say(err, "Stopped", f"{error}: free some space and run the same command again; nothing finished is lost.")
             raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from bench.job import MEASURES, LatencyJob, MeasureJob, answers
+from bench.identity import digest
+from bench.job import LatencyJob, MeasureJob, answers
 from bench.record import Finished, Record, Value
+from cluster.standing import Known
 
 LARGEST_GROUP = 6  # variants beside the base in one lease
 
 
-def same_question(template: MeasureJob, records: Iterable[Record]) -> Iterator[tuple[MeasureJob, Record]]:
+def same_question(template: MeasureJob, known: Known) -> Iterator[tuple[MeasureJob, Record]]:
     """Finished measurements of the template's kind under its conditions and its protocol, against its base."""
+    for key in _answering(template, known.measured, known.answering):
+        yield known.measured[key], known.finished[key]
+
+
+def _answering(
+    template: MeasureJob, jobs: Mapping[str, MeasureJob], seen: dict[tuple[str, str], bool]
+) -> Iterator[str]:
+    """Keys of the jobs that ask what the template asks. `seen` is what was found before, and is added to."""
     question = template.conditions_identity()
-    for record in records:
-        if record.job.get("type") != type(template).__name__:
+    name = digest(question)
+    for key, job in jobs.items():
+        if type(job) is not type(template) or job.artefact_ids[0] != template.artefact_ids[0]:
             continue
-        if record.job["artefact_ids"][0] == template.artefact_ids[0] and answers(record.key, record.job, question):
-            yield MEASURES[record.job["type"]].model_validate(_fields(record.job)), record
-
-
-def _fields(job: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in job.items() if key != "type"}
+        if (key, name) not in seen:
+            seen[key, name] = answers(key, job.described(), question)
+        if seen[key, name]:
+            yield key
 
 
 def measure_groups(
     template: MeasureJob,
     variants: Mapping[str, str],
-    records: Iterable[Record],
-    given_up: Iterable[Record],
+    known: Known,
+    given_up: Mapping[str, MeasureJob],
 ) -> Iterator[MeasureJob]:
     """The measurements that cover `variants` (artefact_id -> name) in the template's lease.
 
     Groups that were measured already are named again as they were; what is left is cut into groups of up to six. The
-    models of a group that failed for good (a record of it is in `given_up`) are measured one by one from then on, so
+    models of a group that failed for good (it is in `given_up`, by its key) are measured one by one from then on, so
     that a bad one does not cost the others their numbers.
     """
     left = dict(variants)
-    measured = [job for job, _ in same_question(template, records) if job.lease == template.lease]
+    measured = [job for job, _ in same_question(template, known) if job.lease == template.lease]
     for job in measured:
         yield job
         for artefact_id in job.artefact_ids:
             left.pop(artefact_id, None)
-    failed = [job.artefact_ids[1:] for job, _ in same_question(template, given_up)]
+    failed = [given_up[key].artefact_ids[1:] for key in _answering(template, given_up, known.answering)]
     alone = {artefact_id for group in failed if len(group) > 1 for artefact_id in group}
     names = tuple(a for a in left if a not in alone)
     groups = [names[i : i + LARGEST_GROUP] for i in range(0, len(names), LARGEST_GROUP)]
@@ -63,10 +71,10 @@ def _with(template: MeasureJob, group: tuple[str, ...], names: Mapping[str, str]
     )
 
 
-def unstable(template: LatencyJob, variants: Mapping[str, str], records: Iterable[Record]) -> dict[str, str]:
+def unstable(template: LatencyJob, variants: Mapping[str, str], known: Known) -> dict[str, str]:
     """Variants whose ratio intervals of the declared leases do not all overlap: they get one lease more."""
     found: dict[tuple[str, str, str], list[Value]] = {}
-    for job, record in same_question(template, records):
+    for job, record in same_question(template, known):
         if job.lease < template.lease and isinstance(record.outcome, Finished):
             for value in record.outcome.values:
                 if value.metric.endswith("_ratio"):

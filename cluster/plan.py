@@ -6,11 +6,14 @@ never in a loop of a runner.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from bench.job import EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
+from bench.device import gpu_index
+from bench.job import MEASURES, EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.naming import names_of
 from bench.recipe import Recipe
 from bench.record import Record
@@ -18,11 +21,11 @@ from bench.store.raw import Raw, Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.builds import Builder
-from cluster.evaluations import Evaluations, slices
+from cluster.evaluations import Evaluations, base_artefacts, slices
 from cluster.groups import LARGEST_GROUP, measure_groups, same_question, unstable
 from cluster.racing import Progress, Race, Standing, Stopped
 from cluster.retry import decide
-from cluster.standing import Known, Machine, Planned, Status, standing
+from cluster.standing import Known, Machine, Planned, Status, measure_job, standing
 
 LEASE_SETTINGS = ("first_rounds", "max_rounds", "half_width", "burst_ms", "threads", "new_tokens", "protocol")
 
@@ -33,9 +36,10 @@ class Expected:
 
     kind: str
     count: int
+    gpu: bool = False  # whether each has one to itself
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Every job that is known by now, and how many more are expected."""
 
@@ -46,8 +50,13 @@ class Plan:
     def ready(self) -> list[Planned]:
         return [p for p in self.jobs if p.status == "ready"]
 
+    @cached_property
+    def counts(self) -> Counter[Status]:
+        """How many jobs stand where."""
+        return Counter(p.status for p in self.jobs)
+
     def count(self, status: Status) -> int:
-        return sum(p.status == status for p in self.jobs)
+        return self.counts[status]
 
 
 class Planner:
@@ -157,13 +166,13 @@ class Planner:
                 template = self._latency_job(base, lease)
                 wanted = race.timed(lease, variants)
                 if lease == file.leases:
-                    wanted = unstable(template, wanted, known.finished.values())
+                    wanted = unstable(template, wanted, known)
                 last = lease == file.leases
                 if (not wanted and (variants or last)) or (last and file.leases < 2):
                     continue
                 for planned in self._measure(template, wanted, known, in_flight):
                     if planned.status == "ready" and not quiet:
-                        planned = Planned(planned.job, "waiting", planned.attempt)
+                        planned = replace(planned, status="waiting")
                     quiet = quiet and planned.status not in ("ready", "running")
                     jobs.append(planned)
 
@@ -179,26 +188,28 @@ class Planner:
         """Every lease of the sweep that is done."""
         found = []
         for base, _ in self._groups(built):
-            records = same_question(self._latency_job(base, 0), known.finished.values())
+            records = same_question(self._latency_job(base, 0), known)
             found += [job for job, _ in records if isinstance(job, LatencyJob)]
         return found
 
     def _measure(
         self, template: MeasureJob, variants: Mapping[str, str], known: Known, in_flight: frozenset[str]
     ) -> Iterator[Planned]:
-        given_up = [
-            failures[0]
+        given_up = {
+            key: measure_job(failures[0])
             for key, failures in known.failed.items()
-            if key not in known.finished and decide(failures, self._attempts) == "give up"
-        ]
-        for job in measure_groups(template, variants, known.finished.values(), given_up):
+            if failures[0].job.get("type") in MEASURES
+            and not known.done(key)
+            and decide(failures, self._attempts) == "give up"
+        }
+        for job in measure_groups(template, variants, known, given_up):
             yield self._status(job, known, in_flight)
 
     def _expected(self, jobs: Sequence[Planned], *, settled: bool) -> tuple[Expected, ...]:
         """How many jobs will follow if every build that is still open succeeds."""
         if settled:
             return ()
-        open_builds = {p.job.key for p in jobs if p.status in ("ready", "running", "waiting")}
+        open_builds = {p.key for p in jobs if p.status in ("ready", "running", "waiting")}
         coming = [r for r in self._sweep.recipes if self.builder.jobs[r.recipe_id].key in open_builds]
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
@@ -210,7 +221,8 @@ class Planner:
             "memory": groups if self._sweep.file.memory.repeats else 0,
             "latency": groups * self._sweep.file.latency.leases,
         }
-        return tuple(Expected(kind, count) for kind, count in counts.items() if count)
+        gpu = gpu_index(self._sweep.file.device) is not None
+        return tuple(Expected(kind, count, gpu) for kind, count in counts.items() if count)
 
 
 class View:
@@ -220,11 +232,12 @@ class View:
         self._planner = planner
         self._built = built
         self._recipes = {artefact_id: recipe for recipe, artefact_id in built}
+        self._bases = base_artefacts(built)
         self._known = known
         self._raw = raw
 
     def _template(self, artefact_id: str, task: TaskSpec) -> EvaluateJob | None:
-        return self._planner.evaluations.template(self._recipes[artefact_id], artefact_id, task, self._built)
+        return self._planner.evaluations.template(self._recipes[artefact_id], artefact_id, task, self._bases)
 
     def evaluated(self, artefact_id: str, task: TaskSpec, windows: int) -> Standing:
         template = self._template(artefact_id, task)

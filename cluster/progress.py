@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from statistics import fmean
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -11,20 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.job import Job, LatencyJob
-from bench.record import Record
+from cluster.estimates import Estimates
+from cluster.forecast import forecast
 from cluster.plan import Plan
-
-# Before anything has finished, a guess; after that, the mean of what has.
-FIRST_GUESS = {"build": 15.0, "study": 10.0, "evaluate": 10.0, "memory": 15.0, "latency": 60.0}
-VISITS_A_ROUND = 2
-
-
-def job_kind(job: Job) -> str:
-    """The row of the progress display that a job belongs to."""
-    if job.kind != "measure":
-        return job.kind
-    return "latency" if isinstance(job, LatencyJob) else "memory"
 
 
 class Progress:
@@ -33,8 +22,9 @@ class Progress:
     def __init__(self, console: Console, slots: int) -> None:
         self._slots = slots
         self._began = time.monotonic()
-        self._seconds: dict[str, list[float]] = {}
+        self._estimates = Estimates()
         self._plan: Plan | None = None
+        self._state: dict[str, Any] = {}
         self._live = Live(console=console, refresh_per_second=2, transient=False, get_renderable=self._draw)
         self._done_before = 0
 
@@ -48,67 +38,33 @@ class Progress:
         if not self._live.console.is_terminal and self._plan is not None:
             self._live.console.print()  # a display that is not redrawn ends without a new line
 
-    def started(self, plan: Plan) -> None:
-        self._plan = plan
+    def started(self, plan: Plan, estimates: Estimates) -> None:
+        """Take in the first plan, and what jobs are known to take."""
+        self._estimates = estimates
         self._done_before = plan.count("done")
-
-    def took(self, record: Record) -> None:
-        """Learn how long a job of this kind takes."""
-        kind = record.kind if record.kind != "measure" else record.job["type"].removesuffix("Job").lower()
-        if record.finished:
-            self._seconds.setdefault(kind, []).append(record.seconds)
+        self.watch(plan)
 
     def watch(self, plan: Plan) -> dict[str, Any]:
-        """Take in the newest plan; returns what is published of it."""
+        """Take in the newest plan; returns what is published of it: counts by status, what runs now, seconds left."""
         self._plan = plan
-        return self.published(plan)
-
-    def published(self, plan: Plan) -> dict[str, Any]:
-        """Counts by status, what runs now and about how many seconds are left."""
-        left = self.seconds_left(plan)
-        return {
+        left = forecast(plan, self._estimates, self._slots).seconds
+        running = (p.of.title for p in plan.jobs if p.status == "running")
+        self._state = {
             "done": plan.count("done"),
             "running": plan.count("running"),
             "failed": plan.count("failed"),
             "open": plan.count("ready") + plan.count("waiting") + sum(e.count for e in plan.expected),
-            "now": [p.job.title for p in plan.jobs if p.status == "running"][:8],
+            "now": list(islice(running, 8)),
             "seconds_left": 5 * round(left / 5),
         }
-
-    def seconds_left(self, plan: Plan) -> float:
-        """About how long the rest will take: latency alone on its node, everything else side by side."""
-        shared = alone = 0.0
-        for planned in plan.jobs:
-            if planned.status in ("ready", "running", "waiting"):
-                kind = job_kind(planned.job)
-                seconds = self._guess(kind, planned.job)
-                seconds *= 0.5 if planned.status == "running" else 1.0
-                if planned.job.exclusive:
-                    alone += seconds
-                else:
-                    shared += seconds
-        for expected in plan.expected:
-            seconds = expected.count * self._guess(expected.kind, None)
-            if expected.kind == "latency":
-                alone += seconds
-            else:
-                shared += seconds
-        return shared / max(1, self._slots) + alone
-
-    def _guess(self, kind: str, job: Job | None) -> float:
-        if kind in self._seconds:
-            return fmean(self._seconds[kind])
-        if isinstance(job, LatencyJob):
-            visits = len(job.artefact_ids) * VISITS_A_ROUND * job.first_rounds * len(job.shapes)
-            return 5 + visits * job.burst_ms / 1e3 * 1.2
-        return FIRST_GUESS[kind]
+        return self._state
 
     def _draw(self) -> Table:
         table = Table.grid(padding=(0, 2))
         if self._plan is None:
             table.add_row("starting workers ...")
             return table
-        state = self.published(self._plan)
+        state = self._state
         elapsed = time.monotonic() - self._began
         table.add_row(
             f"[bold]{state['done']}[/] done",

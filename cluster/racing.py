@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -74,7 +75,7 @@ class View(Protocol):
         """The record of a finished build."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """How far each variant may go for now."""
 
@@ -83,16 +84,20 @@ class Progress:
     leases: Mapping[str, int] = field(default_factory=dict)  # artefact_id -> leases that it gets, where not all
     times_everything: bool = True  # whether stopped variants are timed too
 
+    @cached_property
+    def _by_artefact(self) -> Mapping[str, Stopped]:
+        return {stop.artefact_id: stop for stop in self.stopped}
+
     def windows(self, artefact_id: str, task: TaskSpec) -> int:
         """How many first windows of a task an artefact may be run on."""
-        stop = next((s for s in self.stopped if s.artefact_id == artefact_id), None)
+        stop = self._by_artefact.get(artefact_id)
         if stop is not None and stop.raced == "examples":
             return _at(task, stop.look - 1)
         return task.windows if self.look is None else _at(task, self.look)
 
     def timed(self, lease: int, artefact_ids: Mapping[str, str]) -> dict[str, str]:
         """Of these, the ones that the lease is for."""
-        gone = frozenset() if self.times_everything else {s.artefact_id for s in self.stopped}
+        gone: Mapping[str, Stopped] = {} if self.times_everything else self._by_artefact
         return {a: n for a, n in artefact_ids.items() if a not in gone and lease < self.leases.get(a, lease + 1)}
 
 

@@ -29,6 +29,7 @@ from cluster import ray_settings
 from cluster.confirm import Confirmation
 from cluster.declare import board_id, declare
 from cluster.drive import Planning, Pool, drive
+from cluster.estimates import Estimates
 from cluster.plan import Plan, Planner
 from cluster.racing import Stopped
 from cluster.runner_local import Limits, LocalPool, workers_for
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cluster.settle import Batch
 
 RunnerName = Literal["local", "ray"]
+Started = Callable[[Plan, Estimates], None]  # told of the first plan, and of what jobs are known to take
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,12 @@ def machine_here(file: SweepFile) -> Machine:
     return Machine(hardware_class(file.latency.threads, file.device), library_versions())
 
 
+def estimates(known: Known, device: str) -> Estimates:
+    """What jobs will take here, on this CPU and this device, as far as a store's records tell."""
+    classes = [hardware_class(1, device)] if gpu_index(device) is not None else []
+    return known.times.on(*classes, hardware_class(1))
+
+
 def counting(records: list[Record], retried: dict[str, str]) -> Known:
     """What of a store's records counts at the start of a run.
 
@@ -87,7 +95,7 @@ def counting(records: list[Record], retried: dict[str, str]) -> Known:
 
 
 def run_sweep(
-    sweep: Sweep, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+    sweep: Sweep, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
 ) -> Iterator[Record]:
     """Run a sweep to its end, or go on with it; yields each record as it is acknowledged. Raises as `run_work`."""
 
@@ -102,7 +110,7 @@ def run_sweep(
 
 
 def run_confirmation(
-    asked: Confirmation, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+    asked: Confirmation, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
 ) -> Iterator[Record]:
     """State that held-back examples are opened, then evaluate on them; as `run_sweep`."""
 
@@ -114,7 +122,7 @@ def run_confirmation(
 
 
 def run_batch(
-    batch: Batch, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Callable[[Plan], None]
+    batch: Batch, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
 ) -> Iterator[Record]:
     """Run the leases of a batch that is to settle something; as `run_sweep`."""
 
@@ -140,7 +148,7 @@ def run_work(
     device: str,
     options: Options,
     watch: Callable[[Plan], dict[str, Any]],
-    started: Callable[[Plan], None],
+    started: Started,
 ) -> Iterator[Record]:
     """Take the store, do the work to its end, let go of everything; yields each record as it is acknowledged.
 
@@ -160,7 +168,7 @@ def run_work(
         work = prepared()
         with _pool(work, options, lease) as (pool, known):
             known.raw = Raw(folder.journal)
-            started(work.planning(known, frozenset()))
+            started(work.planning(known, frozenset()), estimates(known, device))
             yield from drive(work.planning, known, pool, watch, work.audit)
     finally:
         lease.release()
@@ -256,7 +264,7 @@ def forget_failures(root: Path, kind: str | None) -> int:
         keys = sorted(
             key
             for key, records in known.failed.items()
-            if key not in known.finished
+            if not known.done(key)
             and any(isinstance(r.outcome, Failed) and kind in (None, r.outcome.kind) for r in records)
         )
         now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,14 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.errors import unknown
+from bench.job import StudyJob
 from bench.methods import METHODS
 from bench.metrics import METRICS
 from bench.recipe import step_class
 from bench.sweep import Sweep
 from bench.sweep_file import SHIPPED
 from bench.tasks import TASKS
+from cluster.estimates import Estimate, Estimates
+from cluster.forecast import forecast
 from cluster.plan import Plan
-from cluster.progress import Progress, job_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +75,52 @@ def _one_line(cell: str) -> str:
     return cell.replace("\n", "; ")
 
 
-def plan_table(sweep: Sweep, plan: Plan) -> Printable:
-    """Jobs of a plan, each with where it stands; expected ones by kind."""
-    rows: list[tuple[str, str, str]] = [(job_kind(p.job), p.job.title, p.status) for p in plan.jobs]
-    rows += [(e.kind, f"{e.count} jobs", "expected") for e in plan.expected]
-    progress = Progress(Console(quiet=True), slots=2)
-    minutes = progress.seconds_left(plan) / 60
+def plan_table(sweep: Sweep, plan: Plan, estimates: Estimates, slots: int) -> Printable:
+    """Jobs of a plan, each with where it stands; expected ones by kind; what the rest will take on `slots` CPUs."""
+    each = [(p, estimates.of(p.of, p.examples)) for p in plan.jobs]
+    rows: list[tuple[str, ...]] = []
+    for (kind, title, status), alike in groupby(each, lambda one: (one[0].kind, one[0].of.title, one[0].status)):
+        times = [estimate for _, estimate in alike]
+        rows.append((kind, title, f"{len(times)}", status, "" if status == "done" else _time(*times)))
+    for e in plan.expected:
+        rows.append((e.kind, "", f"{e.count}", "expected", _time(*[estimates.usual(e.kind)] * e.count)))
+    ahead = forecast(plan, estimates, slots)
     shared = sum(len(r.stages) + 1 for r in sweep.recipes) - len({p for r in sweep.recipes for p in _prefixes(r)})
     notes = (
         f"{len(sweep.recipes)} variants of {len(sweep.bases)} base model{'s' * (len(sweep.bases) != 1)} on "
         f"{len(sweep.tasks)} task{'s' * (len(sweep.tasks) != 1)}; {shared} builds saved by shared beginnings; "
-        f"{plan.count('done')} jobs known already; about {minutes:.0f} min on 2 cores.",
+        f"{plan.count('done')} jobs known already; {_studies(plan)}about {ahead.seconds / 60:.0f} min on {slots} CPUs"
+        + (f" and {ahead.gpu_seconds / 3600:.1f} GPU hours" if ahead.gpu_seconds else "")
+        + (f", {ahead.learned} of {ahead.jobs} times learned from such jobs here" if ahead.jobs else "")
+        + ".",
     )
+    jobs: list[dict[str, Any]] = [
+        {"kind": p.kind, "job": p.of.title, "status": p.status, **asdict(found)} for p, found in each
+    ]
+    for e in plan.expected:
+        usual = asdict(estimates.usual(e.kind))
+        jobs.append({"kind": e.kind, "job": None, "count": e.count, "status": "expected", **usual})
     records = {
-        "jobs": [dict(zip(("kind", "job", "status"), row, strict=True)) for row in rows],
-        "minutes": round(minutes, 1),
+        "jobs": jobs,
+        "minutes": round(ahead.seconds / 60, 1),
+        "gpu_hours": round(ahead.gpu_seconds / 3600, 2),
+        "learned": ahead.learned,
+        "open": ahead.jobs,
     }
-    return Printable(f"Plan of {sweep.name}", ("kind", "job", "status"), tuple(rows), records, notes)
+    names = ("kind", "job", "jobs", "status", "time")
+    return Printable(f"Plan of {sweep.name}", names, tuple(rows), records, notes, right=frozenset({"jobs", "time"}))
+
+
+def _time(*found: Estimate) -> str:
+    """Seconds of all together, with a tilde where they rest on a guess."""
+    return f"{'' if all(each.learned for each in found) else '~'}{sum(each.seconds for each in found):,.0f} s"
+
+
+def _studies(plan: Plan) -> str:
+    """How many builds share the answers to questions that were asked once."""
+    asked = [p.of for p in plan.jobs if isinstance(p.of, StudyJob)]
+    spared = sum(len(job.asking) for job in asked) - len(asked)
+    return f"{spared} studies saved by shared questions; " if spared else ""
 
 
 def _prefixes(recipe: Any) -> list[str]:

@@ -245,7 +245,8 @@ def test_plan_runs_nothing(paredown: Call, sweep: Path, store: Path) -> None:
     code, out, err = paredown("plan", sweep, "--store", store, "--json")
     assert (code in (0, None), err) == (True, "")
     jobs = json.loads(out)["jobs"]
-    assert jobs[0] == {"kind": "build", "job": jobs[0]["job"], "status": "ready"}
+    guess = {"seconds": 15.0, "learned": False}
+    assert jobs[0] == {"kind": "build", "job": jobs[0]["job"], "status": "ready", **guess}
     assert {j["status"] for j in jobs} == {"ready", "waiting", "expected"}
 
 

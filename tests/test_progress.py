@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.job import BuildJob, LatencyJob, MemoryJob
-from bench.record import Finished, Record
-from bench.tasks.spec import TaskSpec
+from bench.job import BuildJob
+from bench.record import Conditions, Finished, Record
+from cluster.estimates import Estimates, Times
 from cluster.plan import Expected, Plan
-from cluster.progress import Progress, clock, job_kind
+from cluster.progress import Progress, clock
 from cluster.standing import Planned, Status
 
 BUILD = BuildJob(recipe_id="a" * 64, name="x [/] [red]y[/red] [b", folder="/x")
@@ -25,16 +25,21 @@ def plan(*statuses: Status, expected: tuple[Expected, ...] = ()) -> Plan:
     return Plan(jobs, expected)
 
 
+def ready(count: int) -> Plan:
+    return Plan(tuple(Planned(BUILD, "ready") for _ in range(count)), ())
+
+
 def record(seconds: float) -> Record:
     return Record(
         key=BUILD.key,
         kind="build",
         attempt=1,
         outcome=Finished(),
-        job={"type": "BuildJob"},
+        job=BUILD.described(),
         started="2026-01-01T00:00:00.000+00:00",
         seconds=seconds,
         worker="here",
+        conditions=Conditions(hardware_class="a CPU | 1 of 2", device="cpu", host="h", threads=1, versions={}),
     )
 
 
@@ -42,7 +47,7 @@ def test_names_are_no_markup() -> None:
     """A variant may be called anything; a bracket must neither vanish nor end the run."""
     console, text = terminal()
     with Progress(console, slots=1) as progress:
-        progress.started(plan("running"))
+        progress.started(plan("running"), Estimates())
     assert BUILD.title in text.getvalue()
     assert "x [/] [red]y[/red] [b" in BUILD.title
 
@@ -62,21 +67,14 @@ def test_counts_and_what_is_published() -> None:
     assert found["seconds_left"] % 5 == 0
 
 
-def test_time_left_is_learnt() -> None:
+def test_time_left_follows_the_estimates() -> None:
+    times = Times()
     progress = Progress(terminal()[0], slots=2)
-    guess = progress.seconds_left(plan("ready", "ready"))
-    for seconds in (2.0, 4.0):
-        progress.took(record(seconds))
-    assert progress.seconds_left(plan("ready", "ready")) == pytest.approx(3.0) != guess
-    assert progress.seconds_left(plan("ready", "ready", "running")) == pytest.approx(3.75)
-    assert progress.seconds_left(plan("done", "failed")) == 0
-    alone = Plan((), (Expected("latency", 2), Expected("evaluate", 2)))
-    assert progress.seconds_left(alone) == 2 * 60 + 10  # latency has its node for itself
+    progress.started(plan("ready"), times.on("a CPU | 1 of 2"))
+    guess = progress.watch(ready(20))["seconds_left"]
+    times.learn(record(40.0))
+    assert progress.watch(ready(20))["seconds_left"] == 400 != guess
 
 
-def test_kinds_and_clock() -> None:
-    assert job_kind(BUILD) == "build"
-    empty = TaskSpec.model_construct()
-    assert job_kind(LatencyJob.model_construct(inputs=empty)) == "latency"
-    assert job_kind(MemoryJob.model_construct(inputs=empty)) == "memory"
+def test_clock() -> None:
     assert [clock(s) for s in (0, 59.9, 61, 3600, 7325)] == ["0:00", "0:59", "1:01", "1:00:00", "2:02:05"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from bench.architecture import Architecture
 from bench.data import DataSpec, Example
 from bench.errors import BadInput, unknown
 from bench.identity import digest
+from bench.record import Frozen
 from bench.sweep_file import TaskSection, sentence
 from bench.tasks import TASKS
 
@@ -55,15 +57,13 @@ class Task(BaseModel):
         raise NotImplementedError
 
 
-class TaskSpec(BaseModel):
+class TaskSpec(Frozen):
     """A named task bound to its data, or to the part of them that is for choosing or was held back from it.
 
     What is held back is looked at in three ways only before it is opened: its labels' names are checked and, where a
     task has none of its own, are candidates (`settled`); its texts may be among those whose tokens are timed; and its
     rows are counted. No outcome on it is had.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     kind: str
@@ -76,7 +76,7 @@ class TaskSpec(BaseModel):
     part: Part = "all"
     held: int = 0  # examples that are held back, whichever part this is
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the data, its order and windows, the settings (batch lists follow from them) and the version."""
         named = self.model_dump(mode="json", include={"kind", "settings", "data_id", "version"})
@@ -99,7 +99,7 @@ class TaskSpec(BaseModel):
         """The same kind and settings on other data. Raises BadInput where the data cannot be read."""
         return _bound(self.name, self.kind, self.task, data)
 
-    @property
+    @cached_property
     def smaller_batches(self) -> tuple[TaskSpec, ...]:
         """The same task in batches of half the tokens, a quarter and so on, each with a fingerprint of its own.
 

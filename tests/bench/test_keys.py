@@ -63,7 +63,7 @@ def test_evaluation_key(task: TaskSpec, data: dict[str, DataSpec], monkeypatch: 
     other["version"] = evaluation(bind_task("pairs", TaskSection(data="test"), data))
     monkeypatch.undo()
     monkeypatch.setattr("bench.tasks.spec.WINDOW", 256)
-    other["window"] = evaluation(task)
+    other["window"] = evaluation(task.model_copy())  # another task of the same fields
     assert len({plain, *other.values()}) == 1 + len(other)
 
 
