@@ -82,13 +82,15 @@ def local_place(root: Path, *, limits: Limits = NO_LIMITS, run: Execute = act) -
 
 
 @contextmanager
-def ray_place(root: Path, *, limits: Limits = NO_LIMITS, run: Execute = act) -> Iterator[Place]:
+def ray_place(
+    root: Path, *, limits: Limits = NO_LIMITS, run: Execute = act, take_over: bool = False
+) -> Iterator[Place]:
     """The workers and the writer of the Ray cluster that this process is connected to."""
     import ray
 
     from cluster import runner_ray
 
-    lease = take_lease(open_folder(root, create=True))
+    lease = take_lease(open_folder(root, create=True), take_over=take_over)
     try:
         folder = lease.folder
         writer = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
