@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -72,6 +73,23 @@ class Promise:
     plain: bool = False  # no mask, adapter or parametrization stays on the model
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a step has in memory while it is applied, for who finds it a place.
+
+    `copies` of its parent's weights, teachers apart; activations of passes of `rows` x `tokens`, of one layer at a time
+    or, where it trains, of all.
+    """
+
+    copies: float = 2.0  # what it was given and what it makes
+    rows: int = 0
+    tokens: int = 0
+    trains: bool = False
+
+
+TRAINED_COPIES = 5.0  # weights, gradients, two moments of Adam, and what is written
+
+
 def keeps_shape(before: Architecture, after: Architecture) -> Promise:
     """The promise of a step that changes values alone, but for a head where the task becomes another one."""
     same_head = before.class_name == after.class_name and len(before.labels or ()) == len(after.labels or ())
@@ -114,6 +132,10 @@ class Step(BaseModel):
         """What facts must show after the step, given the architecture before it and its teachers'. Pure."""
         del architecture, teachers
         return Promise()
+
+    def holds(self) -> Held:
+        """What is in memory while the step is applied or asks. Pure."""
+        return Held()
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         """Carry the step out. Runs on a worker; may change `model` in place."""
@@ -204,7 +226,7 @@ class Base:
     licence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """A base model and the stages applied to it; the first `prepared` stages make the base that is compared with."""
 
@@ -214,7 +236,7 @@ class Recipe:
     prepared: int = 0
     teachers: Mapping[str, Recipe] = field(default_factory=dict)  # of the sweep, by name
 
-    @property
+    @cached_property
     def request(self) -> dict[str, Any]:
         """Everything that decides which bytes a build should give."""
         names = dict(self.data_ids)
@@ -230,7 +252,7 @@ class Recipe:
             raise unknown("teacher in this sweep", name, [OWN_BASE, *self.teachers])
         return self.teachers[name]
 
-    @property
+    @cached_property
     def recipe_id(self) -> str:
         """SHA-256 of the canonical JSON of the request."""
         return digest(self.request)
@@ -249,6 +271,10 @@ class Recipe:
 
     def check(self) -> Architecture:
         """The architecture that the recipe ends with. Raises BadInput where a step does not fit what is before it."""
+        return self._architecture
+
+    @cached_property
+    def _architecture(self) -> Architecture:
         architecture = self.base.architecture
         for number, stage in enumerate(self.stages, start=1):
             try:
@@ -257,7 +283,7 @@ class Recipe:
                 raise BadInput(f"Step {number} ({stage.step.name}) of {self.base.name!r}: {error}") from error
         return architecture
 
-    @property
+    @cached_property
     def batch_dependent(self) -> bool:
         """Whether a step, or the base that may be asked about the outcome, ties predictions to batch-mates."""
         return self.check().batch_dependent or self.prefix(self.prepared).check().batch_dependent
@@ -267,7 +293,7 @@ class Recipe:
             raise BadInput(f"{step.name} cannot follow {architecture.sealed}: put it before, or leave it out.")
         return step.check_among(architecture, {name: self.teacher(name).check() for name in step.teacher_names()})
 
-    @property
+    @cached_property
     def variant_name(self) -> str:
         """A readable name: 'bart: decoder 12 to 9, fine-tuned, int8'."""
         architecture = self.base.architecture

@@ -59,6 +59,14 @@ class Plan:
         return self.counts[status]
 
 
+Group = tuple[str, dict[str, str]]  # artefact_id of a base; artefact_id -> name of its variants with other bytes
+OPEN: frozenset[Status] = frozenset({"ready", "running", "waiting"})
+
+
+def _waiting(planned: Planned) -> Planned:
+    return replace(planned, status="waiting") if planned.status == "ready" else planned
+
+
 class Planner:
     """Plans one sweep on one kind of machine."""
 
@@ -75,14 +83,14 @@ class Planner:
         """All jobs of the sweep as far as they are known, builds first, latency last."""
         jobs: list[Planned] = []
         artefacts = self.builder.plan(known, in_flight, jobs)
-        settled = not any(p.status in ("ready", "running", "waiting") for p in jobs)
+        settled = not any(p.status in OPEN for p in jobs)
         built = list(self._built(artefacts))
         race = self._race(built, View(self, built, known, known.raw), settled=settled) if known.raw else Progress()
         jobs.extend(self.evaluations.plan(built, race, known, in_flight))
         if settled:
-            self._plan_memory(built, known, in_flight, jobs)
-            quiet = not any(p.status in ("ready", "running") for p in jobs)
-            self._plan_latency(built, race, known, in_flight, jobs, quiet=quiet)
+            groups = list(self._groups(built))
+            self._plan_memory(groups, known, in_flight, jobs)
+            self._plan_latency(groups, race, known, in_flight, jobs)
         return Plan(tuple(jobs), self._expected(jobs, settled=settled), race.stopped)
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
@@ -97,7 +105,7 @@ class Planner:
                 seen.add(artefact_id)
                 yield recipe, artefact_id
 
-    def _groups(self, built: Sequence[tuple[Recipe, str]]) -> Iterator[tuple[str, dict[str, str]]]:
+    def _groups(self, built: Sequence[tuple[Recipe, str]]) -> Iterator[Group]:
         """For each base model: its artefact_id, and artefact_id -> name of its variants with other bytes."""
         for base in self._sweep.bases:
             mine = [(r, a) for r, a in built if r.base.name == base.name]
@@ -138,43 +146,39 @@ class Planner:
         return {type(job).__name__: job.conditions_identity() for job in jobs}
 
     def _plan_memory(
-        self, built: Sequence[tuple[Recipe, str]], known: Known, in_flight: frozenset[str], jobs: list[Planned]
+        self, groups: Sequence[Group], known: Known, in_flight: frozenset[str], jobs: list[Planned]
     ) -> None:
         if not self._sweep.file.memory.repeats:
             return
-        for base, variants in self._groups(built):
-            template = self._memory_job(base)
-            jobs.extend(self._measure(template, variants, known, in_flight))
+        for base, variants in groups:
+            jobs.extend(self._measure(self._memory_job(base), variants, known, in_flight))
 
     def _plan_latency(
         self,
-        built: Sequence[tuple[Recipe, str]],
+        groups: Sequence[Group],
         race: Progress,
         known: Known,
         in_flight: frozenset[str],
         jobs: list[Planned],
-        *,
-        quiet: bool,
     ) -> None:
-        """Latency comes last and one lease at a time: nothing else of ours may run beside it.
+        """Latency comes last and one round of leases after the other, which may depend on what the one before gave.
 
         Where examples are raced it comes before the second look at them, for that is when it is needed.
         """
         file = self._sweep.file.latency
-        for base, variants in self._groups(built):
-            for lease in range(file.leases + 1):
+        quiet = not any(p.status in ("ready", "running") for p in jobs)
+        for lease in range(file.leases + (file.leases >= 2)):
+            last = lease == file.leases
+            here: list[Planned] = []
+            for base, variants in groups:
                 template = self._latency_job(base, lease)
                 wanted = race.timed(lease, variants)
-                if lease == file.leases:
+                if last:
                     wanted = unstable(template, wanted, known)
-                last = lease == file.leases
-                if (not wanted and (variants or last)) or (last and file.leases < 2):
-                    continue
-                for planned in self._measure(template, wanted, known, in_flight):
-                    if planned.status == "ready" and not quiet:
-                        planned = replace(planned, status="waiting")
-                    quiet = quiet and planned.status not in ("ready", "running")
-                    jobs.append(planned)
+                if wanted or not (variants or last):
+                    here.extend(self._measure(template, wanted, known, in_flight))
+            jobs.extend(here if quiet else map(_waiting, here))
+            quiet = quiet and not any(p.status in OPEN for p in here)
 
     def lease(
         self, lease: int, artefact_ids: frozenset[str], built: Sequence[tuple[Recipe, str]], known: Known
@@ -209,7 +213,7 @@ class Planner:
         """How many jobs will follow if every build that is still open succeeds."""
         if settled:
             return ()
-        open_builds = {p.key for p in jobs if p.status in ("ready", "running", "waiting")}
+        open_builds = {p.key for p in jobs if p.status in OPEN}
         coming = [r for r in self._sweep.recipes if self.builder.jobs[r.recipe_id].key in open_builds]
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
