@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from bench.errors import BadInput
+from cluster.cli_doctor import doctor
 from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
+from cluster.options import (
+    STORE,
+    AddressOption,
+    FormatOption,
+    JsonOption,
+    Overrides,
+    RunnerOption,
+    StoreOption,
+    SweepArgument,
+    TakeOverOption,
+    WorkersOption,
+    err,
+    out,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,25 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which compressed variant of our model should we deploy, and how sure are we?",
 )
-WIDE = None if sys.stdout.isatty() else 170  # a file or a pipe has no width of its own
-out = Console(width=WIDE)
-err = Console(stderr=True)
-
-STORE = Path("results/store")
-
-SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one that ships.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Dotted keys override the file.")
-]
-StoreOption = Annotated[Path, typer.Option("--store", help="The results folder.")]
-FormatOption = Annotated[Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-RunnerOption = Annotated[
-    Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
-]
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")]
-TakeOverOption = Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")]
 
 
 @app.command()
@@ -333,6 +328,9 @@ def list_known(
     from cluster.show import known_table, print_table
 
     print_table(known_table(what), "json" if as_json else form, out)
+
+
+app.command()(doctor)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from tests.hosts.clusters import Cluster, Driver
+from tests.hosts.clusters import OWN, Cluster, Driver
 from tests.hosts.machines import Host, words_of
 
 LONGEST_CUT = 20.0  # seconds; after about nine a node is declared dead
@@ -63,8 +63,13 @@ def _any(scene: Scene, rng: random.Random, words: str, not_words: tuple[str, ...
 
 
 def worker(scene: Scene, rng: random.Random) -> Struck | None:
-    hit = _any(scene, rng, "ray::", ("ray::IDLE", "ray::Writer", "ray::_"))
+    hit = _any(scene, rng, "ray::", (*OWN, "ray::Writer"))
     return hit and Struck("worker process", hit[0].name, hit[0].name, hit[1])
+
+
+def agent(scene: Scene, rng: random.Random) -> Struck | None:
+    hit = _any(scene, rng, rng.choice(OWN[1:]))
+    return hit and Struck("agent", hit[0].name, None if hit[0] is scene.cluster.head else hit[0].name)
 
 
 def raylet(scene: Scene, rng: random.Random) -> Struck | None:
@@ -112,6 +117,7 @@ Blow = Callable[[Scene, random.Random], Struck | None]
 BLOWS: tuple[tuple[Blow, int], ...] = (  # with how often it comes, relative to the others
     (worker, 6),
     (raylet, 3),
+    (agent, 1),
     (writer, 4),
     (gcs, 2),
     (driver, 4),

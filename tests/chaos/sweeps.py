@@ -120,6 +120,7 @@ class Under:
         self.blows.append(Blown(self.seed, struck.kind, struck.victim, len(before), len(lost), PATIENCE))
         self.wait(until_more_than=len(before), lost=lost, since=at)
         self.blows[-1].recovered = round(time.time() - at, 2)
+        print(self.blows[-1], flush=True)
 
     def run(self, most: int) -> dict[str, Any]:
         """Strike until the sweep or the blows are at an end; gives what was found in the store."""

@@ -22,6 +22,7 @@ from tests.hosts.machines import Host, Network, inner, words_of
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "cluster" / "deploy" / "on_premise" / "node.sh"
 PORT = 6379
+OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # processes that Ray keeps on every node
 STORE_BYTES = 100_000_000  # of each node's object store; 78.6 MB is the least that Ray takes
 
 
@@ -120,7 +121,7 @@ class Cluster:
                 for process in host.processes()
                 if (words := words_of(process)).startswith("ray::") or "tests.hosts.driver" in words
             ]
-            return [words for words in found if "ray::IDLE" not in words]
+            return [words.strip() for words in found if not any(name in words for name in OWN)]
 
         assert until(lambda: not busy(), 20), f"processes are left behind: {busy()}"
 

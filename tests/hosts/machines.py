@@ -205,7 +205,7 @@ class Network:
 def _clear_up() -> None:
     """Remove the networks of processes that were killed; their hosts have ended with them."""
     listed = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
-    for bridge, pid in re.findall(r"\b(pd(\d+)-br)\b", listed):
+    for bridge, pid in sorted(set(re.findall(r"\b(pd(\d+)-br):", listed))):
         if not psutil.pid_exists(int(pid)):
             for space in Path("/run/netns").glob(f"pd{pid}-*"):
                 _ip("netns", "delete", space.name)

@@ -1,0 +1,30 @@
+"""Arguments and options that several verbs of the command share, and where they print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+WIDE = None if sys.stdout.isatty() else 170  # a file or a pipe has no width of its own
+out = Console(width=WIDE)
+err = Console(stderr=True)
+
+STORE = Path("results/store")
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one that ships.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Dotted keys override the file.")
+]
+StoreOption = Annotated[Path, typer.Option("--store", help="The results folder.")]
+FormatOption = Annotated[Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+RunnerOption = Annotated[
+    Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
+]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")]
+TakeOverOption = Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")]
