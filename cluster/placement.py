@@ -38,12 +38,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one job takes. Bytes are predicted; 0 where they could not be."""
+    """What one job takes. Bytes are predicted, 0 where they could not be; without those of `least` it cannot run.
+
+    Between the two a prediction may be wrong: a node with less than predicted gives all that it has.
+    """
 
     cpus: float = 1.0
     memory: int = 0
+    least: int = 0
     gpu: bool = False
-    gpu_memory: int = 0
+    gpu_memory: int = 0  # of all its cards together
+    gpu_least: int = 0
     shares_gpu: bool = False  # several such jobs may have one card
     exclusive: bool = False
     hardware: str | None = None  # the class that it must run on
@@ -88,9 +93,23 @@ class Room:
         for card in lease.cards:
             self.cards[card] -= lease.share
 
+    def give(self, lease: Lease) -> None:
+        """Have back what a job has left."""
+        self.cpus += lease.cpus
+        self.memory += lease.memory
+        for card in lease.cards:
+            self.cards[card] += lease.share
+
+    @property
+    def free_cpus(self) -> float:
+        """CPUs that nobody uses or waits for; below 0 where jobs wait."""
+        return self.cpus - self.node.cpus * (self.ahead - 1)
+
     def lease(self, need: Need) -> Lease | None:
         """What the job would get here now; None where there is no room. The job must fit the node."""
         claim = claim_on(need, self.node)
+        if need.exclusive and not need.gpu and self.free_cpus < self.node.cpus - EXACT:
+            return None  # what is to be alone does not queue behind others
         free = [i for i, left in enumerate(self.cards) if left + EXACT >= claim.share]
         # The fullest card first, so that whole ones stay whole.
         chosen = sorted(free, key=lambda i: (self.cards[i], i))[: len(claim.cards)]
@@ -100,19 +119,21 @@ class Room:
 
 def claim_on(need: Need, node: Node) -> Lease:
     """What the job takes of a node of this kind, whatever runs there: CPUs, bytes, cards and the share of each."""
+    memory = max(need.least, min(need.memory, node.memory))
     if not need.gpu:
         cpus = node.cpus if need.exclusive else need.cpus
-        return Lease(node.node_id, cpus, need.memory)
+        return Lease(node.node_id, cpus, memory)
     usable = CARD_SHARE * node.gpu_memory
     cards, share = 1, 1.0
     if usable and need.gpu_memory:
-        cards = max(1, math.ceil(need.gpu_memory / usable))
-        if need.shares_gpu and cards == 1 and not need.exclusive:
+        wanted = min(max(1, node.gpus), math.ceil(need.gpu_memory / usable))
+        cards = max(1, wanted, math.ceil(need.gpu_least / usable))
+        if need.shares_gpu and need.gpu_memory <= usable and not need.exclusive:
             share = math.floor(1e4 / min(MOST_ON_A_CARD, int(usable // need.gpu_memory))) / 1e4  # Ray counts these
     cpus = need.cpus
     if need.exclusive:  # the cores beside its cards
         cpus = max(need.cpus, math.floor(node.cpus * cards / max(1, node.gpus)))
-    return Lease(node.node_id, cpus, need.memory, tuple(range(cards)), share)
+    return Lease(node.node_id, cpus, memory, tuple(range(cards)), share)
 
 
 def missing_on(need: Need, node: Node) -> str | None:
@@ -123,7 +144,7 @@ def missing_on(need: Need, node: Node) -> str | None:
         return "a GPU"
     claim = claim_on(need, node)
     if len(claim.cards) > node.gpus:
-        return f"{need.gpu_memory / 1e9:.1f} GB of memory on GPUs (one has {node.gpu_memory / 1e9:.1f} GB)"
+        return f"{need.gpu_least / 1e9:.1f} GB of memory on GPUs (one has {node.gpu_memory / 1e9:.1f} GB)"
     if claim.cpus > node.cpus:
         return f"{claim.cpus:g} CPUs"
     if claim.memory > node.memory:
@@ -194,12 +215,13 @@ def place(
     return min(found, key=lambda pair: _rank(need, *pair, measuring))[1]
 
 
-def _rank(need: Need, room: Room, lease: Lease, measuring: frozenset[str]) -> tuple[bool, bool, float, str]:
-    """Smallest first: off the measuring node, where the data is, where most is free."""
+def _rank(need: Need, room: Room, lease: Lease, measuring: frozenset[str]) -> tuple[bool, bool, bool, float, str]:
+    """Smallest first: where it need not wait, off the measuring node, where the data is, where most is free."""
     node = room.node
+    waits = room.free_cpus + EXACT < lease.cpus
     busy = 1 - room.cpus / (node.cpus * room.ahead) if node.cpus else 0.0
     apart = node.node_id in measuring and not need.exclusive
-    return apart, node.node_id not in need.prefers, busy, lease.node_id
+    return waits, apart, node.node_id not in need.prefers, busy, lease.node_id
 
 
 def larger(need: Need, nodes: Iterable[Node]) -> Need:

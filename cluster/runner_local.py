@@ -17,8 +17,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.execute import Execute, Site, attempt, execute
 from bench.job import Job
 from bench.processor import prepare
@@ -26,6 +24,7 @@ from bench.record import Delivery, FailureKind, Record
 from bench.store.journal import Entry
 from bench.store.writer import Writer
 from cluster.failures import lost
+from cluster.processes import end_tree
 
 CONTEXT = multiprocessing.get_context("spawn")
 
@@ -36,6 +35,7 @@ class Limits:
 
     seconds: float = 3600.0
     memory_bytes: int | None = None
+    deaths: int | None = None  # workers that a job may take down before it is called poison; None: as many as it likes
 
 
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
@@ -73,18 +73,6 @@ def limit_memory(memory_bytes: int | None) -> None:
     """Refuse this process more private memory: an allocation beyond it fails instead of ending the machine."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard if memory_bytes is None else memory_bytes, hard))
-
-
-def end_tree(pid: int) -> None:
-    """Kill a worker and everything below it, also where the worker itself is dead already."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        family = [*process.children(recursive=True), process]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
 
 
 class Slot:

@@ -1,215 +1,53 @@
 """Jobs as Ray tasks. Workers hand their deliveries to the one writer, an actor on the head node, and return the record.
 
-What this project needs different from Ray's defaults is set in `cluster.ray_settings`, before Ray is imported.
+Where a job runs is decided by `cluster.ledger`; Ray keeps account of what is in use, starts workers and notices what
+dies. What this project needs different from Ray's defaults is set in `cluster.ray_settings`, before Ray is imported.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-import os
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 import ray
 from ray.exceptions import (
-    GetTimeoutError,
     NodeDiedError,
     OutOfMemoryError,
-    RayActorError,
     RayError,
     RayTaskError,
     TaskCancelledError,
+    TaskUnschedulableError,
     WorkerCrashedError,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.errors import BadInput, DiskFull, StaleLease
-from bench.execute import Execute, Site, attempt, execute
+from bench.errors import DiskFull, StaleLease
+from bench.execute import Execute, Site, execute
 from bench.job import Job
-from bench.processor import prepare
-from bench.record import Delivery, FailureKind, Record
-from bench.store.folder import Folder
+from bench.record import FailureKind, Record
 from bench.store.journal import Entry
-from bench.store.writer import Writer
+from cluster.attempts import AttemptLog, Begun
 from cluster.failures import lost
-from cluster.runner_local import Limits, limit_memory
+from cluster.ledger import Ledger
+from cluster.needs import Needs
+from cluster.placement import FitsNowhere, Lease, fair_bound
+from cluster.processes import end_attempt
+from cluster.ray_metrics import SweepMetrics
+from cluster.ray_nodes import Nodes, of_site, on_node
+from cluster.ray_share import Share
+from cluster.ray_start import NAMESPACE, node_name, our_code, start
+from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
+from cluster.ray_writer import append, start_writer
+from cluster.runner_local import Limits
 
-NAMESPACE = "paredown"
-GATHER_SECONDS = 0.020  # a part of the journal holds what arrives within this time
-GATHER_MOST = 500
-ORPHAN_SECONDS = 60.0  # the writer ends itself so long after its last driver
-HEAD = "node:__internal_head__"
+__all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "start_writer"]
 
-
-def start(address: str | None, cpus: int | None = None) -> None:
-    """Connect to a cluster, or start one on this machine. Raises BadInput where no Ray answers at `address`.
-
-    `ray_settings.apply` must have come before this module was imported.
-    """
-    try:
-        if address is None:
-            ray.init(
-                num_cpus=cpus,
-                namespace=NAMESPACE,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-            )
-        else:
-            ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"No Ray cluster can be reached at {address!r} ({reason}): check the address and the token."
-        ) from error
-
-
-class WriterActor:
-    """The writer as an actor: gathers what arrives at the same time into one part, acknowledges when it is durable."""
-
-    def __init__(self, root: str, epoch: int) -> None:
-        self._writer = Writer(Folder(Path(root)), epoch)
-        self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._heard = time.monotonic()
-        self._ending = threading.Event()
-        # Begun here, not by a call: after a restart of the actor nobody would make that call again.
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
-        self._keeper.start()
-
-    async def ready(self) -> bool:
-        """Answers when the actor is up."""
-        return True
-
-    async def append(self, entries: list[Entry]) -> None:
-        """Returns when the entries are durable. Raises StaleLease or DiskFull."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, done))
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
-        await done
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            if len(self._waiting) < GATHER_MOST:
-                await asyncio.sleep(GATHER_SECONDS)
-            batch, self._waiting = self._waiting[:GATHER_MOST], self._waiting[GATHER_MOST:]
-            try:
-                self._writer.append([entry for entries, _ in batch for entry in entries])
-            except Exception as error:  # noqa: BLE001 - each caller gets it
-                for _, done in batch:
-                    if not done.done():  # its caller may have been cancelled
-                        done.set_exception(error)
-            else:
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
-
-    def _keep(self) -> None:
-        """Publish about once a second; end when no driver has been heard of for a while."""
-        while not self._ending.wait(0.25):
-            try:
-                self._writer.publish()
-            except Exception:
-                logging.exception("the snapshot could not be published")
-            if time.monotonic() - self._heard > ORPHAN_SECONDS:
-                self._writer.close()
-                ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
-                return
-
-    async def report(self, progress: dict[str, Any]) -> None:
-        self._heard = time.monotonic()
-        self._writer.report(progress)
-
-    async def records(self) -> list[Record]:
-        return await asyncio.to_thread(self._writer.records)
-
-    async def retried(self) -> dict[str, str]:
-        return await asyncio.to_thread(self._writer.retried)
-
-    async def close(self) -> None:
-        """Publish what is left and let go of the database."""
-        self._ending.set()
-        await asyncio.to_thread(self._keeper.join)
-        await asyncio.to_thread(self._writer.close)
-
-
-def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
-    """The store's writer for this epoch. A writer of an earlier epoch is ended first: its lease is over."""
-    name = f"writer-{store_id}"
-    with suppress(ValueError):
-        ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
-    remote: Any = ray.remote(WriterActor)
-    remote = remote.options(
-        name=name,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        num_cpus=0,
-        resources={HEAD: 0.001},
-        max_restarts=-1,
-        max_task_retries=-1,
-    )
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            writer = remote.remote(str(folder.root), epoch)
-            ray.get(writer.ready.remote(), timeout=60)
-        except (ValueError, RayActorError, RayTaskError, GetTimeoutError) as error:
-            # The name of a killed actor and its lock on the database are free a moment later.
-            if time.monotonic() > deadline:
-                raise BadInput(f"The writer of {folder.root} does not start: {error}") from error
-            time.sleep(0.3)
-        else:
-            return writer
-
-
-def append(writer: Any, entries: list[Entry]) -> None:
-    """Have entries made durable by the writer. Raises what it raises: StaleLease, DiskFull."""
-    try:
-        ray.get(writer.append.remote(entries))
-    except RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, (DiskFull, StaleLease)) else error) from None
-    except RayActorError as error:  # it is restarted for ever unless somebody ends it
-        raise StaleLease("the writer of this sweep was ended, as by a newer driver") from error
-
-
-def work(job: Job, number: int, site: Site, run: Execute, limits: Limits, writer: Any) -> Iterator[Record | None]:
-    """One attempt at one job on a worker. Gives None when it begins, its record when the writer has acknowledged it."""
-    yield None
-    prepare()
-    limit_memory(limits.memory_bytes)
-    delivery = attempt(job, number, site, run)
-    append(writer, [Entry.of(delivery)])
-    if site.acknowledgements is not None:
-        note_acknowledged(site.acknowledgements, delivery.record)
-    yield delivery.record
-
-
-# Retrying is the plan's business. A fresh job's process ends with it.
-WORK = ray.remote(max_retries=0, num_returns="streaming")(work)
-WORK_FRESH = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(work)
-
-
-def _own_process() -> dict[str, Any]:
-    """A task in an environment that no other has begins in a process that no other has used."""
-    return {"env_vars": {"PAREDOWN_FRESH": uuid4().hex}}
-
-
-def note_acknowledged(folder: Path, record: Record) -> None:
-    """Write down, on the worker's side, that the writer has acknowledged this record."""
-    # A note that cannot be made, as on a node without this folder, must not cost the record.
-    with suppress(OSError), (folder / f"acknowledged-{os.getpid()}.log").open("a", encoding="utf-8") as file:
-        file.write(f"{record.identity}\n")
-        file.flush()
-        os.fsync(file.fileno())
+KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its node, and after as long again given up
+SOON = 0.1  # seconds until a job for which there is no room is tried again
 
 
 @dataclass
@@ -218,9 +56,26 @@ class Flight:
 
     job: Job
     attempt: int
+    lease: Lease
+    mark: str
     began: float
+    begun: Begun | None = None
     deadline: float = math.inf
-    cancelled: bool = False
+    cancelled: bool = False  # its time was over
+    killed: bool = False  # on its node, because Ray could not
+
+    @property
+    def node_id(self) -> str:
+        return self.begun.node_id if self.begun else self.lease.node_id
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that waits for its time, or for a node that can take it."""
+
+    job: Job
+    attempt: int
+    until: float = field(default=0.0)  # monotonic seconds
 
 
 class RayPool:
@@ -229,73 +84,203 @@ class RayPool:
     def __init__(
         self, writer: Any, site: Site, *, limits: Limits, run: Execute = execute, most: int | None = None
     ) -> None:
-        self._writer, self._site, self._limits, self._run = writer, site, limits, run
+        self._writer, self._limits, self._most = writer, limits, most
+        self._log = AttemptLog(site.acknowledgements)
+        self._nodes = Nodes(*of_site(site))
+        self._nodes.begin()
+        self._ledger = Ledger(Needs(site.artefacts))
+        self._ledger.use(self._nodes.fit)
+        self._orders = ray.put(Orders(site, run, limits, writer, our_code(), site.acknowledgements))
+        self._share, self._metrics = Share(), SweepMetrics()
         self._flights: dict[ray.ObjectRefGenerator, Flight] = {}
-        cpus = [int(n["Resources"].get("CPU", 0)) for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
-        self._node_cpus = max(1, min(c for c in cpus if c) if any(cpus) else 1)
-        self._most = most or 2 * max(1, sum(cpus))
+        self._held: list[Held] = []
+        self._refused: list[Record] = []
         self._reported = 0.0
         self._progress: dict[str, Any] = {}
 
+    @property
+    def bound(self) -> int:
+        """Most jobs in flight; several drivers share what the cluster takes."""
+        slots = self._ledger.slots
+        return min(self._most or slots, fair_bound(slots, self._share.drivers))
+
     def takes(self, job: Job) -> bool:
-        del job
-        return len(self._flights) < self._most
+        if len(self._flights) + len(self._held) >= self.bound:
+            return False
+        if self._ledger.history.pause(job):
+            return True  # it is held until then
+        try:
+            return self._ledger.lease(job) is not None
+        except FitsNowhere:
+            return True  # and answered by a failure, unless a node comes back
 
     def submit(self, job: Job, attempt: int) -> None:
-        # Claiming every CPU of a node is how nothing else of ours runs there.
-        options: dict[str, Any] = {"num_cpus": self._node_cpus if job.exclusive else 1, "name": job.title}
+        self._launch(Held(job, attempt, time.monotonic() + self._ledger.history.pause(job)))
+
+    def _launch(self, held: Held) -> None:
+        """Start a job, or hold it until its time has come and there is room."""
+        if held.until > time.monotonic():
+            self._held.append(held)
+            return
+        try:
+            lease = self._ledger.lease(held.job)
+        except FitsNowhere as error:
+            if self._nodes.in_trouble():
+                self._held.append(replace(held, until=time.monotonic() + 10 * SOON))
+            else:
+                self._refused.append(self._fail(held.job, held.attempt, "no place", str(error)))
+            return
+        if lease is None:
+            self._held.append(replace(held, until=time.monotonic() + SOON))
+            return
+        mark = uuid4().hex
+        answers = self._task(held.job, lease, mark).remote(held.job, held.attempt, self._orders, mark)
+        self._flights[answers] = Flight(held.job, held.attempt, lease, mark, time.time())
+        self._ledger.take(mark, lease)
+
+    def _task(self, job: Job, lease: Lease, mark: str) -> Any:
+        """The task of an attempt, with what it asks of Ray."""
+        # It may go elsewhere if its node is lost, or full of another driver's jobs. But once a node is being emptied,
+        # or has a measurement, nothing may slip onto it from a queue elsewhere.
+        soft = not (job.exclusive or lease.cards)
+        alone = self._ledger.emptying or any(flight.job.exclusive for flight in self._flights.values())
+        where: Any = NodeAffinitySchedulingStrategy(lease.node_id, soft=soft, _spill_on_unavailable=soft and not alone)
+        options: dict[str, Any] = {"num_cpus": lease.cpus, "name": job.title, "scheduling_strategy": where}
+        if lease.memory:
+            options["memory"] = lease.memory
+        if lease.cards:
+            options["num_gpus"] = lease.gpus  # Ray shows the worker these alone, as its first
         fresh = job.fresh or job.gpu is not None
-        if job.gpu:
-            options["num_gpus"] = 1  # Ray shows the worker this one alone, as its first
-        if fresh:
-            options["runtime_env"] = _own_process()
+        if fresh:  # a task in an environment that no other has begins in a process that no other has used
+            options["runtime_env"] = {"env_vars": {"PAREDOWN_FRESH": mark}}
         remote: Any = WORK_FRESH if fresh else WORK
-        arguments = (job, attempt, self._site, self._run, self._limits, self._writer)
-        self._flights[remote.options(**options).remote(*arguments)] = Flight(job, attempt, time.time())
+        return remote.options(**options)
 
     def wait(self, seconds: float) -> list[Record]:
+        self._follow()
+        records, self._refused = self._refused, []
         if not self._flights:
-            return []
-        ready, _ = ray.wait(list(self._flights), num_returns=1, timeout=seconds)
+            if self._held and not records:
+                time.sleep(min(seconds, SOON))
+            return records
+        ready, _ = ray.wait(list(self._flights), num_returns=1, timeout=0 if records else seconds)
         if ready:  # whatever else ended meanwhile comes along
             ready, _ = ray.wait(list(self._flights), num_returns=len(self._flights), timeout=0)
-        records = [record for answers in ready if (record := self._next(answers)) is not None]
-        for answers, flight in self._flights.items():
-            if time.monotonic() > flight.deadline and not flight.cancelled:
-                flight.cancelled = True
-                ray.cancel(answers, force=True)
-        return records
+        records += [record for answers in ready if (record := self._next(answers)) is not None]
+        return records + self._end_overdue()
+
+    def _follow(self) -> None:
+        """Take in nodes that came and went, and start what was held and may begin."""
+        if self._nodes.look():
+            self._ledger.use(self._nodes.fit)
+        held, self._held = self._held, []
+        for each in held:
+            self._launch(each)
 
     def _next(self, answers: ray.ObjectRefGenerator) -> Record | None:
-        """What a job has to say: None that it has begun, or a record, with which its flight ends."""
+        """What a job has to say: that it has begun, or its record, with which its flight ends."""
         flight = self._flights[answers]
+        size: int | None = None
         try:
-            record: Record | None = ray.get(next(answers))
+            told: Begun | Told = ray.get(next(answers))
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, (DiskFull, StaleLease)):
                 raise cause from None
             record = self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
         except RayError as error:
-            record = self._lose(flight, *_how_it_died(error, flight, self._limits))
-        if record is None:
-            flight.began, flight.deadline = time.time(), time.monotonic() + self._limits.seconds
+            record = self._lose(flight, *self._how_it_died(error, flight))
         else:
-            del self._flights[answers]
+            if isinstance(told, Begun):
+                self._begin(flight, told)
+                return None
+            record, size = told.record, told.size
+            flight.begun = self._log.keep(record, told.output, flight.begun)
+        self._end(answers, record, size)
         return record
 
+    def _begin(self, flight: Flight, begun: Begun) -> None:
+        flight.begun, flight.began = begun, time.time()
+        flight.deadline = time.monotonic() + self._limits.seconds
+        if begun.node_id != flight.lease.node_id:
+            flight.lease = replace(flight.lease, node_id=begun.node_id)
+            self._ledger.take(flight.mark, flight.lease)
+
+    def _end(self, answers: ray.ObjectRefGenerator, record: Record, size: int | None = None) -> None:
+        flight = self._flights.pop(answers)
+        self._ledger.give(flight.mark)
+        self._ledger.learn(flight.job, record, flight.node_id)
+        self._log.note(record, flight.job.title, flight.begun, size)
+        self._metrics.ended(record)
+
     def _lose(self, flight: Flight, kind: FailureKind, reason: str) -> Record:
-        delivery: Delivery = lost(flight.job, flight.attempt, kind, reason, flight.began)
+        """The record of a job whose worker gave none. What the worker had started is ended on its node."""
+        if flight.begun is not None and self._nodes.is_alive(flight.begun.node_id):
+            on_node(end_attempt, flight.begun.node_id, flight.begun.pid, flight.begun.born, flight.mark)
+        return self._fail(flight.job, flight.attempt, kind, reason, flight)
+
+    def _fail(self, job: Job, attempt: int, kind: FailureKind, reason: str, flight: Flight | None = None) -> Record:
+        began = flight.began if flight else time.time()
+        begun = flight.begun if flight else None
+        node = begun.node if begun else ""
+        delivery = lost(job, attempt, kind, reason, began, node=node, log=self._log.tail(begun))
+        delivery = self._ledger.history.judged(delivery, self._limits.deaths)
         append(self._writer, [Entry.of(delivery)])
         return delivery.record
+
+    def _end_overdue(self) -> list[Record]:
+        """Cancel what is over its time; kill on its node what Ray cannot end, and give up what nothing can."""
+        now = time.monotonic()
+        given_up: list[Record] = []
+        for answers, flight in list(self._flights.items()):
+            if now <= flight.deadline:
+                continue
+            if not flight.cancelled:
+                flight.cancelled, flight.deadline = True, now + KILL_SECONDS
+                ray.cancel(answers, force=True)
+            elif not flight.killed and flight.begun is not None:
+                flight.killed, flight.deadline = True, now + KILL_SECONDS
+                on_node(end_attempt, flight.begun.node_id, flight.begun.pid, flight.begun.born, flight.mark)
+            else:
+                reason = f"{_overdue(self._limits)} Its process {flight.begun and flight.begun.pid} cannot be killed."
+                given_up.append(self._lose(flight, "timeout", reason))
+                self._end(answers, given_up[-1])
+        return given_up
+
+    def _how_it_died(self, error: RayError, flight: Flight) -> tuple[FailureKind, str]:
+        if flight.cancelled or isinstance(error, TaskCancelledError):
+            return "timeout", _overdue(self._limits)
+        if isinstance(error, OutOfMemoryError):
+            return "out of memory", "Ray ended the worker because the node ran out of memory."
+        name = flight.begun.node if flight.begun else node_name("a node", flight.node_id)
+        if self._nodes.was_taken_back(flight.node_id):
+            return "preempted", f"The node {name} was drained or taken back."
+        gone = isinstance(error, (NodeDiedError, TaskUnschedulableError))
+        if gone or not self._nodes.is_alive(flight.node_id):
+            return "lost node", f"The node {name} that ran the job was lost."
+        if isinstance(error, WorkerCrashedError):
+            return "lost worker", "The worker process died; the kernel kills one when memory runs out."
+        return "lost worker", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+    def utilisation(self) -> dict[str, tuple[float, float]]:
+        """CPUs that our jobs use, and all CPUs, of each node by its name."""
+        return self._ledger.use_of({f.mark for f in self._flights.values() if f.begun is not None})
+
+    @property
+    def unfit(self) -> dict[str, str]:
+        """Why a node that joined takes no jobs, by its name."""
+        return dict(self._nodes.unfit)
 
     def state(self, entries: list[Entry]) -> None:
         append(self._writer, entries)
 
     def report(self, progress: dict[str, Any]) -> None:
         self._progress = progress
+        self._follow()
         if time.monotonic() - self._reported > 1.0:
             self._reported = time.monotonic()
+            self._share.beat(hungry=len(self._flights) + len(self._held) >= self.bound)
+            self._metrics.stands(progress, self.utilisation())
             self._writer.report.remote(progress)
 
     def close(self) -> None:
@@ -303,6 +288,8 @@ class RayPool:
             with suppress(RayError):
                 ray.cancel(answers, force=True)
         self._flights.clear()
+        self._share.leave()
+        self._log.close()
         self._writer.report.remote(self._progress)
         with suppress(RayError):
             ray.get(self._writer.close.remote(), timeout=60)
@@ -310,13 +297,5 @@ class RayPool:
             ray.kill(self._writer, no_restart=True)
 
 
-def _how_it_died(error: RayError, flight: Flight, limits: Limits) -> tuple[FailureKind, str]:
-    if flight.cancelled or isinstance(error, TaskCancelledError):
-        return "timeout", f"The job did not end within {limits.seconds:g} s, and was ended."
-    if isinstance(error, OutOfMemoryError):
-        return "out of memory", "Ray ended the worker because the node ran out of memory."
-    if isinstance(error, NodeDiedError):
-        return "lost worker", "The node that ran the job was lost."
-    if isinstance(error, WorkerCrashedError):
-        return "lost worker", "The worker process died; the kernel kills one when memory runs out."
-    return "lost worker", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+def _overdue(limits: Limits) -> str:
+    return f"The job did not end within {limits.seconds:g} s, and was ended."

@@ -18,6 +18,10 @@ VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc",
 
 # What the page may know: the store's rows, statistics, what can go wrong, what metrics mean. Nothing that runs.
 OF_LEADERBOARD = ("bench.store", "bench.statistics", "bench.record", "bench.errors", "bench.metrics")
+OF_RAY = {
+    f"cluster.{name}"
+    for name in ("runner_ray", "ray_metrics", "ray_nodes", "ray_share", "ray_start", "ray_work", "ray_writer")
+}
 # The composition root and the tables that it prints.
 MAY_SEE_LEADERBOARD = {
     f"cluster.{name}" for name in ("across", "cli", "confirmed", "settle", "settled", "show", "shown", "why")
@@ -96,7 +100,7 @@ def test_nothing_imports_the_command() -> None:
 def test_ray_evaluate_and_streamlit_stay_where_they_are_optional() -> None:
     """Ray only in its runner (elsewhere in functions), evaluate only in the metric modules, Streamlit on the page."""
     eager = [i for i in all_imports(*PACKAGES) if not i.lazy and not i.typing]
-    assert {i.module for i in eager if i.target.split(".")[0] == "ray"} <= {"cluster.runner_ray"}
+    assert {i.module for i in eager if i.target.split(".")[0] == "ray"} <= OF_RAY
     evaluate = {i.module for i in eager if i.target.split(".")[0] in ("evaluate", "datasets", "sklearn")}
     assert evaluate == {"bench.metrics.accuracy", "bench.metrics.macro_f1"}
     assert {i.module.split(".")[0] for i in eager if i.target.split(".")[0] == "streamlit"} <= {"leaderboard"}

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
-from bench.methods.similarity import EVIDENCE, FEWEST, SHARD, Position, Probe, Similarity, Stack, measure, merged
-from bench.recipe import Promise, Question, Step, Workplace
+from bench.methods.similarity import BATCH, EVIDENCE, FEWEST, SHARD, Position, Probe, Similarity, Stack, measure, merged
+from bench.recipe import Held, Promise, Question, Step, Workplace
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -130,6 +130,9 @@ class DepthPrune(Step):
         asked = dict(question.settings)
         first, last = asked.pop("first"), asked.pop("last")
         return measure(model, work.data[question.data[0]].examples()[first:last], _probe(model, asked))
+
+    def holds(self) -> Held:
+        return Held(rows=BATCH, tokens=self.max_length) if self._measures else Held()
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         from bench.architecture import architecture_of

@@ -11,7 +11,7 @@ from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, rising_falling, train
-from bench.recipe import Promise, Step, Workplace, keeps_shape
+from bench.recipe import TRAINED_COPIES, Held, Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,6 +71,9 @@ class Finetune(Step):
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
         del teachers
         return keeps_shape(architecture, self.check(architecture))
+
+    def holds(self) -> Held:
+        return Held(TRAINED_COPIES, self.batch, self.max_length, trains=True)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import numpy as np

@@ -11,7 +11,7 @@ from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.trained import thinned
 from bench.methods.training import Optimisation, batches, train
-from bench.recipe import Promise, Step, Workplace, keeps_shape
+from bench.recipe import TRAINED_COPIES, Held, Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +100,10 @@ class Heal(Step):
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
         del teachers
         return keeps_shape(architecture, architecture)
+
+    def holds(self) -> Held:
+        copies = 2.0 if self.adapters else TRAINED_COPIES  # adapters are small beside what they adapt
+        return Held(copies, -(-self.batch // self.accumulation), self.max_length, trains=True)
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import torch

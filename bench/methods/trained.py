@@ -10,7 +10,7 @@ from pydantic import Field
 from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.training import Optimisation
-from bench.recipe import Promise, Step, Workplace, keeps_shape
+from bench.recipe import TRAINED_COPIES, Held, Promise, Step, Workplace, keeps_shape
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -50,6 +50,10 @@ class Trained(Step):
 
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
         return keeps_shape(architecture, self.check_among(architecture, teachers))
+
+    def holds(self) -> Held:
+        rows = -(-self.batch // (self.accumulation * self.processes))
+        return Held(TRAINED_COPIES * self.processes, rows * self.processes, self.max_length, trains=True)
 
     def optimisation(self, examples: int) -> Optimisation:
         """The optimiser's settings for so many examples."""

@@ -69,8 +69,10 @@ NEEDS = st.builds(
     Need,
     cpus=st.sampled_from([0.5, 1.0, 2.0, 8.0]),
     memory=st.integers(0, 80 * GB),
+    least=st.sampled_from([0, GB, 40 * GB]),
     gpu=st.booleans(),
     gpu_memory=st.integers(0, 200 * GB),
+    gpu_least=st.sampled_from([0, GB, 100 * GB]),
     shares_gpu=st.booleans(),
     exclusive=st.booleans(),
     hardware=st.sampled_from([None, *CLASSES]),
@@ -183,11 +185,24 @@ def test_small_evaluations_share_a_card_and_large_models_have_several() -> None:
     assert put(small, into) is None
     tiny = claim_on(replace(small, gpu_memory=1), machine)
     assert round(1 / tiny.share) == MOST_ON_A_CARD
-    large = put(Need(gpu=True, gpu_memory=100 * GB), rooms(machine))
+    large = put(Need(gpu=True, gpu_memory=100 * GB, gpu_least=90 * GB), rooms(machine))
     assert large == Lease("g", 1.0, 0, (0, 1), 1.0)
     assert large.gpus == 2
     with pytest.raises(FitsNowhere, match=r"host-g lacks 200\.0 GB of memory on GPUs \(one has 80\.0 GB\)"):
-        put(Need(gpu=True, gpu_memory=200 * GB), rooms(machine))
+        put(Need(gpu=True, gpu_memory=250 * GB, gpu_least=200 * GB), rooms(machine))
+
+
+def test_a_node_with_less_than_predicted_gives_all_that_it_has() -> None:
+    """A prediction may be too large, and a wrong refusal costs a row."""
+    assert put(Need(memory=40 * GB, least=10 * GB), rooms(node())) == Lease("n1", 4.0 / 4, 16 * GB)
+    machine = node("g", gpus=1, gpu_memory=80 * GB)
+    assert put(Need(gpu=True, gpu_memory=100 * GB, gpu_least=50 * GB), rooms(machine)) == Lease("g", 1.0, 0, (0,), 1.0)
+
+
+def test_idle_nodes_come_before_a_queue_where_the_data_is() -> None:
+    into = rooms(node("a"), node("b", cpus=1), node("c"), ahead=2.0)
+    preferring = Need(prefers=frozenset({"b"}))
+    assert names([put(preferring, into) for _ in range(6)]) == ["b", "c", "c", "c", "c", "a"]
 
 
 def test_a_measurement_on_a_gpu_takes_one_device_with_its_cores() -> None:
@@ -199,7 +214,7 @@ def test_a_measurement_on_a_gpu_takes_one_device_with_its_cores() -> None:
 
 def test_what_is_missing_is_said_of_each_node() -> None:
     with pytest.raises(FitsNowhere) as refused:
-        place(Need(memory=40 * GB, hardware="fast"), rooms(node(), node("s", hardware=frozenset({"slow"}))),
+        place(Need(least=40 * GB, hardware="fast"), rooms(node(), node("s", hardware=frozenset({"slow"}))),
               measuring=frozenset(), title="build b")  # fmt: skip
     assert str(refused.value) == (
         "No node of the cluster can run 'build b': host-n1 lacks 40.0 GB of memory; host-s lacks a node of the class "

@@ -1,0 +1,223 @@
+"""The nodes of a Ray cluster, as they come, are drained and go: what each offers, and whether it is fit for jobs.
+
+Every node is asked once by a small task on it: which hardware it is, whether it sees the store, which code it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.state import state
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from bench.errors import BadInput
+from bench.execute import Site
+from cluster.placement import Node
+from cluster.ray_start import node_name, our_code
+
+LOOK_SECONDS = 1.0  # between two looks at the cluster
+ANSWER_SECONDS = 90.0  # that a node is given to answer: it must start a worker and unpack our code first
+TROUBLE_SECONDS = 60.0  # so long after a node was lost, one that can do its work may yet come back
+MEASURES = "paredown-measures"  # label of a node that is to be its class's measuring node, with the value "true"
+PREEMPTED = ("preempt", "drain")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node says of itself."""
+
+    hardware: frozenset[str]
+    gpu_memory: int
+    code: str
+    sees_store: bool
+
+
+def ask(store: Path | None, store_id: str) -> Answer:
+    """Runs on a node: what it is, and whether the folder `store` is there and is the store of that id."""
+    from bench.processor import prepare
+
+    prepare()
+    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id))
+
+
+def _classes() -> frozenset[str]:
+    """The hardware classes that jobs here may belong to: one for each number of threads, and that of the GPUs."""
+    from bench.measure.conditions import cpu_quota, hardware_class
+
+    found = {hardware_class(threads) for threads in range(1, math.ceil(cpu_quota()) + 1)}
+    with suppress(Exception):  # no GPU here, or none that can be asked
+        found.add(hardware_class(1, "cuda"))
+    return frozenset(found)
+
+
+def _gpu_memory() -> int:
+    """Bytes of the smallest card; 0 where there is none or it cannot be told."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        cards = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return min((int(pynvml.nvmlDeviceGetMemoryInfo(card).total) for card in cards), default=0)
+    except Exception:  # noqa: BLE001 - no driver, no library, no right to ask
+        return 0
+
+
+def _is_store(store: Path, store_id: str) -> bool:
+    try:
+        found: dict[str, Any] = json.loads((store / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return found.get("id") == store_id
+
+
+def on_node(function: Callable[..., Any], node_id: str, *arguments: Any) -> ray.ObjectRef:
+    """Run a function on one node, now, beside whatever runs there."""
+    remote: Any = ray.remote(function)
+    strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    found: ray.ObjectRef = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(*arguments)
+    return found
+
+
+def of_site(site: Site) -> tuple[Path | None, str]:
+    """The store's folder and its id, by which nodes tell whether they see it; nothing where it is no folder of ours."""
+    store = site.artefacts.parent
+    try:
+        found: dict[str, Any] = json.loads((store / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None, ""
+    return store, str(found.get("id", ""))
+
+
+@dataclass
+class Asked:
+    """A node that has not answered yet."""
+
+    reference: ray.ObjectRef
+    since: float = field(default_factory=time.monotonic)
+
+
+class Nodes:
+    """The cluster as this driver sees it.
+
+    `fit` are the nodes that take jobs, by node_id; `unfit` says in a sentence why another one does not, by its name.
+    `left` counts up whenever a node has gone.
+    """
+
+    def __init__(self, store: Path | None = None, store_id: str = "") -> None:
+        self._store, self._store_id = store, store_id
+        self._asked: dict[str, Asked] = {}
+        self._known: dict[str, Node] = {}
+        self._looked = -math.inf
+        self._lost_at = -math.inf
+        self.fit: dict[str, Node] = {}
+        self.draining: frozenset[str] = frozenset()
+        self.taken_back: set[str] = set()  # nodes that were ever seen to drain, or died preempted
+        self.unfit: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Wait until every node has answered. Raises BadInput where one cannot be used, or none is there."""
+        self.look(force=True)
+        while self._asked:
+            references = [asked.reference for asked in self._asked.values()]
+            ray.wait(references, num_returns=len(references), timeout=0.5)
+            self.look(force=True)
+        if self.unfit:
+            raise BadInput(next(iter(self.unfit.values())))
+        if not self.fit:
+            raise BadInput("The Ray cluster has no node that takes jobs: start one with at least one CPU.")
+
+    def look(self, *, force: bool = False) -> bool:
+        """Take in what has changed, at most once a second. Returns whether other nodes take jobs than before."""
+        if not force and time.monotonic() - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        alive = {row["NodeID"]: row for row in ray.nodes() if row["Alive"]}  # type: ignore[no-untyped-call]
+        self.draining = frozenset(state.get_draining_nodes())
+        self.taken_back |= self.draining
+        for node_id, row in alive.items():
+            if node_id not in self._known and node_id not in self._asked and row["Resources"].get("CPU"):
+                self._asked[node_id] = Asked(on_node(ask, node_id, self._store, self._store_id))
+        for node_id in list(self._asked):
+            self._hear(node_id, alive.get(node_id))
+        if self._known.keys() - alive.keys():
+            self._lost_at = time.monotonic()
+        self._known = {node_id: node for node_id, node in self._known.items() if node_id in alive}
+        before = self.fit
+        self.fit = {i: n for i, n in self._known.items() if n.cpus and i not in self.draining}
+        return before != self.fit
+
+    def _hear(self, node_id: str, row: dict[str, Any] | None) -> None:
+        """Take in a node's answer, if it is there."""
+        asked = self._asked[node_id]
+        late = time.monotonic() - asked.since > ANSWER_SECONDS
+        if row is not None and not late and not ray.wait([asked.reference], timeout=0)[0]:
+            return
+        del self._asked[node_id]
+        if row is None:
+            return
+        name = node_name(row["NodeManagerHostname"], node_id)
+        try:
+            answer: Answer = ray.get(asked.reference, timeout=0)
+        except (RayError, ModuleNotFoundError) as error:
+            words = " ".join(str(error).split())[-300:] or type(error).__name__
+            self._refuse(node_id, name, f"The node {name} cannot run this project's code ({words}): mend or remove it.")
+            return
+        if answer.code != our_code():
+            self._refuse(
+                node_id,
+                name,
+                f"The node {name} runs version {answer.code[:10]} of paredown and this driver {our_code()[:10]}: "
+                "install the same one on every node, or none, so that the driver's is shipped.",
+            )
+        elif not answer.sees_store:
+            self._refuse(
+                node_id,
+                name,
+                f"The node {name} does not see the results folder {self._store}: give --store a folder that every "
+                "node mounts at the same path, or an s3:// address.",
+            )
+        else:
+            self._known[node_id] = _node(node_id, name, row, answer)
+
+    def _refuse(self, node_id: str, name: str, sentence: str) -> None:
+        self.unfit[name] = sentence
+        self._known[node_id] = Node(node_id, name, 0.0, 0)  # asked once; takes nothing
+
+    def in_trouble(self) -> bool:
+        """Whether a node was lost, or is being asked, so that what fits nowhere now may fit soon."""
+        return bool(self._asked) or time.monotonic() - self._lost_at < TROUBLE_SECONDS
+
+    def was_taken_back(self, node_id: str) -> bool:
+        """Whether a node that has gone had been drained or preempted, as its death says."""
+        if node_id in self.taken_back:
+            return True
+        row = next((r for r in ray.nodes() if r["NodeID"] == node_id), {})  # type: ignore[no-untyped-call]
+        reason = f"{row.get('DeathReason', '')} {row.get('DeathReasonMessage', '')}".lower()
+        return any(word in reason for word in PREEMPTED)
+
+    def is_alive(self, node_id: str) -> bool:
+        """Whether Ray still counts on the node."""
+        return any(r["NodeID"] == node_id and r["Alive"] for r in ray.nodes())  # type: ignore[no-untyped-call]
+
+
+def _node(node_id: str, name: str, row: dict[str, Any], answer: Answer) -> Node:
+    resources = row["Resources"]
+    return Node(
+        node_id,
+        name,
+        cpus=float(resources.get("CPU", 0)),
+        memory=int(resources.get("memory", 0)),
+        gpus=int(resources.get("GPU", 0)),
+        gpu_memory=answer.gpu_memory,
+        hardware=answer.hardware,
+        measures=(row.get("Labels") or {}).get(MEASURES) == "true",
+    )

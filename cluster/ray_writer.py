@@ -1,0 +1,164 @@
+"""The one writer of a store on a cluster: an actor on the head node, to which every worker hands its deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from bench.errors import BadInput, DiskFull, StaleLease
+from bench.record import Record
+from bench.store.folder import Folder
+from bench.store.journal import Entry
+from bench.store.writer import Writer
+from cluster.ray_metrics import WriterMetrics
+from cluster.ray_start import NAMESPACE, our_code
+
+GATHER_SECONDS = 0.020  # a part of the journal holds what arrives within this time
+GATHER_MOST = 500
+ORPHAN_SECONDS = 60.0  # the writer ends itself so long after its last driver
+DRAIN_SECONDS = 10.0  # an earlier writer is given to write what it has
+HEAD = "node:__internal_head__"
+
+
+class WriterActor:
+    """The writer as an actor: gathers what arrives at the same time into one part, acknowledges when it is durable."""
+
+    def __init__(self, root: str, epoch: int) -> None:
+        self._writer = Writer(Folder(Path(root)), epoch)
+        self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._heard = time.monotonic()
+        self._ending = threading.Event()
+        self._metrics = WriterMetrics()
+        # Begun here, not by a call: after a restart of the actor nobody would make that call again.
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    async def version(self) -> str:
+        """The version of the code that the actor runs; answers when it is up."""
+        return await asyncio.to_thread(our_code)
+
+    async def append(self, entries: list[Entry]) -> None:
+        """Returns when the entries are durable. Raises StaleLease or DiskFull."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, done))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        await done
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            if len(self._waiting) < GATHER_MOST:
+                await asyncio.sleep(GATHER_SECONDS)
+            batch, self._waiting = self._waiting[:GATHER_MOST], self._waiting[GATHER_MOST:]
+            try:
+                self._writer.append([entry for entries, _ in batch for entry in entries])
+            except Exception as error:  # noqa: BLE001 - each caller gets it
+                for _, done in batch:
+                    if not done.done():  # its caller may have been cancelled
+                        done.set_exception(error)
+            else:
+                self._metrics.acknowledged(sum(len(entries) for entries, _ in batch))
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+
+    def _keep(self) -> None:
+        """Publish about once a second; end when no driver has been heard of for a while."""
+        while not self._ending.wait(0.25):
+            begin = time.monotonic()
+            try:
+                if self._writer.publish():
+                    self._metrics.published(time.monotonic() - begin)
+            except Exception:
+                logging.exception("the snapshot could not be published")
+            if time.monotonic() - self._heard > ORPHAN_SECONDS:
+                self._writer.close()
+                ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+                return
+
+    async def report(self, progress: dict[str, Any]) -> None:
+        self._heard = time.monotonic()
+        self._writer.report(progress)
+
+    async def records(self) -> list[Record]:
+        return await asyncio.to_thread(self._writer.records)
+
+    async def retried(self) -> dict[str, str]:
+        return await asyncio.to_thread(self._writer.retried)
+
+    async def close(self) -> None:
+        """Publish what is left and let go of the database."""
+        self._ending.set()
+        await asyncio.to_thread(self._keeper.join)
+        await asyncio.to_thread(self._writer.close)
+
+
+def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
+    """The store's writer for this epoch, of this process's code.
+
+    A writer of an earlier epoch, of whatever code, writes what it has and is ended first: its lease is over.
+
+    Raises BadInput where it does not start or runs other code.
+    """
+    name = f"writer-{store_id}"
+    drain_writer(name)
+    remote: Any = ray.remote(WriterActor)
+    remote = remote.options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        num_cpus=0,
+        resources={HEAD: 0.001},
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            writer = remote.remote(str(folder.root), epoch)
+            version = ray.get(writer.version.remote(), timeout=60)
+        except (ValueError, RayActorError, RayTaskError, GetTimeoutError) as error:
+            # The name of a killed actor and its lock on the database are free a moment later.
+            if time.monotonic() > deadline:
+                raise BadInput(f"The writer of {folder.root} does not start: {error}") from error
+            time.sleep(0.3)
+        else:
+            break
+    if version != our_code():
+        ray.kill(writer, no_restart=True)
+        raise BadInput(
+            f"The cluster's head runs version {version[:10]} of paredown and this driver {our_code()[:10]}: "
+            "install the same one on every node, or none, so that the driver's is shipped."
+        )
+    return writer
+
+
+def drain_writer(name: str) -> None:
+    """Have the writer of that name, if there is one, write what it has, and end it."""
+    try:
+        writer = ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return
+    with suppress(RayError):  # it may be dead, hang or know no such call
+        ray.get(writer.close.remote(), timeout=DRAIN_SECONDS)
+    with suppress(RayError, ValueError):
+        ray.kill(writer, no_restart=True)
+
+
+def append(writer: Any, entries: list[Entry]) -> None:
+    """Have entries made durable by the writer. Raises what it raises: StaleLease, DiskFull."""
+    try:
+        ray.get(writer.append.remote(entries))
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, (DiskFull, StaleLease)) else error) from None
+    except RayActorError as error:  # it is restarted for ever unless somebody ends it
+        raise StaleLease("the writer of this sweep was ended, as by a newer driver") from error
