@@ -115,11 +115,11 @@ def partition(scene: Scene, rng: random.Random) -> Struck | None:
 
 Blow = Callable[[Scene, random.Random], Struck | None]
 BLOWS: tuple[tuple[Blow, int], ...] = (  # with how often it comes, relative to the others
-    (worker, 6),
+    (worker, 8),
     (raylet, 3),
     (agent, 1),
-    (writer, 4),
-    (gcs, 2),
+    (writer, 5),
+    (gcs, 1),
     (driver, 4),
     (host, 3),
     (partition, 3),

@@ -77,7 +77,7 @@ class Cluster:
     def serve(self, host: Host) -> None:
         """Have a host be the head or a worker, for as long as it is on."""
         role = ["head", host.address] if host is self.head else ["worker", host.address, self.address]
-        options = ["--num-cpus=1", f"--object-store-memory={STORE_BYTES}"]
+        options = ["--num-cpus=1", f"--object-store-memory={STORE_BYTES}", "--include-log-monitor=false"]
         options += ["--include-dashboard=false"] if host is self.head else []
         with (host.folder / "node.log").open("a") as log:
             self.nodes[host.name] = self.begin(host, ["bash", str(NODE), *role, *options], stdout=log, stderr=log)

@@ -57,10 +57,28 @@ mkdir -p "$HOME/.ray"
 exec 9>"$HOME/.ray/node-$(uname -n).lock"
 flock --nonblock 9 || refuse "this machine is looked after already: end the other node.sh first."
 
+# A raylet that ends in good order, as after the loss of its agent, goes unnoticed by `ray start`: the machine would stay
+# without one for good.
+watch() {
+  local seen=
+  while kill -0 "$1" 2>/dev/null; do
+    if pgrep -P "$1" -f raylet/raylet >/dev/null; then
+      seen=yes
+    elif [ -n "$seen" ]; then
+      echo "node.sh: the raylet has ended, and the rest of the node is ended with it" >&2
+      kill -TERM "$1" 2>/dev/null
+      return
+    fi
+    sleep 2
+  done
+}
+
 node=
 end() {
   trap - TERM INT
   [ -z "$node" ] || kill -TERM "$node" 2>/dev/null || true
+  # shellcheck disable=SC2046
+  kill $(jobs -p) 2>/dev/null || true
   wait
   exit 143
 }
@@ -71,7 +89,9 @@ while true; do
   began=$SECONDS
   ray start --block "--node-ip-address=$address" "${arguments[@]}" "$@" 9>&- &
   node=$!
+  watch "$node" 9>&- &
   wait "$node" && code=0 || code=$?
+  kill $! 2>/dev/null || true
   # A head that is down for long is asked less and less often.
   if [ $((SECONDS - began)) -ge 60 ]; then pause=1; elif [ "$pause" -lt 8 ]; then pause=$((pause * 2)); fi
   echo "node.sh: the node ended with $code after $((SECONDS - began)) s, and is started again in $pause s" >&2
