@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test board lint types check benchmark calibration clean
+.PHONY: demo test test-cluster board lint types check benchmark calibration chaos clean
 
 demo: $(VENV)/.run
 	$(BIN)/paredown run demo
@@ -15,8 +15,12 @@ board: $(VENV)/.run
 
 # Everything that shares nothing runs two at a time; Ray clusters and browsers want the machine for themselves.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser --ignore tests/hosts
 	$(BIN)/python -m pytest tests/cluster tests/browser
+
+# A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
+test-cluster: $(VENV)/.test
+	$(BIN)/python -m pytest tests/hosts
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ lint: $(VENV)/.lint
 types: $(VENV)/.lint
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test test-cluster
 
 # Claims of speed, measured side by side; prints tables, judges nothing.
 benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PEERS)/summarizer/.ready $(PEERS)/optimum/.ready
@@ -42,6 +46,10 @@ calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.deciding
 	$(BIN)/python -m tests.calibration.racing
 	$(BIN)/python -m tests.calibration.settling
+
+# Random kills of any process or host, with the workers' own notes as witnesses. Needs root and about an hour.
+chaos: $(VENV)/.test
+	$(BIN)/python -m tests.chaos --out results/reference/chaos.md
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("paredown needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

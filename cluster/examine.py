@@ -21,7 +21,8 @@ from uuid import uuid4
 
 import psutil
 
-from bench.identity import files_digest, short
+from bench.code import code_version
+from bench.identity import short
 from bench.job import library_versions
 from bench.measure import host
 from bench.measure.container import Limits, limits, memory_left
@@ -29,7 +30,6 @@ from bench.processor import cpu, instruction_sets, onednn_is_sound
 from cluster.ray_settings import SETTINGS
 
 LIBRARIES = ("paredown", "ray", "torch", "transformers", "tokenizers", "safetensors", "numpy", "duckdb", "pyarrow")
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("bench", "cluster")  # what workers run
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Ray keeps objects
 DASHBOARD_PORT = 8265
@@ -77,7 +77,7 @@ def examine() -> Facts:
     return Facts(
         host=socket.gethostname(),
         python=platform.python_version(),
-        code=code_digest(),
+        code=short(code_version(*PACKAGES)),
         versions=library_versions(LIBRARIES),
         cpu=cpu()[0],
         instructions=" ".join(instruction_sets()) or "no vector sets",
@@ -95,12 +95,6 @@ def examine() -> Facts:
         token_modes=_token_modes(),
         open_dashboards=open_dashboards(),
     )
-
-
-def code_digest() -> str:
-    """What the sources of this installation hash to, shortened for people."""
-    names = [str(p.relative_to(ROOT)) for package in PACKAGES for p in (ROOT / package).rglob("*.py")]
-    return short(files_digest(ROOT, names))
 
 
 def _temporary() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.hosts.machines import why_not
 def shared_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
     """A small file system that all hosts share: mounted before there are any, so that each has it."""
     reason = why_not()
+    if reason and os.environ.get("PAREDOWN_REQUIRE_HOSTS"):
+        pytest.fail(reason)
     if reason:
         pytest.skip(reason)
     folder: Path = tmp_path_factory.mktemp("disk")
