@@ -102,7 +102,7 @@ def ask(snapshot: Snapshot, sweep: Row, variants: Sequence[str], level: float) -
         ),
         chosen_on=_chosen_on(snapshot, sweep),
     )
-    stated = openings_in(snapshot.folder.journal)
+    stated = openings_in(snapshot.folder)
     return Confirmation(
         opening=opening,
         jobs=tuple({job.key: job for job in every}.values()),

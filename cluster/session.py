@@ -19,7 +19,7 @@ from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
-from bench.store.folder import Folder, Lease, open_folder, take_lease
+from bench.store.folder import Lease, open_folder, store_id, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.raw import Raw
 from bench.store.writer import Writer
@@ -167,7 +167,7 @@ def run_work(
         Artefacts(folder.artefacts).sweep_drafts()
         work = prepared()
         with _pool(work, options, lease) as (pool, known):
-            known.raw = Raw(folder.journal)
+            known.raw = Raw(folder)
             started(work.planning(known, frozenset()), estimates(known, device))
             yield from drive(work.planning, known, pool, watch, work.audit)
     finally:
@@ -223,12 +223,6 @@ def _writer(lease: Lease, patience: float) -> Writer:
             time.sleep(0.2)
 
 
-def store_id(folder: Folder) -> str:
-    """The name that a store was born with."""
-    found: str = json.loads((folder.root / "store.json").read_text(encoding="utf-8"))["id"]
-    return found
-
-
 def known_without_writing(root: Path) -> Known:
     """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
     if not (root / "store.json").exists():
@@ -236,7 +230,7 @@ def known_without_writing(root: Path) -> Known:
     folder = open_folder(root)
     records: dict[str, Record] = {}
     retried: dict[str, str] = {}
-    for part in parts(folder.journal):
+    for part in parts(folder):
         for entry, identity, body in read_entries(part):
             if entry == "record":
                 records.setdefault(identity, Record.model_validate_json(body))
@@ -244,7 +238,7 @@ def known_without_writing(root: Path) -> Known:
                 statement = json.loads(body)
                 retried.update(dict.fromkeys(statement["keys"], statement["declared"]))
     known = counting(list(records.values()), retried)
-    known.raw = Raw(folder.journal)
+    known.raw = Raw(folder)
     return known
 
 

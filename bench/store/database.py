@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from bench.errors import DiskFull, StoreBusy, is_disk_full
-from bench.store.folder import SCHEMA_VERSION
-from bench.store.journal import parts, read_entries
+from bench.store.folder import SCHEMA_VERSION, Folder
+from bench.store.journal import parts
 from bench.store.openings import OPENED
 
+BATCH_PARTS, BATCH_BYTES = 1000, 32_000_000
 LOCKED = "Could not set lock on file"  # as DuckDB says it
 
 
-def open_database(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
+def open_database(path: Path, journal: Folder | Path) -> duckdb.DuckDBPyConnection:
     """Open or make the database and take in whatever parts of the journal it lacks.
 
     A database that cannot be used is made anew: it holds nothing that the journal does not. Raises StoreBusy where
@@ -36,7 +41,7 @@ def open_database(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
     return _caught_up(path, journal)
 
 
-def _caught_up(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
+def _caught_up(path: Path, journal: Folder | Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path))
     try:
         # Ours is one of many processes on a node, and the node's cores belong to the models.
@@ -46,13 +51,26 @@ def _caught_up(path: Path, journal: Path) -> duckdb.DuckDBPyConnection:
         connection.execute(files("bench.store").joinpath("schema.sql").read_text(encoding="utf-8"))
         connection.execute("insert into schema_version values (?) on conflict do nothing", [SCHEMA_VERSION])
         have = {row[0] for row in connection.execute("select name from parts").fetchall()}
-        for part in parts(journal):
-            if part.name not in have:
-                take_in(connection, part)
+        for batch in _batches([part for part in parts(journal) if part.name not in have]):
+            take_in(connection, *batch)
     except BaseException:
         connection.close()  # DuckDB would hand the same open file to the next connection
         raise
     return connection
+
+
+def _batches(missing: Sequence[Path]) -> Iterator[list[Path]]:
+    """Parts that are taken in together: a transaction each would cost more than what is in them."""
+    batch: list[Path] = []
+    size = 0
+    for part in missing:
+        batch.append(part)
+        size += part.stat().st_size
+        if size >= BATCH_BYTES or len(batch) >= BATCH_PARTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _refuse_other_layout(connection: duckdb.DuckDBPyConnection) -> None:
@@ -64,23 +82,22 @@ def _refuse_other_layout(connection: duckdb.DuckDBPyConnection) -> None:
             raise duckdb.Error(f"layout {row[0]}, not {SCHEMA_VERSION}")
 
 
-def take_in(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
-    """Insert a part's entries, each identity once, in one transaction."""
+def take_in(connection: duckdb.DuckDBPyConnection, *chosen: Path) -> None:
+    """Insert the entries of parts, each identity once, in one transaction."""
     connection.execute("begin")
     try:
-        (ordinal,) = connection.execute("select count(*) from entries").fetchone() or (0,)
-        new: list[str] = []
-        for position, (entry, identity, body) in enumerate(read_entries(part)):
-            fresh = connection.execute(
-                "insert into entries values (?, ?, ?, ?) on conflict do nothing returning identity",
-                [identity, entry, part.name, position],
-            ).fetchall()
-            if fresh:
-                _take_in_entry(connection, entry, identity, json.loads(body), ordinal + len(new))
-                new.append(identity)
-        if new:
-            _take_in_raw(connection, part, new)
-        connection.execute("insert into parts values (?) on conflict do nothing", [part.name])
+        ((ordinal,),) = connection.execute("select count(*) from entries").fetchall()
+        fresh = _fresh(connection, chosen)
+        rows = Rows()
+        for place, line in enumerate(fresh):
+            _add_entry(connection, rows, line, ordinal + place)
+        _insert(connection, "records", rows.records)
+        _insert(connection, "numbers", rows.numbers)
+        _insert(connection, "retries", rows.retries)
+        _take_in_raw(connection, fresh)
+        named = [[part.name] for part in chosen]
+        if named:
+            connection.executemany("insert into parts values (?) on conflict do nothing", named)
         connection.execute("commit")
     except BaseException:
         with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
@@ -88,36 +105,105 @@ def take_in(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
         raise
 
 
-def _take_in_entry(
-    connection: duckdb.DuckDBPyConnection, entry: str, identity: str, body: dict[str, Any], ordinal: int
-) -> None:
-    if entry == "sweep":
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry of a part."""
+
+    part: Path
+    position: int
+    entry: str
+    identity: str
+    body: str
+    examples: bool  # whether it has raw material of that kind
+    samples: bool
+
+
+@dataclass
+class Rows:
+    """What goes into tables at once: a row each would take a millisecond."""
+
+    records: list[list[Any]] = field(default_factory=list)
+    numbers: list[list[Any]] = field(default_factory=list)
+    retries: list[list[Any]] = field(default_factory=list)
+
+
+def _fresh(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Path]) -> list[Line]:
+    """The lines of parts whose identities were not there before, in order; they are entered as known."""
+    lines: dict[str, Line] = {}
+    for part in chosen:
+        table = pq.ParquetFile(part).read(columns=["entry", "identity", "body", "artefact_id", "lease"])
+        columns = (table.column(name).to_pylist() for name in table.column_names)
+        for position, (entry, identity, body, examples, samples) in enumerate(zip(*columns, strict=True)):
+            line = Line(part, position, entry, identity, body, examples is not None, samples is not None)
+            lines.setdefault(identity, line)
+    if not lines:
+        return []
+    incoming = pa.table(
+        {
+            "identity": list(lines),
+            "entry": [line.entry for line in lines.values()],
+            "part": [line.part.name for line in lines.values()],
+            "position": [line.position for line in lines.values()],
+        }
+    )
+    with _registered(connection, incoming):
+        returned = connection.execute(
+            "insert into entries select * from incoming on conflict do nothing returning identity"
+        ).fetchall()
+    new = {identity for (identity,) in returned}
+    return [line for identity, line in lines.items() if identity in new]
+
+
+@contextmanager
+def _registered(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterator[None]:
+    connection.register("incoming", table)
+    try:
+        yield
+    finally:
+        connection.unregister("incoming")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows, in the order of the table's columns."""
+    if rows:
+        incoming = pa.table([pa.array(column) for column in zip(*rows, strict=True)], names=_places(len(rows[0])))
+        with _registered(connection, incoming):
+            connection.execute(f"insert into {table} select * from incoming")  # noqa: S608 - one of ours
+
+
+def _places(count: int) -> list[str]:
+    return [f"c{place}" for place in range(count)]
+
+
+def _add_entry(connection: duckdb.DuckDBPyConnection, rows: Rows, line: Line, ordinal: int) -> None:
+    """Add a record's rows to those that are inserted together; insert anything else, of which there is little."""
+    entry, body = line.entry, json.loads(line.body)
+    if entry == "record":
+        _add_record(rows, line.identity, body, ordinal)
+    elif entry == "sweep":
         connection.execute(
             "insert into sweeps values (?, ?, ?, ?) on conflict (sweep_id) do update set name = excluded.name, "
             "declared = excluded.declared, body = excluded.body where excluded.declared >= sweeps.declared",
             [body["sweep_id"], body["name"], body["declared"], json.dumps(body, sort_keys=True)],
         )
     elif entry == "retry":
-        connection.executemany("insert into retries values (?, ?)", [[key, body["declared"]] for key in body["keys"]])
+        rows.retries += [[key, body["declared"]] for key in body["keys"]]
     elif entry == "claims":
         keys = ("model", "id", "text", "published", "source", "settings", "verdict", "found", "reason")
-        rows = [[*(row[key] for key in keys), body["declared"]] for row in body["rows"]]
-        connection.executemany(f"insert or replace into claims values ({', '.join('?' * 10)})", rows)  # noqa: S608
+        claims = [[*(row[key] for key in keys), body["declared"]] for row in body["rows"]]
+        connection.executemany(f"insert or replace into claims values ({', '.join('?' * 10)})", claims)  # noqa: S608
     elif entry == "stop":
         names = ("sweep_id", "artefact_id", "by", "raced", "look", "looks", "examples", "level", "objectives", "reason")
         row = [json.dumps(body[n]) if n in ("examples", "objectives") else body[n] for n in names]
         connection.execute(f"insert into stops values ({', '.join('?' * 10)}) on conflict do nothing", row)  # noqa: S608
     elif entry == OPENED:
-        opened = [identity, body["sweep_id"], body["at"], json.dumps(body, sort_keys=True)]
+        opened = [line.identity, body["sweep_id"], body["at"], json.dumps(body, sort_keys=True)]
         connection.execute("insert into openings values (?, ?, ?, ?)", opened)
-    elif entry == "record":
-        _take_in_record(connection, identity, body, ordinal)
 
 
-def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: dict[str, Any], ordinal: int) -> None:
+def _add_record(rows: Rows, identity: str, body: dict[str, Any], ordinal: int) -> None:
     outcome, job = body["outcome"], body["job"]
-    connection.execute(
-        f"insert into records values ({', '.join('?' * 20)})",  # noqa: S608 - only question marks
+    rows.records.append(
         [
             identity,
             body["key"],
@@ -132,46 +218,59 @@ def _take_in_record(connection: duckdb.DuckDBPyConnection, identity: str, body: 
             outcome.get("reason"),
             outcome.get("log"),
             body["started"],
-            body["seconds"],
+            float(body["seconds"]),
             body["worker"],
             json.dumps(job, sort_keys=True),
             json.dumps(outcome.get("notes") or {}, sort_keys=True),
             json.dumps(outcome["answer"], sort_keys=True) if outcome.get("answer") is not None else None,
             json.dumps(body["conditions"], sort_keys=True) if body["conditions"] else None,
             ordinal,
-        ],
+        ]
     )
-    rows = [
-        [identity, *(v[k] for k in ("artefact_id", "metric", "scope", "estimate", "low", "high", "n", "method"))]
-        for v in outcome.get("values") or ()
-    ]
-    if rows:
-        connection.executemany("insert into numbers values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    for value in outcome.get("values") or ():
+        texts = (value["artefact_id"], value["metric"], value["scope"])
+        numbers = (float(value["estimate"]), float(value["low"]), float(value["high"]))
+        rows.numbers.append([identity, *texts, *numbers, value["n"], value["method"]])
 
 
-def _take_in_raw(connection: duckdb.DuckDBPyConnection, part: Path, identities: list[str]) -> None:
+def _take_in_raw(connection: duckdb.DuckDBPyConnection, fresh: Sequence[Line]) -> None:
     """Copy per-example outcomes and timings straight from Parquet.
 
     Parts of layout 1 name no slices and columns, those before layout 3 no single calls and no energy.
     """
-    held = {name for name, *_ in connection.execute("select name from parquet_schema(?)", [str(part)]).fetchall()}
-    later = "e.slice, e.columns" if "slice" in held else "'', map()"
-    connection.execute(
-        f"""
-        insert into examples
-        select identity, artefact_id, task, e.index, e.label, e.prediction, e.score, e.confidence, {later}
-        from (select identity, artefact_id, task, unnest(examples) as e from read_parquet(?)
-              where examples is not null and list_contains(?, identity))
-        """,  # noqa: S608 - one of two fixed lists of columns
-        [str(part), identities],
-    )
-    later = "s.each, s.joules" if "joules" in held else "[], null"
-    connection.execute(
-        f"""
-        insert into samples
-        select identity, lease, s.artefact_id, s.scope, s.round, s.position, s.calls, s.seconds, s.first, {later}
-        from (select identity, lease, unnest(samples) as s from read_parquet(?)
-              where samples is not null and list_contains(?, identity))
-        """,  # noqa: S608 - one of two fixed lists of columns
-        [str(part), identities],
-    )
+    for column, present in (("examples", "examples"), ("samples", "samples")):
+        by_layout: dict[bool, list[Line]] = {}
+        held: dict[Path, bool] = {}
+        for line in fresh:
+            if getattr(line, present):
+                if line.part not in held:
+                    held[line.part] = _holds(line.part, column, "slice" if column == "examples" else "joules")
+                by_layout.setdefault(held[line.part], []).append(line)
+        for whole, lines in by_layout.items():
+            _copy_raw(connection, column, lines, whole=whole)
+
+
+def _holds(part: Path, column: str, name: str) -> bool:
+    """Whether the raw material of a part has a field, which older layouts lack."""
+    return bool(pq.read_schema(part).field(column).type.value_type.get_field_index(name) >= 0)
+
+
+def _copy_raw(connection: duckdb.DuckDBPyConnection, column: str, lines: Sequence[Line], *, whole: bool) -> None:
+    if column == "examples":
+        mine = "identity, artefact_id, task"
+        fields = "e.index, e.label, e.prediction, e.score, e.confidence, " + (
+            "e.slice, e.columns" if whole else "'', map()"
+        )
+    else:
+        mine = "identity, lease"
+        fields = "e.artefact_id, e.scope, e.round, e.position, e.calls, e.seconds, e.first, " + (
+            "e.each, e.joules" if whole else "[], null"
+        )
+    incoming = pa.table({"part": [str(line.part) for line in lines], "name": [line.identity for line in lines]})
+    with _registered(connection, incoming):
+        connection.execute(
+            f"insert into {column} select {mine}, {fields} "  # noqa: S608 - fixed lists of columns
+            f"from (select {mine}, unnest({column}) as e from read_parquet(?, filename = true) "
+            f"semi join incoming on filename = part and identity = name where {column} is not null)",
+            [list(dict.fromkeys(str(line.part) for line in lines))],
+        )

@@ -1,11 +1,12 @@
-"""The truth: immutable Parquet parts, each written beside, synced and linked into place before it is acknowledged."""
+"""The truth: immutable Parquet parts, each durable under a name of its own before it is acknowledged."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from uuid import uuid4
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from bench.errors import DiskFull, is_disk_full
+from bench.errors import DiskFull, StaleLease, is_disk_full
 from bench.record import Delivery, Examples, Samples
-from bench.store.folder import Lease
+from bench.store.folder import Folder, Lease
+from bench.store.places import Place
 
 EXAMPLE = pa.struct(
     [
@@ -74,51 +76,109 @@ class Entry:
         return Entry(entry, identity, json.dumps(body, sort_keys=True, allow_nan=False))
 
 
-def parts(folder: Path) -> list[Path]:
-    """Every part of a journal, oldest epoch first."""
+def part_name(epoch: int, number: int) -> str:
+    return f"journal/{epoch:06d}-{number:08d}.parquet"
+
+
+def parts(journal: Folder | Path) -> list[Path]:
+    """Every part of a store's journal, oldest epoch first, where it can be read here; or of a folder of parts."""
+    folder = journal if isinstance(journal, Path) else journal.place.gather("journal")
     return sorted(folder.glob("[0-9]*-[0-9]*.parquet"))
 
 
 class Journal:
-    """Appends parts under one lease."""
+    """Appends parts under one lease.
+
+    Two drivers may both believe for a moment that the store is theirs: one that was cut off, and one that took over. So
+    a writer numbers its parts without gaps, and each is created under a name that can be taken once. A new writer takes
+    the next name of each earlier epoch with an empty part, then reads the journal: what the earlier writer had
+    acknowledged is in it, and nothing more of it can ever be. Neither clocks nor the order of checks decide.
+    """
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._folder = lease.folder.journal
-        for left in self._folder.glob(".*.part"):  # by a writer that was killed
-            left.unlink(missing_ok=True)
-        mine = self._folder.glob(f"{lease.epoch:06d}-*.parquet")
-        self._next = max((int(p.stem.partition("-")[2]) for p in mine), default=-1) + 1
+        self._place = lease.folder.place
+        self._place.tidy("journal")
+        with _without_room(lease):
+            _close_earlier(lease)
+        self._next = _next_numbers(self._place, lease.epoch)[lease.epoch]
+        self._schema = PART.with_metadata({"writer": uuid4().hex})  # tells our own part, written twice, from another's
 
     def append(self, entries: Sequence[Entry]) -> Path:
         """Write one part. When this returns, its entries survive the loss of any process.
 
-        Raises StaleLease when another driver holds the store, DiskFull when there is no room: nothing is written then.
+        Raises StaleLease when another driver holds the store, DiskFull when there is no room or no answer. Nothing that
+        is not acknowledged may be counted on; it may still be there.
         """
-        path = self._folder / f"{self._lease.epoch:06d}-{self._next:08d}.parquet"
-        draft = self._folder / f".{uuid4().hex}.part"
+        name = part_name(self._lease.epoch, self._next)
+        data = _bytes(entries, self._schema)
+        self._lease.check()
         try:
-            pq.write_table(_table(entries), draft, compression="zstd")
-            _sync(draft)
-            self._lease.check()  # as late as possible: the newer driver has read what was here when it came
-            os.link(draft, path)
-            _sync(self._folder)
-        except OSError as error:
-            if is_disk_full(error):
-                raise DiskFull(f"no room under {self._folder}") from error
+            with _without_room(self._lease):
+                self._place.create(name, data)
+        except FileExistsError as error:
+            self._lease.check()
+            raise StaleLease(
+                f"another writer of {self._lease.folder.location} has come in its place: run the same command again"
+            ) from error
+        except FileNotFoundError:
+            self._lease.check()  # a newer writer has tidied up while we wrote
             raise
-        finally:
-            draft.unlink(missing_ok=True)
         self._next += 1
-        return path
+        return self._place.near(name)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+@contextmanager
+def _without_room(lease: Lease) -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"no room under {lease.folder.location}") from error
+        raise
+
+
+def _next_numbers(place: Place, least: int) -> Counter[int]:
+    """The number of the next part of each epoch from `least` on."""
+    found: Counter[int] = Counter()
+    for name in place.names("journal"):
+        epoch, dash, number = name.removesuffix(".parquet").partition("-")
+        if dash and name.endswith(".parquet") and epoch.isdigit() and number.isdigit() and int(epoch) >= least:
+            found[int(epoch)] = max(found[int(epoch)], int(number) + 1)
+    return found
+
+
+def _close_earlier(lease: Lease) -> None:
+    """See to it that no writer of an earlier epoch can append any more. Those that ended in good order do not."""
+    folder, place = lease.folder, lease.folder.place
+    if lease.told().get("fenced"):  # this writer was started again
+        return
+    open_epochs = []
+    for epoch in range(lease.epoch - 1, 0, -1):
+        told = Lease(folder, epoch).told()
+        if not told.get("released"):
+            open_epochs.append(epoch)
+        if told.get("fenced"):
+            break  # it has closed all before it
+    numbers = _next_numbers(place, min(open_epochs)) if open_epochs else Counter()
+    empty = _bytes((), PART)
+    for epoch in reversed(open_epochs):
+        while True:
+            try:
+                place.create(part_name(epoch, numbers[epoch]), empty)
+            except FileExistsError:
+                numbers[epoch] += 1  # it has just written this one, or a newer writer than we has closed it
+                lease.check()
+            else:
+                break
+    with suppress(OSError):
+        lease.mark(fenced=True)
+
+
+def _bytes(entries: Sequence[Entry], schema: pa.Schema) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table(entries).replace_schema_metadata(schema.metadata), sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _table(entries: Sequence[Entry]) -> pa.Table:
@@ -177,6 +237,5 @@ def _samples(found: Samples) -> list[dict[str, Any]]:
 
 def read_entries(path: Path) -> Iterator[tuple[str, str, str]]:
     """(entry, identity, body) of each line of a part, without the raw material."""
-    table = pq.read_table(path, columns=["entry", "identity", "body"])
-    for row in table.to_pylist():
-        yield row["entry"], row["identity"], row["body"]
+    table = pq.ParquetFile(path).read(columns=["entry", "identity", "body"])
+    yield from zip(*(table.column(name).to_pylist() for name in ("entry", "identity", "body")), strict=True)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from bench.identity import digest
 from bench.record import Frozen
+from bench.store.folder import Folder
 from bench.store.journal import Entry, parts
 
 OPENED = "opened"  # the kind of entry
@@ -70,7 +71,7 @@ class Opening(Frozen):
         return bool({t.data_id for t in self.tasks} & {t.data_id for t in other.tasks})
 
 
-def openings_in(journal: Path) -> list[Opening]:
+def openings_in(journal: Folder | Path) -> list[Opening]:
     """Every opening that a store's journal holds, oldest first: a snapshot may be older than the last of them."""
     found: dict[str, Opening] = {}
     for part in parts(journal):

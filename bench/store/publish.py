@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import fields
@@ -17,7 +19,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from bench.identity import files_digest
 from bench.job import library_versions
 from bench.metrics import METRICS
-from bench.store.folder import SCHEMA_VERSION, Folder, write_whole
+from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, Lease
 from bench.store.rows import Summary
 
 KEPT_SECONDS = 60.0  # a reader that has followed the pointer has this long to open the file
@@ -38,14 +40,22 @@ class Publisher:
     def __init__(self, folder: Folder, epoch: int) -> None:
         self._folder = folder
         self._epoch = epoch
-        existing = folder.published.glob(f"{epoch:06d}-*.duckdb")
-        self._next = max((int(p.stem.partition("-")[2]) for p in existing), default=-1) + 1
+        self._next = 1 + max(
+            (
+                int(name[7:-7])
+                for name in folder.place.names("published")
+                if name.startswith(f"{epoch:06d}-") and name.endswith(".duckdb")
+            ),
+            default=-1,
+        )
         self._cache: dict[Any, Any] = {}
+        self._replaced: dict[str, float] | None = None  # snapshot -> since when it is not the newest
+        self._current: str | None = None
 
     def publish(self, connection: duckdb.DuckDBPyConnection, progress: dict[str, Any]) -> Path:
         """Summarise what the database holds and publish it. Returns the snapshot's path."""
         name = f"{self._epoch:06d}-{self._next:08d}.duckdb"
-        path, draft = self._folder.published / name, self._folder.published / f".{name}.draft"
+        draft = self._folder.published / f".{name}.draft"
         from bench.store.summary import summarise  # scipy takes a second, which neither a worker nor a start pays
 
         summaries = [
@@ -59,13 +69,15 @@ class Publisher:
                 self._fill(connection, summaries, progress)
             finally:
                 connection.execute("detach snapshot")
-            draft.rename(path)
+            path = self._folder.place.keep(draft, f"published/{name}")
         except BaseException:
             self._discard_drafts()
             raise
-        write_whole(self._folder.pointer, json.dumps({"snapshot": name}) + "\n")
+        if Lease(self._folder, self._epoch).lost():  # a newer driver's pointer is not ours to replace
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        self._folder.place.replace(POINTER, f"{json.dumps({'snapshot': name})}\n".encode())
         self._next += 1
-        self._clean(path)
+        self._clean(name)
         return path
 
     def _fill(self, connection: duckdb.DuckDBPyConnection, summaries: list[Summary], progress: dict[str, Any]) -> None:
@@ -115,12 +127,17 @@ class Publisher:
         for left in self._folder.published.glob(".*.duckdb.draft*"):
             left.unlink(missing_ok=True)
 
-    def _clean(self, current: Path) -> None:
-        """Remove snapshots that no reader can still be about to open."""
-        oldest = time.time() - KEPT_SECONDS
-        for path in self._folder.published.glob("*.duckdb"):
-            if path != current and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+    def _clean(self, current: str) -> None:
+        """Remove snapshots that no reader can still be about to open: those replaced some time ago, and left ones."""
+        now, place = time.monotonic(), self._folder.place
+        if self._replaced is None:
+            self._replaced = {n: now for n in place.names("published") if n.endswith(".duckdb") and n != current}
+        for name in [name for name, since in self._replaced.items() if since < now - KEPT_SECONDS]:
+            place.remove(f"published/{name}")
+            del self._replaced[name]
+        if self._current is not None:
+            self._replaced[self._current] = now
+        self._current = current
 
 
 def _quoted(path: Path) -> str:

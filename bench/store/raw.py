@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from bench.store.folder import Folder
 from bench.store.journal import parts
 
 FloatArray = NDArray[np.float64]
@@ -18,7 +19,7 @@ Tables = dict[str, FloatArray]  # scope -> [rounds, models]
 class Raw:
     """What evaluations and leases gave, by the key of their job. Parts never change, so nothing is read twice."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Folder | Path) -> None:
         self._journal = journal
         self._parts: dict[str, Path] = {}  # identity -> where it is
         self._seen: set[Path] = set()

@@ -57,7 +57,7 @@ def read_journal(folder: Folder, published: tuple[str, ...], check: Check) -> tu
 
     The records come one part at a time; a part that holds anything else leaves the list when its turn comes.
     """
-    there = {part.name: part for part in parts(folder.journal)}
+    there = {part.name: part for part in parts(folder)}
     for name in published:
         if name not in there:
             check.compared += 1

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from bench.errors import BadInput
-from bench.store.folder import SCHEMA_VERSION, Folder, open_folder
+from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, open_folder
 
 TRIES = 20
 
@@ -44,11 +44,13 @@ class Snapshot:
 def current_name(folder: Folder) -> str | None:
     """Name of the newest snapshot, None before the first: cheap enough to be asked once a second."""
     try:
-        return str(json.loads(folder.pointer.read_text(encoding="utf-8"))["snapshot"])
+        return str(json.loads(folder.place.read(POINTER))["snapshot"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"The pointer {folder.pointer} cannot be read ({error}): run `paredown run` again.") from error
+        raise BadInput(
+            f"The pointer {folder.location}/{POINTER} cannot be read ({error}): run the sweep again."
+        ) from error
 
 
 @contextmanager
@@ -63,8 +65,8 @@ def open_snapshot(root: Path) -> Iterator[Snapshot]:
         if name is None:
             raise BadInput(f"The store {root} has nothing to show yet: start a sweep with `paredown run`.")
         try:
-            connection = duckdb.connect(str(folder.published / name), read_only=True)
-        except duckdb.IOException:
+            connection = duckdb.connect(str(folder.place.near(f"published/{name}")), read_only=True)
+        except (duckdb.IOException, FileNotFoundError):
             time.sleep(0.05)  # the writer replaced it between two lines of ours; the pointer already says so
             continue
         try:

@@ -35,14 +35,14 @@ def names_published(snapshot: Snapshot) -> tuple[str, ...]:
     """Names of the parts that a snapshot was made from; all that are there now for one that does not say."""
     told = snapshot.info().get("parts")
     if told is None:
-        return tuple(part.name for part in parts(snapshot.folder.journal))
+        return tuple(part.name for part in parts(snapshot.folder))
     return tuple(json.loads(told))
 
 
 def parts_with(snapshot: Snapshot, identities: Iterable[str]) -> list[Path]:
     """The parts that hold the entries of these identities. Raises BadInput where one cannot be read."""
     wanted = list(dict.fromkeys(identities))
-    found = [str(part) for part in parts(snapshot.folder.journal)]
+    found = [str(part) for part in parts(snapshot.folder)]
     if not wanted or not found:
         return []
     with duckdb.connect() as connection:
@@ -53,7 +53,7 @@ def parts_with(snapshot: Snapshot, identities: Iterable[str]) -> list[Path]:
             ).fetchall()
         except duckdb.Error as error:
             raise BadInput(
-                f"The journal of {snapshot.folder.root} cannot be read ({str(error).splitlines()[0]}): "
+                f"The journal of {snapshot.folder.location} cannot be read ({str(error).splitlines()[0]}): "
                 "`paredown verify` names the part."
             ) from error
     return sorted(Path(name) for (name,) in rows)

@@ -104,7 +104,7 @@ def verify(
     info = snapshot.info()
     made_by = json.loads(info["summarised_by"]) if "summarised_by" in info else None
     return Verified(
-        str(snapshot.folder.root),
+        snapshot.folder.location,
         snapshot.name,
         info["published"],
         tuple(str(sweep["name"]) for sweep in sweeps),

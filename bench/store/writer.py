@@ -22,6 +22,7 @@ from bench.store.publish import Publisher
 
 SHORTEST_PAUSE = 1.0  # seconds between two snapshots
 ASKING = ("declared", "asked")  # of a declaration: when and with what words, which changes nothing
+TOGETHER = 100  # parts that are taken into the query form at once
 LARGEST_SHARE = 0.1  # of the writer's time that snapshots may take
 
 
@@ -53,10 +54,10 @@ class Writer:
         self.lease.check()
         self._journal = Journal(self.lease)
         with interrupts_later():
-            self._connection = open_database(folder.database, folder.journal)
+            self._connection = open_database(folder.database, folder)
         known = self._connection.execute("select identity from entries").fetchall()
         self._known: set[str] = {row[0] for row in known}
-        self._pending = [p for p in parts(folder.journal) if not self._has(p.name)]
+        self._pending = [p for p in parts(folder) if not self._has(p.name)]
         self._publisher = Publisher(folder, epoch)
         self._using = threading.Lock()  # of the connection, which serves one thread at a time
         self._dirty = True
@@ -93,7 +94,7 @@ class Writer:
     def records(self) -> list[Record]:
         """Every acknowledged record, in the order of acknowledgement, each once."""
         found: dict[str, Record] = {}
-        for part in parts(self.lease.folder.journal):
+        for part in parts(self.lease.folder):
             for entry, identity, body in read_entries(part):
                 if entry == "record" and identity not in found:
                     found[identity] = Record.model_validate_json(body)
@@ -107,9 +108,9 @@ class Writer:
         return dict(rows)
 
     def _take_in(self) -> None:
-        while self._pending:
-            take_in(self._connection, self._pending[0])
-            self._pending.pop(0)
+        while pending := self._pending[:TOGETHER]:
+            take_in(self._connection, *pending)
+            del self._pending[: len(pending)]
 
     def publish(self, *, now: bool = False) -> bool:
         """Publish a snapshot if something changed and the last one is long enough ago (`now` skips the wait).

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from bench.execute import Execute, Site
 from bench.job import Job
 from bench.record import Record
-from bench.store.folder import Lease, open_folder, take_lease
+from bench.store.folder import Lease, open_folder, store_id, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from cluster.drive import Pool
 from cluster.runner_local import Limits, LocalPool
-from cluster.session import counting, store_id
+from cluster.session import counting
 from cluster.standing import Known
 from tests.cluster.jobs import act
 

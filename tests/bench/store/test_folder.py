@@ -4,12 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bench.errors import BadInput, StaleLease, StoreBusy
-from bench.store.folder import holder, latest_epoch, open_folder, take_lease, write_whole
+from bench.store import folder as leasing
+from bench.store.folder import Folder, holder, latest_epoch, open_folder, processes_here, take_lease
+from bench.store.places import Local
 
 
 def test_a_new_folder_becomes_a_store_and_stays_the_same_one(tmp_path: Path) -> None:
@@ -94,8 +99,112 @@ def test_another_machines_lease_needs_take_over(tmp_path: Path) -> None:
     assert take_lease(folder, take_over=True).epoch == 2
 
 
-def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
-    write_whole(tmp_path / "file", "old")
-    write_whole(tmp_path / "file", "new")
-    assert (tmp_path / "file").read_text() == "new"
+def of_elsewhere(folder: Folder, seconds: float, **words: object) -> Path:
+    """A lease of another machine that was renewed so many seconds ago."""
+    told = {"host": "another-machine", "processes": "of another", "pid": 1, "born": 0.0, "since": "2026-01-01"}
+    path = folder.leases / "000001.json"
+    path.write_text(json.dumps({**told, **words}))
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def test_another_machines_lease_that_is_not_renewed_is_free(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path / "store", create=True)
+    path = of_elsewhere(folder, leasing.EXPIRY_SECONDS - 20)
+    with pytest.raises(StoreBusy, match=r"heard of (39|4\d) s ago"):
+        take_lease(folder)
+    then = time.time() - leasing.EXPIRY_SECONDS - 1
+    os.utime(path, (then, then))
+    assert holder(folder) is None
+    assert take_lease(folder).epoch == 2
+
+
+def test_a_lease_is_renewed_until_it_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "RENEW_SECONDS", 0.02)
+    folder = open_folder(tmp_path / "store", create=True)
+    before = set(threading.enumerate())
+    lease = take_lease(folder)
+    (thread,) = set(threading.enumerate()) - before
+    path = folder.leases / "000001.json"
+
+    def renewed() -> bool:
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 2
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return path.stat().st_mtime > 0
+
+    assert renewed()
+    lease.release()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert holder(folder) is None
+
+
+def test_a_driver_that_lost_its_lease_renews_it_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "RENEW_SECONDS", 0.02)
+    folder = open_folder(tmp_path / "store", create=True)
+    before = set(threading.enumerate())
+    take_lease(folder)
+    (thread,) = set(threading.enumerate()) - before
+    take_lease(folder, take_over=True).release()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_process_of_another_container_is_not_looked_for_here(tmp_path: Path) -> None:
+    """Its number may be that of another process here, or of none."""
+    folder = open_folder(tmp_path / "store", create=True)
+    of_elsewhere(folder, 1)
+    assert holder(folder) is not None
+    of_elsewhere(folder, 1, processes=processes_here())
+    assert holder(folder) is None
+
+
+def test_a_clock_that_is_wrong_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(tmp_path / "store", create=True)
+    of_elsewhere(folder, 1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    with pytest.raises(StoreBusy):
+        take_lease(folder)
+    assert len(list(folder.leases.iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ["", "half a li", "[]", "{}", '{"host": "x"}'])
+def test_a_lease_that_names_nobody_is_free(tmp_path: Path, text: str) -> None:
+    folder = open_folder(tmp_path / "store", create=True)
+    (folder.leases / "000001.json").write_text(text)
+    assert holder(folder) is None
+    assert take_lease(folder).epoch == 2
+
+
+def test_of_many_who_take_a_free_store_at_once_one_gets_it(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path / "store", create=True)
+    gate = threading.Barrier(8)
+    took: list[int] = []
+
+    def try_it() -> None:
+        gate.wait()
+        with suppress(StoreBusy):
+            took.append(take_lease(folder).epoch)
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert took == [1]
+
+
+def test_a_small_file_is_replaced_whole_and_created_once(tmp_path: Path) -> None:
+    place = Local(tmp_path)
+    place.replace("file", b"old")
+    place.replace("file", b"new")
+    assert place.read("file") == b"new"
+    with pytest.raises(FileExistsError):
+        place.create("file", b"newer")
+    assert place.read("file") == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert place.names("no such folder") == []
