@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from bench.errors import BadInput
-from bench.job import LatencyJob, answers
-from bench.metrics import TIMED
-from bench.statistics.objectives import Evidence
+from bench.job import LatencyJob
 from bench.statistics.resample import MANY_LEASES
-from bench.statistics.settling import OpenPair, group_to_measure, open_pairs
-from bench.statistics.simultaneous import half_widths
+from bench.statistics.settling import group_to_measure
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot
 from bench.sweep_file import LimitsSection
 from cluster.groups import LARGEST_GROUP
 from cluster.plan import Plan
 from cluster.standing import Known, standing
-from leaderboard.judging import evidence_of
-from leaderboard.rows import Board, Row, judged_as, read_board, read_draws
+from leaderboard.contests import Open, open_contests
 
-LEVEL = 0.95
 LARGEST_BATCH = 4  # leases between two looks at the board
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-NEVER_TIMED = "The sweep {name!r} times nothing that its objectives name, and settling buys time: name latency in them."
 
 
 def budget_seconds(text: str) -> float:
@@ -43,93 +36,24 @@ def budget_seconds(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What is open among the variants of one base."""
+class Contest(Open):
+    """What is open among the variants of one base, and the leases that would go on from there."""
 
-    rows: tuple[Row, ...]  # the base first
-    pairs: tuple[OpenPair, ...]
-    leases: tuple[int, ...]  # of each row
     template: LatencyJob  # a finished lease
-    lease_seconds: float  # for each model of a lease
     next_lease: int
-
-    @property
-    def contested(self) -> tuple[Row, ...]:
-        """The rows that some open pair keeps contested."""
-        return tuple(self.rows[i] for i in sorted({pair.of for pair in self.pairs}))
-
-    def cost(self, group: Sequence[int]) -> float:
-        """Predicted seconds of one lease."""
-        return self.lease_seconds * (1 + len(group))
-
-    def missing(self, row: Row) -> str:
-        """What would decide a contested row, in words."""
-        mine = [pair for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
-        closed = [pair.leases for pair in mine if pair.leases is not None]
-        never = len(mine) - len(closed)
-        told = []
-        if closed:
-            most = max(closed) - min(self.leases[pair.of] for pair in mine)
-            hours = most * self.cost([0, 0]) / 3600
-            told.append(f"{len(closed)} of {len(mine)} open comparisons by about {most} more leases ({hours:.1f} h)")
-        if never:
-            told.append(f"{never} by no number of leases: tied on time, or a matter of scores")
-        return "; ".join(told)
 
 
 def contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Contest]:
     """What is open on a sweep's declared objectives, for each of its bases. Raises BadInput where nothing was timed."""
-    body = sweep["body"]
-    if not any(o["metric"] in _timed() for o in body["objectives"]):
-        raise BadInput(NEVER_TIMED.format(name=body["name"]))
-    board = read_board(snapshot, sweep["sweep_id"])
-    leases = _leases(snapshot, body)
-    draws = read_draws(snapshot, board, board.objectives)
-    found = []
-    for base in board.bases:
-        rows = sorted((row for row in board.rows if row.base == base), key=lambda row: not row.is_base)
-        mine = [(job, seconds) for job, seconds in leases if job.artefact_ids[0] == rows[0].artefact_id]
-        if mine:
-            found.append(
-                _contest(board, rows, [evidence_of(board, key, rows, draws) for key in board.objectives], mine)
-            )
-    if not found:
-        raise BadInput(
-            f"The sweep {body['name']!r} has no finished lease yet: run it to its end with `paredown run`, then settle."
-        )
-    return found
+    return [_from_there(found) for found in open_contests(snapshot, sweep)]
 
 
-def _timed() -> frozenset[str]:
-    return frozenset(f"{name}_ratio" for name in TIMED)
-
-
-def _leases(snapshot: Snapshot, body: Mapping[str, Any]) -> list[tuple[LatencyJob, float]]:
-    """Every finished lease that answers the sweep's question, with its seconds."""
-    found = []
-    for row in snapshot.rows(
-        "select key, job, seconds from records where job_type = 'LatencyJob' and status = 'finished' order by ordinal"
-    ):
-        described = json.loads(row["job"])
-        if answers(row["key"], described, body["questions"]["LatencyJob"]):
-            described.pop("type")
-            found.append((LatencyJob.model_validate(described), row["seconds"]))
-    return found
-
-
-def _contest(
-    board: Board, rows: Sequence[Row], evidence: Sequence[Evidence], leases: Sequence[tuple[LatencyJob, float]]
-) -> Contest:
-    counts = tuple(sum(row.artefact_id in job.artefact_ids for job, _ in leases) for row in rows)
-    measured = [judged_as(key)[0] in _timed() for key in board.objectives]
-    pairs = open_pairs(evidence, half_widths(tuple(evidence), LEVEL), measured, counts)
+def _from_there(found: Open) -> Contest:
+    last = {key: value for key, value in found.finished[-1][0].items() if key != "type"}
     return Contest(
-        rows=tuple(rows),
-        pairs=tuple(pairs),
-        leases=counts,
-        template=leases[-1][0],
-        lease_seconds=sum(s for _, s in leases) / sum(len(job.artefact_ids) for job, _ in leases),
-        next_lease=1 + max(job.lease for job, _ in leases),
+        **{field.name: getattr(found, field.name) for field in fields(found)},
+        template=LatencyJob.model_validate(last),
+        next_lease=1 + max(int(job["lease"]) for job, _ in found.finished),
     )
 
 

@@ -12,7 +12,7 @@ from bench.store.reader import Snapshot
 from bench.store.required import finite
 from cluster.show import Printable
 from leaderboard.against import Beside, beside
-from leaderboard.format import MINUS, SIGNS, interval, number
+from leaderboard.format import MINUS, SIGNS, difference, interval, number
 from leaderboard.judging import separates_nothing, with_objectives
 from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as, read_board
 from leaderboard.where import with_constraints
@@ -65,9 +65,9 @@ def board_table(board: Board) -> Printable:
 def _notes(board: Board) -> tuple[str, ...]:
     objectives = ", ".join(board.axes[k].title for k in board.objectives)
     matters = [
-        f"{_difference(board.matters[k], board.axes[judged_as(k)]).lstrip('+')} on {board.axes[k].title}"
+        f"{difference(board.matters[k], axis.unit, axis.metric).lstrip('+')} on {board.axes[k].title}"
         for k in board.objectives
-        if board.matters.get(k)
+        if board.matters.get(k) and (axis := board.axes[judged_as(k)])
     ]
     found = [
         f"Hardware class: {board.hardware_class}.",
@@ -253,18 +253,10 @@ def against_table(board: Board, reference: Row, others: Sequence[Beside]) -> Pri
 def _compared(each: Comparison, axis: Axis) -> str:
     if not math.isfinite(each.difference):
         return each.relation
-    text = f"{each.relation}\n{_difference(each.difference, axis)}"
+    text = f"{each.relation}\n{difference(each.difference, axis.unit, axis.metric)}"
     if each.low == each.high or not math.isfinite(each.low):
         return text
-    return f"{text} ({_difference(each.low, axis)} to {_difference(each.high, axis)})"
-
-
-def _difference(value: float, axis: Axis) -> str:
-    """A difference in the axis's unit, with its sign; of shares in percentage points."""
-    if axis.unit == "1":
-        text = f"{value:+.3f}" if axis.metric.endswith("_ratio") else f"{100 * value:+.2f} pts"
-        return text.replace("-", MINUS)
-    return f"{'+' if value >= 0 else MINUS}{number(abs(value), axis.unit, axis.metric)}"
+    return f"{text} ({difference(each.low, axis.unit, axis.metric)} to {difference(each.high, axis.unit, axis.metric)})"
 
 
 def _tested(other: Beside, key: Key) -> str:

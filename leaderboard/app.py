@@ -9,6 +9,10 @@ def main() -> None:
     pages = [
         st.Page("pages_/board.py", title="Leaderboard", default=True),
         st.Page("pages_/pareto.py", title="Pareto plot", url_path="pareto"),
+        st.Page("pages_/variant.py", title="Variant", url_path="variant", visibility="hidden"),
+        st.Page("pages_/compare.py", title="Compare", url_path="compare"),
+        st.Page("pages_/sweeps.py", title="Sweeps", url_path="sweeps"),
+        st.Page("pages_/claims.py", title="Claims", url_path="claims"),
         st.Page("pages_/meaning.py", title="How to read it", url_path="meaning"),
     ]
     st.navigation(pages, position="top").run()

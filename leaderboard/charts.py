@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
 
-import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from bench.statistics.frontier import nondominated
 from leaderboard.choices import View
+from leaderboard.extent import reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
-from leaderboard.rows import VERDICT_ORDER, Axis, Row
+from leaderboard.overlays import Overlays, add_band, add_constraints, band_outline, knee_of, marker_of
+from leaderboard.points import Ends, Point, Scale, frontier_line, placed, points, scale, xs, ys
+from leaderboard.rows import VERDICT_ORDER, Axis, Draws
 from leaderboard.table import full_name, label, share
 
 # Readable on white and on black, and apart for every kind of colour blindness; shapes say the same.
@@ -29,76 +28,38 @@ WRITTEN_OUT = 40  # with more points no label would find a place
 PLOT_SIZE = (760.0, 430.0)  # pixels, about, on a wide screen; labels keep clear of each other at this size
 LONGEST = 34
 WEBGL_FROM = 1000
-
-Ends = tuple[float, float, float]  # low, estimate, high
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How a number is drawn: what it is divided by, and what stands behind the ticks."""
-
-    factor: float = 1.0
-    suffix: str = ""
-    form: str = ""
+MOST_WHISKERS = 300  # with more they would be a carpet
+MOST_DESCRIBED = 2000  # points whose numbers are told on pointing; with more, their names alone
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One variant in the plot, in the axes' own units."""
-
-    row: Row
-    x: Ends
-    y: Ends
-
-
-def points(rows: Sequence[Row], x: Axis, y: Axis) -> list[Point]:
-    """The rows that have both numbers."""
-    found = []
-    for row in rows:
-        a, b = row.cells.get(x.key), row.cells.get(y.key)
-        if a is not None and b is not None:
-            found.append(Point(row, (a.low, a.estimate, a.high), (b.low, b.estimate, b.high)))
-    return found
-
-
-def frontier_line(found: Sequence[Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
-    """Estimates that no other estimate beats, from the best x onwards."""
-    if not found:
-        return []
-    signs = np.array([1.0 if axis.better == "lower" else -1.0 for axis in (x, y)])
-    places = np.array([[p.x[1], p.y[1]] for p in found])
-    kept = places[nondominated(places * signs)]
-    return sorted({(float(a), float(b)) for a, b in kept}, key=lambda p: (signs[0] * p[0], signs[1] * p[1]))
-
-
-def scale(axis: Axis, values: Sequence[float]) -> Scale:
-    """Percent for shares, MB or kB for bytes, the unit itself for the rest."""
-    if axis.unit == "B":
-        largest = max(values, default=0.0)
-        factor, suffix = (1e9, " GB") if largest >= 1e10 else (1e6, " MB") if largest >= 1e6 else (1e3, " kB")
-        return Scale(factor, suffix, ",")
-    if axis.unit == "count":
-        return Scale(form="~s")
-    if axis.unit in ("ms", "s", "J"):
-        return Scale(suffix=f" {axis.unit}")
-    if axis.unit == "1/s":
-        return Scale(suffix=" / s")
-    if axis.unit in ("points", "tokens", "plain"):
-        return Scale(form="+" if axis.metric.endswith("_difference") else "")
-    if axis.metric.endswith("_difference"):
-        return Scale(0.01, " pts", "+")
-    if axis.metric.endswith("_ratio"):
-        return Scale(suffix="×")
-    return Scale(0.01, "%")
-
-
-def figure(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, False), selected: str | None) -> go.Figure:
+def figure(
+    view: View,
+    x: Axis,
+    y: Axis,
+    *,
+    log: tuple[bool, bool] = (False, False),
+    selected: str | None,
+    overlays: Overlays | None = None,
+    draws: Draws | None = None,
+) -> go.Figure:
     """The plot of `view` on two axes. Names are escaped: plotly would read them as markup."""
+    overlays = overlays or Overlays(band=False, everything=True)
     found = points(view.rows, x, y)
-    sx, sy = (scale(axis, [v for p in found for v in where(p)]) for axis, where in ((x, _xs), (y, _ys)))
+    sx, sy = (scale(axis, [v for p in found for v in where(p)]) for axis, where in ((x, xs), (y, ys)))
     drawn = go.Figure()
-    for base in view.board.bases:
-        line = frontier_line([p for p in points(view.field, x, y) if p.row.base == base], x, y)
+    field = points(view.field, x, y)
+    lines = {base: frontier_line([p for p in field if p.row.base == base], x, y) for base in view.board.bases}
+    across, up = placed(found, xs, sx, as_log=log[0]), placed(found, ys, sy, as_log=log[1])
+    on_line = {place for line in lines.values() for place in line}
+    kept = [p.row.is_base or (p.x[1], p.y[1]) in on_line for p in found]
+    ranges = [reach(ends, kept, everything=overlays.everything) for ends in (across, up)] if found else []
+    if overlays.band and draws is not None and found and not any(log):
+        for place, base in enumerate(view.board.bases):
+            rows = [p.row for p in field if p.row.base == base]
+            outline = band_outline(view.board, rows, (x, y), draws, _worse_ends((x, y), (sx, sy), ranges))
+            if outline is not None:
+                add_band(drawn, outline, (sx.factor, sy.factor), first=not place)
+    for base, line in lines.items():
         drawn.add_scatter(
             x=[a / sx.factor for a, _ in line],
             y=[b / sy.factor for _, b in line],
@@ -111,24 +72,60 @@ def figure(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, Fal
     for verdict in LOOKS:
         mine = [p for p in found if p.row.verdict == verdict]
         if mine:
-            drawn.add_trace(_trace(verdict, mine, view, (x, y), (sx, sy), large=len(found) >= WEBGL_FROM))
-    _rings(drawn, found, (sx, sy), selected)
+            drawn.add_trace(_trace(verdict, mine, view, (x, y), (sx, sy), overlays, len(found)))
+    _rings(drawn, found, (sx, sy), selected, _knee(found, x, y) if len(view.board.bases) == 1 else None)
+    add_constraints(drawn, view.board.constraints, (x, y), (sx.factor, sy.factor))
     _layout(drawn, x, y, (sx, sy), log)
+    if overlays.third is not None and overlays.by == "colour":
+        _colour_bar(drawn, view, overlays.third)
     if found:
-        across, up = _placed(found, _xs, sx, as_log=log[0]), _placed(found, _ys, sy, as_log=log[1])
-        drawn.update_xaxes(range=_reach(across))  # fixed: plotly's own would make room for labels as wide as the plot
-        drawn.update_yaxes(range=_reach(up))
+        drawn.update_xaxes(range=ranges[0])  # fixed: plotly's own would make room for labels as wide as the plot
+        drawn.update_yaxes(range=ranges[1])
         if len(found) <= WRITTEN_OUT:
-            _labels(drawn, found, view, across, up)
+            _labels(drawn, found, view, (across, up), ranges)
     return drawn
 
 
-def _xs(point: Point) -> Ends:
-    return point.x
+def _worse_ends(
+    axes: tuple[Axis, Axis], scales: tuple[Scale, Scale], ranges: Sequence[Sequence[float]]
+) -> tuple[float, float]:
+    """Where the plot ends on the worse side of each axis, in its unit."""
+    ends = [
+        between[1 if axis.better == "lower" else 0] * each.factor
+        for axis, each, between in zip(axes, scales, ranges, strict=True)
+    ]
+    return ends[0], ends[1]
 
 
-def _ys(point: Point) -> Ends:
-    return point.y
+def _knee(found: Sequence[Point], x: Axis, y: Axis) -> Point | None:
+    place = knee_of([(p.x[1], p.y[1]) for p in found], x, y)
+    return None if place is None else found[place]
+
+
+def _colour_bar(drawn: go.Figure, view: View, third: Axis) -> None:
+    """The bar that says what the colours of the third number mean."""
+    values = [row.cells[third.key].estimate for row in view.rows if third.key in row.cells]
+    if values:
+        each = scale(third, values)
+        drawn.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            marker={
+                "color": [min(values) / each.factor],
+                "cmin": min(values) / each.factor,
+                "cmax": max(values) / each.factor,
+                "colorscale": "Cividis",
+                "showscale": True,
+                "colorbar": {
+                    "title": {"text": escape(third.title), "side": "right", "font": {"size": 12}},
+                    "ticksuffix": each.suffix,
+                    "thickness": 12,
+                },
+            },
+        )
 
 
 def _trace(
@@ -137,25 +134,37 @@ def _trace(
     view: View,
     axes: tuple[Axis, Axis],
     scales: tuple[Scale, Scale],
-    *,
-    large: bool,
+    overlays: Overlays,
+    count: int,
 ) -> go.Scatter | go.Scattergl:
     symbol, colour = LOOKS[verdict]
     faint = verdict in ("dominated", "not evaluated")
-    kind = go.Scattergl if large else go.Scatter
+    large = count >= WEBGL_FROM
     sx, sy = scales
-    return kind(
+    whiskers = overlays.whiskers and count <= MOST_WHISKERS
+    size = (5 if faint else 8) if large else (10 if faint else 13)
+    marker: dict[str, object] = {"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}}
+    third = overlays.third
+    if third is not None:
+        factor = scale(third, [r.cells[third.key].estimate for r in view.rows if third.key in r.cells]).factor
+        marker |= marker_of([p.row for p in found], overlays, view.rows, factor)
+        if overlays.by == "colour":
+            # Open marks show no filling: the colour goes where it can be seen.
+            marker["symbol"] = symbol.removesuffix("-open")
+            marker["line"] = {"width": 1 if symbol == marker["symbol"] else 2, "color": LINE}
+    return (go.Scattergl if large else go.Scatter)(
         x=[p.x[1] / sx.factor for p in found],
         y=[p.y[1] / sy.factor for p in found],
-        error_x=_whiskers([p.x for p in found], sx, colour),
-        error_y=_whiskers([p.y for p in found], sy, colour),
+        error_x=_whiskers([p.x for p in found], sx, colour) if whiskers else None,
+        error_y=_whiskers([p.y for p in found], sy, colour) if whiskers else None,
         mode="markers",
         name=verdict if verdict != "not evaluated" else "no verdict",
-        marker={"symbol": symbol, "color": colour, "size": 10 if faint else 13, "line": {"width": 2, "color": colour}},
-        opacity=0.85 if faint else 1.0,
+        marker=marker,
+        opacity=0.5 if large and faint else 0.85 if faint else 1.0,
         customdata=[[p.row.recipe_id] for p in found],
-        text=[_hover(p, view, axes) for p in found],
+        text=[_hover(p, view, () if count > MOST_DESCRIBED else axes) for p in found],
         hovertemplate="%{text}<extra></extra>",
+        selected={"marker": {"size": size + 8}} if third is None else None,
         unselected={"marker": {"opacity": 0.75 if faint else 1.0}},
     )
 
@@ -172,7 +181,7 @@ def _whiskers(ends: Sequence[Ends], scale: Scale, colour: str) -> dict[str, obje
     }
 
 
-def _hover(point: Point, view: View, axes: tuple[Axis, Axis]) -> str:
+def _hover(point: Point, view: View, axes: Sequence[Axis]) -> str:
     row = point.row
     lines = [f"<b>{escape(row.name)}</b>", f"{row.verdict}, on the frontier in {share(row)} of resamples"]
     for axis in axes:
@@ -184,12 +193,19 @@ def _hover(point: Point, view: View, axes: tuple[Axis, Axis]) -> str:
     return "<br>".join(lines)
 
 
-def _rings(drawn: go.Figure, found: Sequence[Point], scales: tuple[Scale, Scale], selected: str | None) -> None:
-    """A ring around the bases, and another around the chosen variant."""
+def _rings(
+    drawn: go.Figure,
+    found: Sequence[Point],
+    scales: tuple[Scale, Scale],
+    selected: str | None,
+    bend: Point | None,
+) -> None:
+    """A ring around the bases, another around the chosen variant, a square around the knee."""
     sx, sy = scales
-    for name, size, mine in (
-        ("base", 24, [p for p in found if p.row.is_base]),
-        ("chosen", 31, [p for p in found if p.row.recipe_id == selected]),
+    for name, size, symbol, mine in (
+        ("base", 24, "circle-open", [p for p in found if p.row.is_base]),
+        ("chosen", 31, "circle-open", [p for p in found if p.row.recipe_id == selected]),
+        ("knee", 27, "square-open", [bend] if bend else []),
     ):
         if mine:
             drawn.add_scatter(
@@ -197,44 +213,30 @@ def _rings(drawn: go.Figure, found: Sequence[Point], scales: tuple[Scale, Scale]
                 y=[p.y[1] / sy.factor for p in mine],
                 mode="markers",
                 name=name,
-                marker={"symbol": "circle-open", "size": size, "color": LINE, "line": {"width": 2}},
+                marker={"symbol": symbol, "size": size, "color": LINE, "line": {"width": 2}},
                 hoverinfo="skip",
                 # The ring lies above the point that it marks, so a click on it means that point.
                 customdata=[[p.row.recipe_id] for p in mine],
             )
 
 
-def _placed(
-    found: Sequence[Point], where: Callable[[Point], Ends], scale_: Scale, *, as_log: bool
-) -> list[Sequence[float]]:
-    """Low end, estimate and high end of each point along an axis, as plotly counts there: exponents on a log axis."""
-    return [[math.log10(v / scale_.factor) if as_log and v > 0 else v / scale_.factor for v in where(p)] for p in found]
-
-
-def _reach(ends: Sequence[Sequence[float]]) -> list[float]:
-    """Both ends of an axis: all whiskers and a margin."""
-    low, high = min(low for low, _, _ in ends), max(high for _, _, high in ends)
-    margin = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
-    return [low - margin, high + margin]
-
-
 def _labels(
     drawn: go.Figure,
     found: Sequence[Point],
     view: View,
-    across: Sequence[Sequence[float]],
-    up: Sequence[Sequence[float]],
+    places: tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]],
+    ranges: Sequence[Sequence[float]],
 ) -> None:
     """Names beside the points, the base's and the best verdicts' first; the others are told by pointing at them."""
     order = sorted(range(len(found)), key=lambda i: (not found[i].row.is_base, VERDICT_ORDER[found[i].row.verdict]))
     names = [label(found[i].row, view.board) for i in order]
     texts = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
     columns = []
-    for ends, length in ((across, PLOT_SIZE[0]), (up, PLOT_SIZE[1])):
-        low, high = _reach(ends)
+    across, up = places
+    for ends, length, (low, high) in zip(places, PLOT_SIZE, ranges, strict=True):
         columns.append([length * (ends[i][1] - low) / (high - low) for i in order])
-    places = place_labels(list(zip(*columns, strict=True)), texts, PLOT_SIZE)
-    for i, text, place in zip(order, texts, places, strict=True):
+    beside = place_labels(list(zip(*columns, strict=True)), texts, PLOT_SIZE)
+    for i, text, place in zip(order, texts, beside, strict=True):
         if place is not None:
             anchor, right, above = place
             drawn.add_annotation(
@@ -280,4 +282,5 @@ def _layout(drawn: go.Figure, x: Axis, y: Axis, scales: tuple[Scale, Scale], log
         hoverlabel={"align": "left"},
         dragmode="pan",
         clickmode="event+select",
+        uirevision=f"{x.key} {y.key} {log}",
     )

@@ -13,12 +13,13 @@ SHORTEST = 8  # characters of a recipe_id that name a variant
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Filters. The first three say which variants compete; `standings` only which of them are listed."""
+    """Filters. The first three say which variants compete; the others only which of them are listed."""
 
     base: str | None = None
     methods: tuple[str, ...] = ()
     text: str = ""
     standings: tuple[str, ...] = ()  # verdicts
+    statuses: tuple[str, ...] = ()
 
     @property
     def narrows(self) -> bool:
@@ -58,9 +59,13 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> Vie
     narrowed = choice.narrows and len(field) < len(board.rows)
     if narrowed or tuple(keys) != board.objectives:
         field = judge(board, field, keys, draws)
-    standings = choice.standings
-    rows = tuple(row for row in field if row.is_base or not standings or row.verdict in standings)
+    rows = tuple(row for row in field if row.is_base or _listed(row, choice))
     return View(board, tuple(keys), field, rows, narrowed)
+
+
+def _listed(row: Row, choice: Choice) -> bool:
+    standing = not choice.standings or row.verdict in choice.standings
+    return standing and (not choice.statuses or row.status in choice.statuses)
 
 
 def _matches(row: Row, choice: Choice) -> bool:

@@ -16,11 +16,13 @@ from leaderboard.source import Loaded, StoreError, load, newest
 
 VARIANT = "variant"
 SWEEP = "sweep"
-KEPT = (SWEEP, "q", "base", "method", "verdict")
+COMPARED = "variants"
+NARROWING = ("base", "method", "verdict", "status", "task")
+KEPT = (SWEEP, "class", "q", *NARROWING)
 
 
-def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerator]:
-    """Draw the head of a page; returns what to show, and the row of filters for the page's own controls.
+def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerator, Loaded]:
+    """Draw the head of a page; returns what to show, the row of filters for the page's own controls, and the sweep.
 
     Ends the run with a sentence where there is nothing to show.
     """
@@ -42,7 +44,35 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
     view = look(loaded.board, choice, loaded.keys, loaded.draws)
     _among(view, choice)
-    return view, bar
+    return view, bar, loaded
+
+
+def open_head(name: str) -> Loaded:
+    """Draw the head of a page without filters; returns the sweep that the address names, the newest without one.
+
+    Ends the run with a sentence where there is nothing to show.
+    """
+    st.html(markup.style())
+    carry_over(name)
+    try:
+        loaded = load(st.query_params.get(SWEEP) or asked(SWEEP), ())
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        follow(newest())
+        st.stop()
+    follow(loaded.snapshot)
+    return loaded
+
+
+def whole(loaded: Loaded) -> View:
+    """Everything that the sweep has, judged as it was declared."""
+    return look(loaded.board, Choice(), loaded.board.objectives, loaded.draws)
+
+
+def in_address(loaded: Loaded, **more: str) -> dict[str, str]:
+    """What the address of another page needs: the sweep where there are several, and `more`."""
+    name = next((name for sweep_id, name in loaded.sweeps if sweep_id == loaded.board.sweep_id), "")
+    return {**({SWEEP: name} if len(loaded.sweeps) > 1 else {}), **more}
 
 
 def carry_over(name: str) -> None:
@@ -76,9 +106,7 @@ def _title(board: Board) -> None:
 
 def _filters(loaded: Loaded) -> Choice:
     board = loaded.board
-    if len(loaded.sweeps) > 1:
-        names = [name for _, name in loaded.sweeps]
-        st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    choose_sweep(loaded)
     text = st.text_input(
         "Search",
         key="q",
@@ -87,18 +115,50 @@ def _filters(loaded: Loaded) -> Choice:
         placeholder="name or method",
         bind="query-params",
         width=220,
+        help="Words that the name, a step of the recipe or the recipe's id has, all of them.",
     )
-    base = None
-    if len(board.bases) > 1:
-        base = st.selectbox(
-            "Base model", board.bases, index=None, key="base", placeholder="all", bind="query-params", width=200
+    on = sum(bool(st.session_state.get(key) or st.query_params.get(key)) for key in NARROWING)
+    with st.popover(f"Filters · {on}" if on else "Filters"):
+        base = None
+        if len(board.bases) > 1:
+            base = st.selectbox(
+                "Base model", board.bases, index=None, key="base", placeholder="all", bind="query-params"
+            )
+        known = sorted({method for row in board.rows for method in row.methods})
+        methods = _several("Method", known, "method", "Variants whose recipe has one of these steps compete.")
+        standings = _several("Verdict", list(VERDICT_ORDER), "verdict", "Only lists: who competes stays the same.")
+        found = sorted({row.status for row in board.rows})
+        statuses = _several("Status", found, "status", "Only lists: complete, partial, stopped, failed or waiting.")
+        if len(board.tasks) > 1:
+            st.selectbox(
+                "Task",
+                board.tasks,
+                index=None,
+                key="task",
+                placeholder="all",
+                bind="query-params",
+                help="Numbers of other tasks are not offered as columns.",
+            )
+    return Choice(base, methods, text or "", standings, statuses)
+
+
+def _several(name: str, options: list[str], key: str, said: str) -> tuple[str, ...]:
+    chosen = st.multiselect(name, options, key=key, placeholder="all", bind="query-params", help=said)
+    return tuple(str(each) for each in chosen)
+
+
+def choose_sweep(loaded: Loaded) -> None:
+    """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes."""
+    if len(loaded.sweeps) < 2:
+        return
+    names = [name for _, name in loaded.sweeps]
+    classes = list(dict.fromkeys(loaded.classes))
+    if len(classes) > 1:
+        kind = st.selectbox(
+            "Hardware class", classes, index=None, placeholder="all", key="class", bind="query-params", width=260
         )
-    known = sorted({method for row in board.rows for method in row.methods})
-    methods = st.multiselect("Method", known, key="method", placeholder="all", bind="query-params", width=260)
-    standings = st.multiselect(
-        "Verdict", list(VERDICT_ORDER), key="verdict", placeholder="all", bind="query-params", width=260
-    )
-    return Choice(base, tuple(methods), text or "", tuple(standings))
+        names = [n for n, c in zip(names, loaded.classes, strict=True) if kind in (None, c)]
+    st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
 
 
 def _among(view: View, choice: Choice) -> None:
@@ -110,9 +170,9 @@ def _among(view: View, choice: Choice) -> None:
     if view.keys != view.board.objectives:
         titles = " and ".join(view.board.axes[key].title for key in view.keys)
         said.append(f"Verdicts on {titles}, instead of the objectives that the sweep declared.")
-    if choice.standings:
+    if choice.standings or choice.statuses:
         listed = sum(not row.is_base for row in view.rows)
-        said.append(f"{listed} of {view.matching} variants have the chosen verdict.")
+        said.append(f"{listed} of {view.matching} variants have the chosen verdict or status.")
     if view.matching == 0 and view.board.rows:
         st.html(markup.box("No variant matches these filters: clear one of them to see more."))
     elif said:
@@ -129,6 +189,26 @@ def choose(recipe_id: str) -> None:
     st.query_params[VARIANT] = recipe_id[:16]
 
 
+def to_visit(recipe_id: str) -> None:
+    """Remember that a variant was clicked: pages change only while a page is drawn."""
+    st.session_state["visit"] = recipe_id
+
+
+def visit(loaded: Loaded) -> None:
+    """Go to the page of a variant that was clicked, or that an older link to this page names."""
+    clicked = st.session_state.pop("visit", None)
+    if clicked is None and "visited" not in st.session_state:
+        clicked = chosen_variant()
+    st.session_state["visited"] = True
+    if clicked:
+        st.switch_page("pages_/variant.py", query_params=in_address(loaded, variant=str(clicked)[:16]))
+
+
 def forget() -> None:
     """Take the variant out of the address."""
     st.query_params.pop(VARIANT, None)
+
+
+def compared() -> list[str]:
+    """Beginnings of the recipe_ids in the address that are to be compared."""
+    return [each.strip() for each in st.query_params.get(COMPARED, "").split(",") if each.strip()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,10 +21,10 @@ from leaderboard.decisions import (
     trace_sentence,
     trial_rows,
 )
-from leaderboard.format import SIGNS, interval, number
-from leaderboard.rows import Row, Step
-from leaderboard.source import decisions, newest
-from leaderboard.table import notes, share
+from leaderboard.dossier import Dossier
+from leaderboard.format import SIGNS, difference, interval, number
+from leaderboard.rows import Axis, Board, Key, Place, Row, Step
+from leaderboard.table import full_name, notes, share, usual_columns
 
 SHORT = 12  # characters shown of an identity
 
@@ -69,7 +70,9 @@ def verdict_sentence(row: Row, view: View) -> str:
     return f"On {titles}: {row.verdict_reason}. On the frontier in {share(row)} of resamples.{beaten}"
 
 
-def _steps(row: Row) -> str:
+def steps_html(row: Row) -> str:
+    """The recipe as a numbered list."""
+
     def described(step: Step) -> tuple[str, str]:
         seed = "" if step.seed is None else f"; seed {step.seed}"
         return step.name, f"{settings_text(step.settings)}{seed}"
@@ -79,32 +82,133 @@ def _steps(row: Row) -> str:
     return markup.steps(described(step) for step in row.steps)
 
 
-def draw_details(row: Row, view: View) -> None:
-    """Name, verdict, recipe, numbers, and whatever went wrong."""
-    remarks = notes(row, view.board)
+def numbers_html(row: Row, view: View) -> str:
+    """Every number as a table."""
+    if not row.cells:
+        return markup.line(markup.text("None yet."), css="quiet")
+    head = ("number", "value", "95% interval", "how")
+    return markup.table(head, number_rows(row, view), frozenset({1, 2})) + markup.line(
+        markup.text(f"Times and memory hold for {view.board.hardware_class}."), css="quiet small"
+    )
+
+
+def objective_rows(row: Row, board: Board) -> list[tuple[str, str, str, str, str]]:
+    """(objective, value, interval, what is known against the base, rank) for each declared objective."""
+    found = []
+    for key in board.objectives:
+        axis, cell, place = board.axes[key], row.cells.get(key), row.places.get(key)
+        value = "–" if cell is None else number(cell.estimate, axis.unit, axis.metric)
+        between = "" if cell is None else interval(cell.low, cell.high, axis.unit, axis.metric)
+        found.append((full_name(axis), value, between, against_base(place, axis), rank_text(place, row, board, key)))
+    return found
+
+
+def against_base(place: Place | None, axis: Axis) -> str:
+    """What is known of a variant against its base on one objective: the relation and the difference."""
+    if place is None or place.relation is None:
+        return "–"
+    if place.difference is None or place.low is None or place.high is None:
+        return place.relation
+    return f"{place.relation}: {change_text(place.difference, place.low, place.high, axis)}"
+
+
+def change_text(change: float, low: float, high: float, axis: Axis) -> str:
+    """A difference of two variants with its interval, in the unit of what is judged."""
+    ends = [difference(value, axis.unit, axis.metric) for value in (change, low, high)]
+    return ends[0] if low == high or not math.isfinite(low) else f"{ends[0]} ({ends[1]} to {ends[2]})"
+
+
+def rank_text(place: Place | None, row: Row, board: Board, key: Key) -> str:
+    """The ranks that a variant may have, and how many others share its place."""
+    if place is None or place.rank is None:
+        return "–"
+    best, worst = place.rank
+    tied = sum(
+        other is not row
+        and other.base == row.base
+        and key in other.places
+        and bool(other.places[key].letters & place.letters)
+        for other in board.rows
+    )
+    said = f"{best}" if best == worst else f"{best} to {worst}"
+    return f"{said}, tied with {tied}" if tied else said
+
+
+def slice_rows(row: Row, board: Board, tasks: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """The numbers of parts of tasks: (number, value, interval, how)."""
+    found = []
+    for key, cell in row.cells.items():
+        task, _, part = key[1].partition(" / ")
+        if part and task in tasks and key[1] not in tasks:
+            axis = board.axes[key]
+            p = "" if cell.p_holm is None else f"; p = {cell.p_holm:.2g}, adjusted"
+            between = interval(cell.low, cell.high, axis.unit, axis.metric)
+            how = f"n = {cell.n:,}{p}" + (f"; {cell.note}" if cell.note else "")
+            found.append((axis.title, number(cell.estimate, axis.unit, axis.metric), between, how))
+    return found
+
+
+def group_rows(row: Row, board: Board) -> list[tuple[str, str, str, str]]:
+    """The variants of the same recipe with other seeds: (name, seed, verdict, first objective)."""
+    key = board.objectives[0]
+    axis = board.axes[key]
+    mine = [other for other in board.rows if other.group == row.group and other.base == row.base]
+    if len(mine) < 2:
+        return []
+    return [
+        (
+            other.name,
+            "–" if other.seed is None else str(other.seed),
+            f"{SIGNS[other.verdict]} {other.verdict}",
+            "–" if key not in other.cells else number(other.cells[key].estimate, axis.unit, axis.metric),
+        )
+        for other in mine
+    ]
+
+
+def head_html(row: Row, view: View, known: Dossier | None = None) -> str:
+    """Name, verdict, identities and notes."""
     artefact = f"artefact {row.artefact_id[:SHORT]}" if row.artefact_id else "no artefact"
-    st.html(
-        markup.block(
-            markup.heading(row.name),
-            markup.line(
-                markup.text(f"{SIGNS[row.verdict]} {row.verdict}", row.verdict.replace(" ", "-")),
-                markup.text(f" · recipe {row.recipe_id[:SHORT]} · {artefact}", "quiet small"),
-            ),
-            markup.line(markup.text(verdict_sentence(row, view)), css="small"),
-            *(
-                markup.line(markup.text(f"Note: {remark}"), css="failed small" if row.status == "failed" else "small")
-                for remark in remarks
-            ),
-            markup.heading("Recipe", 3),
-            _steps(row),
-            markup.heading("Numbers", 3),
-            markup.table(("number", "value", "95% interval", "how"), number_rows(row, view), frozenset({1, 2}))
-            if row.cells
-            else markup.line(markup.text("None yet."), css="quiet"),
-            markup.line(markup.text(f"Times and memory hold for {view.board.hardware_class}."), css="quiet small"),
+    made = ""
+    if known is not None:
+        licence = f", licence {known.licence}" if known.licence else ""
+        made = markup.line(
+            markup.text(f"Base model {known.model}{licence} · sweep {view.board.name} · {view.board.hardware_class}"),
+            css="quiet small",
+        )
+    return (
+        markup.heading(row.name, 1 if known else 2)
+        + markup.line(
+            markup.text(f"{SIGNS[row.verdict]} {row.verdict}", row.verdict.replace(" ", "-")),
+            markup.text(f" · recipe {row.recipe_id[:SHORT]} · {artefact}", "quiet small"),
+        )
+        + made
+        + markup.line(markup.text(verdict_sentence(row, view)), css="small")
+        + "".join(
+            markup.line(markup.text(f"Note: {remark}"), css="failed small" if row.status == "failed" else "small")
+            for remark in notes(row, view.board)
         )
     )
-    draw_decisions(decisions(view.board.sweep_id, row.recipe_id, newest()))
+
+
+def draw_details(row: Row, view: View) -> None:
+    """What a glance needs: name, verdict, objectives, recipe, and whatever went wrong."""
+    board = view.board
+    numbers = [(name, value, between) for name, value, between, *_ in objective_rows(row, board)]
+    usual = [key for key in usual_columns(board) if key not in board.objectives and key in row.cells]
+    for key in usual:
+        axis, cell = board.axes[key], row.cells[key]
+        between = "" if cell.low == cell.high else interval(cell.low, cell.high, axis.unit, axis.metric)
+        numbers.append((axis.title, number(cell.estimate, axis.unit, axis.metric), between))
+    st.html(
+        markup.block(
+            head_html(row, view),
+            markup.heading("Recipe", 3),
+            steps_html(row),
+            markup.heading("Numbers", 3),
+            markup.table(("number", "value", "95% interval"), numbers, frozenset({1, 2})),
+        )
+    )
 
 
 FACTS = ("after", "parameters", "bytes", "layers", "FLOPs", "types", "zeros", "operators of a forward pass")

@@ -51,6 +51,14 @@ def _three_digits(value: float) -> str:
     return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
+def difference(value: float, unit: str, metric: str = "") -> str:
+    """A difference of two numbers in their unit, with its sign; of shares in percentage points."""
+    if unit == "1":
+        text = f"{value:+.3f}" if metric.endswith("_ratio") else f"{100 * value:+.2f} pts"
+        return text.replace("-", MINUS)
+    return f"{'+' if value >= 0 else MINUS}{number(abs(value), unit, metric.removesuffix('_difference'))}"
+
+
 def interval(low: float, high: float, unit: str, metric: str = "") -> str:
     """Both ends of an interval in the number's own form, the unit once."""
     if low == high:

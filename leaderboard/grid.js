@@ -55,6 +55,14 @@ function bodyRow(row, data, setTriggerValue) {
   made.dataset.variant = row.id;
   const name = element("th", "name");
   name.scope = "row";
+  const box = element("input", "tick");
+  box.type = "checkbox";
+  box.checked = data.ticked.includes(row.id);
+  box.setAttribute("aria-label", `Compare ${row.name}`);
+  box.title = "Tick two to four variants to compare them";
+  box.onclick = (event) => event.stopPropagation();
+  box.onchange = () => setTriggerValue("ticked", row.id);
+  name.append(box);
   const button = element("button", "open", row.name);
   button.title = row.title;
   name.append(button);

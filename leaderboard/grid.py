@@ -24,8 +24,14 @@ def _component() -> Any:
     )
 
 
-def draw_grid(data: dict[str, Any], picked: Callable[[str], None], sorted_by: Callable[[str], None]) -> None:
-    """Draw the table; `picked` hears the recipe_id of a clicked row, `sorted_by` the id of a clicked heading."""
+def draw_grid(
+    data: dict[str, Any],
+    *,
+    picked: Callable[[str], None],
+    sorted_by: Callable[[str], None],
+    ticked: Callable[[str], None],
+) -> None:
+    """Draw the table; `picked` and `ticked` hear the recipe_id of a clicked row or box, `sorted_by` a heading's id."""
 
     def tell(name: str, hear: Callable[[str], None]) -> Callable[[], None]:
         def changed() -> None:
@@ -36,5 +42,9 @@ def draw_grid(data: dict[str, Any], picked: Callable[[str], None], sorted_by: Ca
         return changed
 
     _component()(
-        key=KEY, data=data, on_picked_change=tell("picked", picked), on_sorted_change=tell("sorted", sorted_by)
+        key=KEY,
+        data=data,
+        on_picked_change=tell("picked", picked),
+        on_sorted_change=tell("sorted", sorted_by),
+        on_ticked_change=tell("ticked", ticked),
     )

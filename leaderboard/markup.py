@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -61,3 +62,18 @@ def block(*parts: str) -> str:
 def box(sentence: str) -> str:
     """A sentence that stands where content would."""
     return block(line(escape(sentence), css="box"))
+
+
+def card(mark: str, css: str, title: str, facts: Iterable[tuple[str, object]], words: str, small: str) -> str:
+    """A claim or an event: a mark, what it is about, facts side by side, a sentence, and small print."""
+    told = "".join(f"<span><i>{escape(name)}</i>{escape(str(value)) or '–'}</span>" for name, value in facts)
+    return (
+        f'<article class="card {css}"><b class="mark">{escape(mark)}</b><h4>{escape(title)}</h4>'
+        f'<div class="facts">{told}</div><div>{escape(words)}</div>'
+        f'<div class="quiet small">{escape(small)}</div></article>'
+    )
+
+
+def as_label(name: str) -> str:
+    """A name for a link or button: these read Markdown, so that every sign of it is escaped."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!~>|$:<&])", r"\\\1", " ".join(name.split()))

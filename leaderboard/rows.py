@@ -151,6 +151,7 @@ class Board:
     rows: tuple[Row, ...]
     matters: Mapping[Key, float] = field(default_factory=dict)  # smallest difference that does, by declared objective
     constraints: tuple[Required, ...] = ()
+    tasks: tuple[str, ...] = ()
     among: tuple[int, int] | None = None  # variants shown of all there are, bases apart, where some were left out
 
     @property
@@ -205,6 +206,7 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
         objectives=objectives,
         axes=axes,
         rows=ranked(rows, axes.get(objectives[0])),
+        tasks=tuple(task["name"] for task in body["tasks"]),
         matters={(o["metric"], o["scope"]): o.get("matters", 0.0) for o in body["objectives"]},
         constraints=tuple(
             Required(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), c["text"])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import streamlit as st
 
 from bench.errors import BadInput
 from bench.store.folder import open_folder
-from bench.store.reader import current_name, open_snapshot
+from bench.store.reader import Snapshot, current_name, open_snapshot
 from leaderboard.decisions import Decisions, read_decisions
 from leaderboard.rows import Board, Draws, Key, read_board, read_draws
 from leaderboard.table import full_name
 
+T = TypeVar("T")
 STORE = "PAREDOWN_STORE"  # environment variable: the folder to show
 DEFAULT = "results/store"
 
@@ -32,6 +33,7 @@ class Loaded:
 
     snapshot: str
     sweeps: tuple[tuple[str, str], ...]  # sweep_id, what it is called; newest first
+    classes: tuple[str, ...]  # hardware class of each of them
     board: Board
     keys: tuple[Key, ...]  # judged on
     draws: Draws
@@ -51,17 +53,32 @@ def newest() -> str | None:
         return None
 
 
+def version() -> str:
+    """What names the newest snapshot among all that this process may ever see: a part of the keys of caches."""
+    root = store_root()
+    try:
+        # The file's time too: a store that was deleted and made again repeats its names.
+        changed = open_folder(root).pointer.stat().st_mtime_ns
+    except (BadInput, OSError):
+        changed = 0
+    return f"{root}|{newest()}|{changed}"
+
+
 def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
     """The newest snapshot's board of a sweep by what it is called (the newest without one), judged on two axes by name.
 
     Raises StoreError, with the reason, where there is nothing to draw.
     """
     root = store_root()
+
+    return in_words(lambda: _read(str(root), version(), sweep, tuple(axes)))
+
+
+def in_words(read: Callable[[], T]) -> T:
+    """What `read` gives. Raises StoreError, one sentence without a path, for whatever goes wrong in a store."""
+    root = store_root()
     try:
-        pointer = open_folder(root).pointer
-        # The file's time is part of the key: a store that was deleted and made again repeats its names.
-        changed = pointer.stat().st_mtime_ns if pointer.is_file() else 0
-        return _read(str(root), (newest(), changed), sweep, tuple(axes))
+        return read()
     except BadInput as error:
         raise StoreError(without_paths(str(error), root)) from error
     except duckdb.Error as error:
@@ -71,22 +88,34 @@ def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
         raise StoreError(f"The store {root.name} cannot be read ({error.strerror}).") from error
 
 
+def ask(question: Callable[[Snapshot], T]) -> T:
+    """The answer of the newest snapshot to a question. Raises StoreError."""
+
+    def read() -> T:
+        with open_snapshot(store_root()) as snapshot:
+            return question(snapshot)
+
+    return in_words(read)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(root: str, version: tuple[str | None, int], sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
+def _read(root: str, version: str, sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
     """Everything from one open of one snapshot. Shared between visitors: nothing in it is ever changed."""
     del version  # part of the cache's key
     with open_snapshot(Path(root)) as snapshot:
-        called = names_of(snapshot.sweeps())
+        sweeps = snapshot.sweeps()
+        called = names_of(sweeps)
         found = next((sweep_id for sweep_id, name in called if name == sweep), None)
         board = read_board(snapshot, found)
         keys = chosen_keys(board, axes)
         draws = read_draws(snapshot, board, keys)
         metrics = tuple(snapshot.rows("select * from metrics"))
-        return Loaded(snapshot.name, called, board, keys, draws, metrics)
+        classes = tuple(str(s["body"]["hardware_class"]) for s in sweeps)
+        return Loaded(snapshot.name, called, classes, board, keys, draws, metrics)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def decisions(sweep_id: str, recipe_id: str, version: str | None) -> Decisions:
+def decisions(sweep_id: str, recipe_id: str, version: str) -> Decisions:
     """What the builds behind a variant kept; nothing where the store cannot be read just now."""
     del version  # of the snapshot: part of the cache's key
     try:

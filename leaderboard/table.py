@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,6 @@ from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
 A_PAGE = 200  # rows: more than anyone reads, and drawn in a moment
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,13 @@ def column_name(key: Key) -> str:
     return f"{key[0]}:{key[1]}" if key[1] else key[0]
 
 
-def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[str, bool] | None) -> dict[str, Any]:
+def payload(
+    view: View,
+    rows: Sequence[Row],
+    keys: Sequence[Key],
+    sort: tuple[str, bool] | None,
+    ticked: Sequence[str] = (),
+) -> dict[str, Any]:
     """The table as plain data for the page: every string in it is text, never markup."""
     board = view.board
     axes = [board.axes[key] for key in keys]
@@ -142,6 +145,7 @@ def payload(view: View, rows: Sequence[Row], keys: Sequence[Key], sort: tuple[st
         ],
         "rows": [_row(row, view, axes, ends) for row in rows],
         "sort": {"id": sort[0], "descending": sort[1]} if sort else None,
+        "ticked": list(ticked),
     }
 
 
@@ -170,30 +174,3 @@ def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float
         "empty": not any(axis.key in row.cells for axis in axes),
         "notes": list(notes(row, view.board)),
     }
-
-
-def as_csv(view: View, rows: Sequence[Row]) -> str:
-    """The listed rows at full precision, one line a variant; cells that a spreadsheet would run are quoted as text."""
-    board = view.board
-    keys = [key for key in board.axes if any(key in row.cells for row in rows)]
-    head = ["variant", "recipe_id", "artefact_id", "base", "is_base", "seed", "recipe", "status", "reason", "notes"]
-    head += ["verdict", "share", "verdict_reason", "hardware_class"]
-    for key in keys:
-        name = board.axes[key].title
-        head += [f"{name} [{board.axes[key].unit}]", f"{name}: low", f"{name}: high", f"{name}: n"]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_inert(x) for x in head)
-    for row in rows:
-        line: list[Any] = [row.name, row.recipe_id, row.artefact_id, row.base, row.is_base, row.seed]
-        line += ["; ".join(row.methods), row.status, row.reason, "; ".join(notes(row, board))]
-        line += [row.verdict, row.share, row.verdict_reason, board.hardware_class]
-        for key in keys:
-            cell = row.cells.get(key)
-            line += [cell.estimate, cell.low, cell.high, cell.n] if cell else [None] * 4
-        writer.writerow(_inert(x) for x in line)
-    return buffer.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
 
-from bench.errors import BadInput
-from bench.job import EvaluateJob
 from bench.store import origin
 from bench.store.asked import Asked, Row, kind_of, why_missing
 from bench.store.evidence import Evidence, counted, stated
 from bench.store.evidence_scored import scored
 from bench.store.evidence_timed import timed
+from bench.store.outcomes import example_texts
 from bench.store.reader import Snapshot
 from bench.store.rebuild import database_of, parts_with
 from bench.store.scored import evaluations
@@ -138,15 +135,8 @@ def _measurements(connection: duckdb.DuckDBPyConnection, sweep: Row) -> list[str
 def _texts(connection: duckdb.DuckDBPyConnection, asked: Asked) -> dict[int, str]:
     """The words of the task's examples by index, nothing where its data cannot be read any more."""
     rows = connection.execute("select job from records where kind = 'evaluate' order by ordinal").fetchall()
-    for (text,) in rows:
-        described = json.loads(text)
-        described.pop("type", None)
-        task = EvaluateJob.model_validate(described).task
-        if asked.scope == task.name or asked.scope.startswith(f"{task.name} / "):
-            with suppress(BadInput, OSError):
-                return {e.index: e.text if e.pair is None else f"{e.text} | {e.pair}" for e in task.data.examples()}
-            return {}
-    return {}
+    name = next((t["name"] for t in asked.sweep["tasks"] if asked.scope == t["name"]), asked.scope.partition(" / ")[0])
+    return example_texts([text for (text,) in rows], name)
 
 
 def _interval(asked: Asked) -> tuple[str, ...]:

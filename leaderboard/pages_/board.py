@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from leaderboard import table
+from leaderboard import markup, table
 from leaderboard.choices import View, in_order
-from leaderboard.controls import choose, chosen_variant, forget, open_page
-from leaderboard.details import draw_details
+from leaderboard.comparison import FEWEST, MOST
+from leaderboard.controls import COMPARED, compared, in_address, open_page, to_visit, visit
+from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.grid import draw_grid
 from leaderboard.rows import Key, Row
-from leaderboard.table import as_csv, column_name, payload, usual_columns
+from leaderboard.source import Loaded
+from leaderboard.table import column_name, payload, usual_columns
 
 SORT = "sort"
 
 
 def main() -> None:
     """Draw the page."""
-    view, bar = open_page("board")
-    keys = {column_name(key): key for key in view.board.axes}
+    view, bar, loaded = open_page("board")
+    visit(loaded)
+    keys = {column_name(key): key for key in _of_task(view)}
     with bar:
         columns = _columns(view, keys)
+        _downloads(view)
+        ticked = _ticked(view)
+        _compare(ticked, loaded)
     sort = _sort(keys)
     by = keys.get(sort[0], sort[0]) if sort else None
     rows = in_order(view.rows, by, descending=bool(sort and sort[1]))
-    draw_grid(payload(view, _part(rows), columns, sort), choose, sort_by)
-    st.caption("Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better.")
-    row = view.find(chosen_variant())
-    if row is not None:
-        _open(row, view)
+    _missing(view, loaded)
+    shown = payload(view, _part(rows), columns, sort, [row.recipe_id for row in ticked])
+    draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)
+    st.caption(
+        "Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better. "
+        "Click a row for everything known of it; tick two to four to compare them."
+    )
+
+
+def _of_task(view: View) -> list[Key]:
+    """The numbers to choose columns from: all, or without those of other tasks than the chosen one."""
+    board, task = view.board, st.session_state.get("task")
+    others = [name for name in board.tasks if task in board.tasks and name != task]
+    return [key for key in board.axes if not any(key[1] == name or key[1].startswith(f"{name} / ") for name in others)]
 
 
 def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
     names = list(keys)
-    usual = [column_name(key) for key in usual_columns(view.board)]
+    usual = [column_name(key) for key in usual_columns(view.board) if key in keys.values()]
     with st.popover("Columns"):
         chosen = st.multiselect(
             "Numbers to show",
@@ -43,14 +60,84 @@ def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
             bind="query-params",
             format_func=lambda name: view.board.axes[keys[name]].title,
         )
-    st.download_button(
-        "Download CSV",
-        lambda: as_csv(view, view.rows),
-        file_name="leaderboard.csv",
-        mime="text/csv",
-        on_click="ignore",
-    )
     return [keys[name] for name in chosen]
+
+
+def _downloads(view: View) -> None:
+    """The listed rows with all their numbers at full precision."""
+    board, rows = view.board, view.rows
+    with st.popover("Download"):
+        st.download_button(
+            "CSV",
+            lambda: as_csv(board, rows),
+            file_name="leaderboard.csv",
+            mime="text/csv",
+            on_click="ignore",
+            help="For spreadsheets: one line a variant, every number with its interval.",
+        )
+        st.download_button(
+            "Parquet",
+            lambda: as_parquet(board, rows),
+            file_name="leaderboard.parquet",
+            on_click="ignore",
+            help="For pandas, DuckDB and the like: one line a variant, typed columns.",
+        )
+        st.download_button(
+            "JSON",
+            lambda: as_json(board, rows),
+            file_name="leaderboard.json",
+            mime="application/json",
+            on_click="ignore",
+            help="For programs: recipes, numbers, verdicts and notes in full.",
+        )
+
+
+def _ticked(view: View) -> list[Row]:
+    """The variants that are ticked, as the address says."""
+    found = [row for row in (view.find(each) for each in compared()) if row is not None]
+    return list({row.recipe_id: row for row in found}.values())
+
+
+def _compare(ticked: Sequence[Row], loaded: Loaded) -> None:
+    if not ticked:
+        return
+    count = len(ticked)
+    go = st.button(
+        f"Compare {count}",
+        type="primary",
+        disabled=not FEWEST <= count <= MOST,
+        help=f"Tick {FEWEST} to {MOST} variants; {count} {'is' if count == 1 else 'are'} ticked.",
+    )
+    if st.button("Untick all"):
+        st.query_params.pop(COMPARED, None)
+        st.rerun()
+    if go:
+        chosen = ",".join(row.recipe_id[:16] for row in ticked)
+        st.switch_page("pages_/compare.py", query_params=in_address(loaded, variants=chosen))
+
+
+def tick(recipe_id: str) -> None:
+    """Tick a variant, or take its tick away."""
+    now, mine = compared(), recipe_id[:16]
+    now = [each for each in now if each != mine] if mine in now else [*now, mine]
+    if now:
+        st.query_params[COMPARED] = ",".join(now)
+    else:
+        st.query_params.pop(COMPARED, None)
+
+
+def _missing(view: View, loaded: Loaded) -> None:
+    """Say how many rows lack numbers, and where their causes stand."""
+    counts = [
+        (sum(row.status == status for row in view.board.rows), words)
+        for status, words in (("failed", "failed"), ("waiting", "not built yet"), ("partial", "not finished"))
+    ]
+    told = ", ".join(f"{count} {words}" for count, words in counts if count)
+    if told:
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            said = f"{told}: their rows stay listed, with the cause in the notes."
+            st.html(markup.block(markup.line(markup.text(said), css="small")), width="content")
+            st.page_link("pages_/sweeps.py", label="Causes and how to retry", query_params=in_address(loaded))
 
 
 def _sort(keys: dict[str, Key]) -> tuple[str, bool] | None:
@@ -78,11 +165,6 @@ def _part(rows: list[Row]) -> list[Row]:
     last = -(-len(rows) // size)
     page = int(st.number_input(f"Page of {last}", 1, last, key="page", bind="query-params", width=160))
     return rows[(page - 1) * size : page * size]
-
-
-@st.dialog("Variant", width="large", on_dismiss=forget)
-def _open(row: Row, view: View) -> None:
-    draw_details(row, view)
 
 
 if __name__ == "__main__":  # which Streamlit calls a page

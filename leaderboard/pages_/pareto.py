@@ -9,10 +9,10 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.charts import figure, points
 from leaderboard.choices import View
-from leaderboard.controls import choose, chosen_variant, forget, open_page
+from leaderboard.controls import choose, chosen_variant, forget, in_address, open_page
 from leaderboard.details import draw_details
-from leaderboard.rows import Axis
-from leaderboard.source import default_axes
+from leaderboard.rows import Axis, Row
+from leaderboard.source import Loaded, default_axes
 from leaderboard.table import full_name
 
 PLOT = "plot"
@@ -21,7 +21,7 @@ POSITIVE = ("B", "count", "ms", "s")
 
 def main() -> None:
     """Draw the page."""
-    view, _ = open_page("pareto", with_axes=True)
+    view, _, loaded = open_page("pareto", with_axes=True)
     x, y, log = _axes(view)
     row = view.find(chosen_variant())
     if x == y:
@@ -47,8 +47,16 @@ def main() -> None:
         if row is None:
             st.html(markup.block(markup.line(markup.text("Click a point to see its recipe and numbers."), css="quiet")))
         else:
+            _links(row, loaded)
             draw_details(row, view)
-            st.button("Close", on_click=forget)
+
+
+def _links(row: Row, loaded: Loaded) -> None:
+    """Where more is known of the chosen variant."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        to = in_address(loaded, variant=row.recipe_id[:16])
+        st.page_link("pages_/variant.py", label="Open its page →", query_params=to)
+        st.button("Close", on_click=forget)
 
 
 def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:

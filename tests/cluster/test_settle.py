@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wished(contest: Contest) -> Contest:
     """The same with one pair that leases would close; how fast tiny models are is up to the machine."""
     pairs = (OpenPair(1, 2, "better", 6),)
-    return Contest(contest.rows, pairs, contest.leases, contest.template, 10.0, contest.next_lease)
+    return replace(contest, pairs=pairs, lease_seconds=10.0)
 
 
 def test_the_budget_is_kept_and_too_few_leases_are_not_bought(store: Path) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from leaderboard.charts import LOOKS, figure, frontier_line, points, scale
+from leaderboard.charts import LOOKS, figure
 from leaderboard.choices import Choice, View, look
 from leaderboard.labels import place_labels
+from leaderboard.points import frontier_line, points, scale
 from leaderboard.rows import Axis, Board, Draws
 from leaderboard.table import full_name
 from tests.leaderboard.sample import BASE, HTML, SCOPE, SQL, TASK

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from leaderboard.choices import Choice, View, look
+from leaderboard.downloads import as_csv
 from leaderboard.rows import Board, Draws
-from leaderboard.table import as_csv, label, notes, payload, usual_columns
+from leaderboard.table import label, notes, payload, usual_columns
 from tests.leaderboard.sample import BASE, HTML, REASON, SQL
 
 
@@ -79,7 +80,7 @@ def test_the_base_is_named_once(board: Board) -> None:
 
 
 def test_csv_has_every_number_at_full_precision(view: View, board: Board) -> None:
-    lines = list(csv.DictReader(io.StringIO(as_csv(view, view.rows))))
+    lines = list(csv.DictReader(io.StringIO(as_csv(view.board, view.rows))))
     assert [line["variant"] for line in lines] == [row.name for row in view.rows]
     title = board.axes[board.objectives[0]].title
     for line, row in zip(lines, view.rows, strict=True):
@@ -90,5 +91,5 @@ def test_csv_has_every_number_at_full_precision(view: View, board: Board) -> Non
 
 def test_csv_gives_a_spreadsheet_nothing_to_run(view: View) -> None:
     rows = [replace(view.rows[1], name=name) for name in ("=1+1", "@SUM(A1)", "-2", "plain")]
-    lines = list(csv.DictReader(io.StringIO(as_csv(view, rows))))
+    lines = list(csv.DictReader(io.StringIO(as_csv(view.board, rows))))
     assert [line["variant"] for line in lines] == ["'=1+1", "'@SUM(A1)", "'-2", "plain"]

@@ -1,0 +1,129 @@
+"""What a store knows of one variant beyond its row: lineage, layers, attempts, how to have it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import BadInput
+from bench.store import origin
+from bench.store.asked import Asked, understand
+from bench.store.layers import Stack, layer_stacks
+from bench.store.reader import Snapshot
+from bench.store.sheets import Sheet
+from bench.store.why import Why, explain
+from leaderboard.rows import Key
+
+MOST_ATTEMPTS = 500
+MEASURED = {"LatencyJob": "time", "MemoryJob": "memory"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job: what it was, how it went, where and when."""
+
+    what: str
+    status: str
+    cause: str  # empty where it finished
+    number: int
+    started: str  # UTC
+    seconds: float
+    worker: str  # host:process
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """Everything about one variant that its page shows beside its numbers."""
+
+    model: str  # what its base was made from
+    licence: str | None
+    lineage: Sheet
+    stacks: tuple[Stack, ...]
+    attempts: tuple[Attempt, ...]
+    tasks: tuple[Mapping[str, Any], ...]
+    command: str
+    command_note: str
+
+
+def read_dossier(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Dossier:
+    """Gather it. Raises BadInput for a variant or a sweep that is not there."""
+    body, variant, base = _declared(snapshot, sweep_id, recipe_id)
+    chain, lineage = origin.lineage(snapshot, Asked(body, variant, base, {}, "", None, ()))
+    told: Mapping[str, Any] = next(v for v in body["variants"] if v["recipe_id"] == recipe_id)
+    try:
+        stacks = layer_stacks(snapshot.folder, chain)
+    except (OSError, ValueError, KeyError, TypeError):  # artefacts that are gone or broken tell nothing
+        stacks = ()
+    command, note = origin.command(body)
+    return Dossier(
+        model=str(told["model"]),
+        licence=told.get("licence"),
+        lineage=lineage,
+        stacks=stacks,
+        attempts=tuple(_attempts(snapshot, variant["artefact_id"], told["prefixes"])),
+        tasks=tuple(body["tasks"]),
+        command=command,
+        command_note=note,
+    )
+
+
+def read_why(snapshot: Snapshot, sweep_id: str, recipe_id: str, key: Key) -> Why:
+    """What stands behind a number of a variant. Raises BadInput where the journal cannot be read."""
+    sweep = next((s for s in snapshot.sweeps() if s["sweep_id"] == sweep_id), None)
+    if sweep is None:
+        raise BadInput("This sweep is not in the store any more: choose another one.")
+    return explain(snapshot, understand(snapshot, sweep, recipe_id, key[0], key[1]))
+
+
+def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[str, Any], Any, Any]:
+    """The sweep's declaration, the variant's row and its base's."""
+    bodies = snapshot.rows("select body from sweeps where sweep_id = ?", [sweep_id])
+    rows = snapshot.rows(
+        "select * from variants where sweep_id = ? and (recipe_id = ? or is_base) order by position",
+        [sweep_id, recipe_id],
+    )
+    variant = next((row for row in rows if row["recipe_id"] == recipe_id), None)
+    if variant is None or not bodies:
+        raise BadInput("This variant is not in the store any more: choose another one.")
+    base = next((row for row in rows if row["is_base"] and row["base"] == variant["base"]), variant)
+    return json.loads(bodies[0]["body"]), variant, base
+
+
+def _attempts(snapshot: Snapshot, artefact_id: str | None, prefixes: Sequence[str]) -> list[Attempt]:
+    """Every attempt at a job that concerns a variant, the newest first."""
+    rows = snapshot.rows(
+        "select kind, job_type, status, stage, failure, reason, attempt, started, seconds, worker, job from records "
+        "where (kind = 'build' and list_contains(?, recipe_id)) "
+        "or (kind != 'build' and (artefact_id = ? or (kind = 'measure' and contains(job, coalesce(?, '-'))))) "
+        "order by ordinal desc limit ?",
+        [list(prefixes), artefact_id, artefact_id, MOST_ATTEMPTS],
+    )
+    return [
+        Attempt(
+            what=job_words(row["kind"], row["job_type"], json.loads(row["job"])),
+            status=row["status"],
+            cause=f"{row['stage']}: {row['failure']}: {row['reason']}" if row["status"] == "failed" else "",
+            number=row["attempt"],
+            started=row["started"],
+            seconds=row["seconds"],
+            worker=row["worker"],
+        )
+        for row in rows
+    ]
+
+
+def job_words(kind: str, job_type: str, job: Mapping[str, Any]) -> str:
+    """What a job does, in a few words, without the name of the variant."""
+    if kind == "build":
+        return f"build: {job.get('step') or 'import the base model'}"
+    if kind == "evaluate":
+        task = job.get("task") or {}
+        first, last = job.get("first", 0), job.get("last", 0) - 1
+        windows = f"window {first}" if last <= first else f"windows {first} to {last}"
+        return f"evaluate on {task.get('name', 'a task')}, {windows}"
+    if kind == "measure":
+        lease = f", lease {job['lease'] + 1}" if isinstance(job.get("lease"), int) else ""
+        return f"measure {MEASURED.get(job_type, job_type)}{lease}, {len(job.get('artefact_ids', ()))} models"
+    return f"{kind}: {job.get('question', {}).get('key') or job.get('step') or job_type}"

@@ -1,0 +1,112 @@
+"""What lies over the points of a Pareto plot: the attainment band, the knee, constraints, a third number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from bench.statistics.attainment import attainment_band
+from bench.statistics.frontier import knee
+from leaderboard.judging import evidence_of
+from leaderboard.rows import Axis, Board, Draws, Required, Row, judged_as
+
+MOST_IN_BAND = 300  # variants: with more the band takes longer than anyone waits
+BAND = "rgba(43, 123, 186, 0.16)"
+BOUND = "#b3447a"
+SMALLEST, LARGEST = 8.0, 30.0  # pixels across, of the points of a third number
+
+
+@dataclass(frozen=True, slots=True)
+class Overlays:
+    """What is to be drawn over the points."""
+
+    band: bool = True
+    whiskers: bool = True
+    everything: bool = False  # outliers too
+    third: Axis | None = None
+    by: str = "colour"  # or "size": how the third number is shown
+
+
+def band_outline(
+    board: Board, rows: Sequence[Row], axes: tuple[Axis, Axis], draws: Draws, ends: tuple[float, float]
+) -> NDArray[np.float64] | None:
+    """Corners [C, 2] of the area in which the frontier of 95% of the resamples runs, in the axes' own units.
+
+    None where a number is not judged as itself, where nothing is noisy, or there are too many variants.
+    """
+    if len(rows) > MOST_IN_BAND or any(judged_as(axis.key) != axis.key for axis in axes):
+        return None
+    evidence = [evidence_of(board, axis.key, rows, draws) for axis in axes]
+    if all(each.draws is None for each in evidence):
+        return None
+    best, worst = attainment_band(evidence[0], evidence[1]).lines(ends)
+    return np.concatenate([best, worst[::-1]]) if best.size and worst.size else None
+
+
+def add_band(drawn: go.Figure, outline: NDArray[np.float64], factors: tuple[float, float], *, first: bool) -> None:
+    """Draw the band beneath everything that comes later."""
+    drawn.add_scatter(
+        x=(outline[:, 0] / factors[0]).tolist(),
+        y=(outline[:, 1] / factors[1]).tolist(),
+        mode="lines",
+        fill="toself",
+        fillcolor=BAND,
+        line={"width": 0},
+        name="95% of resampled frontiers",
+        showlegend=first,
+        hoverinfo="skip",
+    )
+
+
+def knee_of(places: Sequence[tuple[float, float]], x: Axis, y: Axis) -> int | None:
+    """The place in the bend of the frontier of estimates, None where there is no bend."""
+    if len(places) < 3:
+        return None
+    signs = np.array([1.0 if axis.better == "lower" else -1.0 for axis in (x, y)])
+    return knee(np.array(places) * signs)
+
+
+def add_constraints(
+    drawn: go.Figure, constraints: Sequence[Required], axes: tuple[Axis, Axis], factors: tuple[float, float]
+) -> None:
+    """A line at each bound that is on one of the axes; what it rules out is shaded."""
+    for required in constraints:
+        bound = required.constraint
+        for axis, factor, across in zip(axes, factors, (True, False), strict=True):
+            if (bound.metric, bound.scope) != axis.key:
+                continue
+            at = bound.bound / factor
+            (drawn.add_vline if across else drawn.add_hline)(
+                at,
+                line={"color": BOUND, "width": 1.5, "dash": "dash"},
+                annotation={"text": escape(required.text), "font": {"size": 11, "color": BOUND}},
+            )
+
+
+def marker_of(rows: Sequence[Row], overlays: Overlays, everyone: Sequence[Row], factor: float) -> dict[str, Any]:
+    """The part of a trace's marker that shows the third number; points without one are small and grey."""
+    axis = overlays.third
+    if axis is None:
+        return {}
+    values = [row.cells[axis.key].estimate for row in everyone if axis.key in row.cells]
+    mine = [row.cells[axis.key].estimate if axis.key in row.cells else None for row in rows]
+    if not values:
+        return {}
+    low, high = min(values), max(values)
+    if overlays.by == "size":
+        span = (high - low) or 1.0
+        shares = [0.0 if value is None else (value - low) / span for value in mine]
+        return {"size": [SMALLEST + (LARGEST - SMALLEST) * share**0.5 for share in shares]}
+    return {
+        "color": [None if value is None else value / factor for value in mine],
+        "cmin": low / factor,
+        "cmax": high / factor,
+        "colorscale": "Cividis",
+        "showscale": False,
+    }

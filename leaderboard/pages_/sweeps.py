@@ -1,0 +1,152 @@
+"""The sweeps of a store: how far they are, what runs where, what failed and why, what a race stopped, what is open."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import streamlit as st
+
+from leaderboard import markup
+from leaderboard.controls import choose_sweep, open_head
+from leaderboard.format import clock
+from leaderboard.live import draw_progress
+from leaderboard.reading import Told, told_of
+from leaderboard.running import Bar, Cause, runs, work_rows
+from leaderboard.source import Loaded, StoreError, store_root, version, without_paths
+from leaderboard.timeline import timeline
+
+STATUSES = ("complete", "stopped", "partial", "waiting", "failed")
+
+
+def main() -> None:
+    """Draw the page."""
+    loaded = open_head("sweeps")
+    choose_sweep(loaded)
+    board = loaded.board
+    st.html(
+        markup.block(
+            markup.heading(board.name, 1),
+            markup.line(markup.text(board.description), css="quiet") if board.description else "",
+            markup.line(markup.text(f"Measured on {board.hardware_class}"), css="quiet small"),
+        )
+    )
+    draw_progress(board)
+    _variants(loaded)
+    try:
+        told = told_of(board.sweep_id, version())
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        return
+    _timeline(told)
+    _failures(told.causes, told.command)
+    _races(told)
+    _contested(told, board.name)
+
+
+def _variants(loaded: Loaded) -> None:
+    rows = loaded.board.rows
+    counts = [(sum(row.status == status for row in rows), status) for status in STATUSES]
+    said = ", ".join(f"{count:,} {status}" for count, status in counts if count)
+    st.html(markup.block(markup.line(markup.text(f"{len(rows):,} variants: {said}."))))
+
+
+def _timeline(told: Told) -> None:
+    st.html(markup.block(markup.heading("What ran where", 2)))
+    found = runs(told.bars)
+    if not found:
+        st.html(markup.box("No job of this sweep has ended yet: the first one appears here by itself."))
+        return
+    chosen = 0
+    if len(found) > 1:
+        names = [_run_name(bars, i, len(found)) for i, bars in enumerate(found)]
+        name = st.selectbox("Run", names, key="run", bind="query-params", width=420)
+        chosen = names.index(str(name))
+    bars = found[chosen]
+    st.plotly_chart(timeline(bars), config={"displaylogo": False, "displayModeBar": False}, key="timeline")
+    nodes = len({bar.node for bar in bars})
+    st.caption(
+        f"{len(bars):,} attempts on {nodes} node{'s' * (nodes != 1)}. A row is a node, and one more for each job that "
+        "ran beside another; crossed bars failed. Drag to move, point at a bar for the job."
+    )
+    st.html(
+        markup.block(
+            markup.table(
+                ("job", "finished", "failed", "time, all together"), work_rows(told.work), frozenset({1, 2, 3})
+            )
+        )
+    )
+
+
+def _run_name(bars: Sequence[Bar], place: int, count: int) -> str:
+    from datetime import UTC, datetime
+
+    start = datetime.fromtimestamp(bars[0].started, UTC).strftime("%Y-%m-%d %H:%M")
+    took = clock(max(bar.started + bar.seconds for bar in bars) - bars[0].started)
+    return f"run {count - place} of {count}: {start} UTC, {took}"
+
+
+def _failures(causes: Sequence[Cause], command: str) -> None:
+    st.html(markup.block(markup.heading("Failures by cause", 2)))
+    if not causes:
+        st.html(markup.block(markup.line(markup.text("Nothing failed."), css="quiet")))
+        return
+    rows = [
+        (
+            f"{cause.kind} in {cause.stage}",
+            without_paths(cause.reason, store_root()),
+            f"{cause.count}",
+            "all done since" if not cause.open else f"{cause.open} open",
+            "; ".join(cause.jobs),
+            cause.last[:19].replace("T", " "),
+        )
+        for cause in causes
+    ]
+    head = ("kind", "reason", "attempts", "now", "jobs", "last (UTC)")
+    st.html(markup.block(markup.table(head, rows, frozenset({2, 3, 5}))))
+    waiting = [cause for cause in causes if cause.open]
+    if not waiting:
+        return
+    if any(cause.passing for cause in waiting):
+        said = "Failures that may pass (memory, lost workers, timeouts) are tried again by the next run by itself."
+        st.html(markup.block(markup.line(markup.text(said), css="small")))
+    lasting = list(dict.fromkeys(cause.kind for cause in waiting if not cause.passing))
+    if lasting:
+        said = "The others stay until what caused them has changed. Once it has:"
+        st.html(markup.block(markup.line(markup.text(said), css="small")))
+        retries = "\n".join(f"paredown retry --where {shlex.quote(kind)}" for kind in lasting)
+        st.code(f"{retries}\n{command}", language=None, wrap_lines=True)
+    else:
+        st.code(command, language=None, wrap_lines=True)
+
+
+def _races(told: Told) -> None:
+    st.html(markup.block(markup.heading("Stopped by a race", 2)))
+    if not told.stops:
+        st.html(markup.block(markup.line(markup.text("No variant was stopped before its end."), css="quiet")))
+        return
+    rows = [
+        (s.variant, s.by, s.raced, s.look, s.examples, f"{s.level:.2g}", s.objectives, s.reason) for s in told.stops
+    ]
+    head = ("stopped", "beaten by", "raced on", "look", "examples seen", "level", "objectives", "reason")
+    said = "The level is one-sided, of the one comparison. `--no-race` completes every variant."
+    st.html(
+        markup.block(markup.table(head, rows, frozenset({3, 5})), markup.line(markup.text(said), css="quiet small"))
+    )
+
+
+def _contested(told: Told, name: str) -> None:
+    st.html(markup.block(markup.heading("What more measuring would decide", 2)))
+    if told.contested.sentence:
+        st.html(markup.block(markup.line(markup.text(told.contested.sentence), css="quiet")))
+    if not told.contested.rows:
+        return
+    head = ("contested variant", "leases", "what would decide it")
+    st.html(markup.block(markup.table(head, told.contested.rows, frozenset({1}))))
+    st.code(f"paredown settle {shlex.quote(name)} --budget 30m", language=None, wrap_lines=True)
+    said = "Measures more leases where that decides most for its time, and stops at the budget."
+    st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
+
+
+if __name__ == "__main__":  # which Streamlit calls a page
+    main()

@@ -1,0 +1,100 @@
+"""What ran where, what failed and why, what a race stopped: as rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.job import BuildJob
+from bench.record import Failed, FailureKind, Finished
+from bench.store.journal import Entry
+from bench.store.reader import Snapshot, open_snapshot
+from leaderboard.running import Bar, bars, causes, contested, eliminations, runs, work
+from leaderboard.timeline import lanes, timeline
+from tests.leaderboard import sample
+from tests.leaderboard.sample import VARIANTS, Variant
+
+
+def bar(started: float, seconds: float, node: str = "a", lane: int = 0) -> Bar:
+    return Bar(node, lane, "build", "build: <b>", started, seconds, False, f"{node}:1")
+
+
+def sweep_id(snapshot: Snapshot) -> str:
+    return str(snapshot.sweeps()[0]["sweep_id"])
+
+
+def test_every_attempt_has_a_bar_and_those_side_by_side_have_lanes(snapshot: Snapshot) -> None:
+    found = bars(snapshot, sweep_id(snapshot))
+    (count,) = snapshot.rows("select count(*) as n from records")
+    assert len(found) == count["n"]
+    assert {b.node for b in found} == {"sample"}
+    # All records of the sample begin at the same time: none of them may share a lane.
+    assert len({b.lane for b in found}) == len(found)
+    assert sum(b.failed for b in found) == 1
+    assert {b.kind for b in found} == {"build", "evaluate", "time", "memory"}
+
+
+def test_runs_are_told_apart_by_a_long_pause() -> None:
+    drawn = [bar(0, 10), bar(5, 2000), bar(1500, 10), bar(10_000, 5)]
+    assert [len(run) for run in runs(drawn)] == [1, 3]
+    assert runs([]) == []
+
+
+def test_the_timeline_escapes_and_orders_its_rows() -> None:
+    drawn = [bar(0, 10), bar(2, 10, "b"), bar(3, 4, "a", 1)]
+    assert lanes(drawn) == ["a", "a +1", "b"]
+    figure = timeline(drawn)
+    assert list(figure.layout.yaxis.categoryarray) == ["b", "a +1", "a"]
+    assert figure.data[0].x[0] == 10_000
+    assert "&lt;b&gt;" in figure.data[0].text[0]
+
+
+def test_work_is_counted_by_kind(snapshot: Snapshot) -> None:
+    found = {each.kind: each for each in work(snapshot, sweep_id(snapshot))}
+    assert (found["build"].finished, found["build"].failed) == (9, 1)
+    assert found["evaluate"].finished == 9
+    assert found["time"].seconds == pytest.approx(12.5 * found["time"].finished)
+
+
+def failing(attempt: int, kind: FailureKind, reason: str, variant: Variant = VARIANTS[-1]) -> Entry:
+    job = BuildJob(recipe_id=variant.recipe_id, name=variant.name, step="finetune", folder=None)
+    delivery = sample._delivery(job, Failed(stage="build", kind=kind, reason=reason))
+    record = delivery.record.model_copy(update={"attempt": attempt})
+    return Entry.of(type(delivery)(record))
+
+
+def test_failures_are_grouped_by_cause_whatever_the_numbers_in_it(tmp_path: Path) -> None:
+    with sample.writing(tmp_path / "s") as writer:
+        writer.append([sample.declaration()])
+        writer.append([failing(1, "out of memory", "needs 812 MB")])
+        writer.append([failing(2, "out of memory", "needs 790 MB")])
+        writer.append([failing(1, "bug", "KeyError: <b>", VARIANTS[-2])])
+        done = BuildJob(recipe_id=VARIANTS[-1].recipe_id, name=VARIANTS[-1].name, step="finetune", folder=None)
+        writer.append([Entry.of(sample._delivery(done, Finished(artefact_id=VARIANTS[-1].artefact_id, values=())))])
+    with open_snapshot(tmp_path / "s") as snapshot:
+        bug, memory = causes(snapshot, sweep_id(snapshot))
+    assert (bug.kind, bug.count, bug.open, bug.passing) == ("bug", 1, 1, False)
+    assert (memory.kind, memory.count, memory.open, memory.passing) == ("out of memory", 2, 0, True)
+    assert bug.jobs == (f"build: finetune ({VARIANTS[-2].name})",)
+
+
+def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
+    sample.make_store(tmp_path / "two", VARIANTS[:3], {})
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([sample.declaration(VARIANTS[5:7], "other", day=21)])
+    with open_snapshot(tmp_path / "two") as snapshot:
+        other, mine = (str(s["sweep_id"]) for s in snapshot.sweeps())
+        assert bars(snapshot, other) == ()
+        assert work(snapshot, other) == ()
+        assert bars(snapshot, mine)
+        assert eliminations(snapshot, mine) == ()
+
+
+def test_what_is_open_is_told_with_its_price_or_a_sentence(snapshot: Snapshot, tmp_path: Path) -> None:
+    found = contested(snapshot, sweep_id(snapshot))
+    assert bool(found.rows) != bool(found.sentence)
+    with sample.writing(tmp_path / "fresh") as writer:
+        writer.append([sample.declaration(VARIANTS[:2])])
+    with open_snapshot(tmp_path / "fresh") as fresh:
+        assert "no finished lease yet" in contested(fresh, sweep_id(fresh)).sentence

@@ -1,0 +1,190 @@
+"""The page of one variant, and the page that compares a few, run without a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from bench.store.reader import Snapshot
+from leaderboard import PAGE
+from leaderboard.comparison import compare, flip_rows, pair_rows, side_by_side
+from leaderboard.details import objective_rows, rank_text
+from leaderboard.dossier import job_words, read_dossier
+from leaderboard.downloads import variant_json
+from leaderboard.rows import Board
+from leaderboard.source import STORE
+from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SQL, TASK, VARIANTS
+
+BY_NAME = {v.name: v for v in VARIANTS}
+INT8 = f"{BASE}: int8"
+
+
+@pytest.fixture
+def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv(STORE, str(store))
+    return AppTest.from_file(PAGE, default_timeout=30).run()
+
+
+def words(page: AppTest) -> str:
+    assert not page.exception
+    return "\n".join(e.proto.body for e in page.get("html") if "<style>" not in e.proto.body)
+
+
+def on(page: AppTest, name: str, **query: str) -> str:
+    page.switch_page("pages_/variant.py")
+    page.query_params["variant"] = BY_NAME[name].recipe_id[:16]
+    for key, value in query.items():
+        page.query_params[key] = value
+    return words(page.run())
+
+
+def comparing(page: AppTest, *names: str) -> str:
+    page.switch_page("pages_/compare.py")
+    page.query_params["variants"] = ",".join(BY_NAME[name].recipe_id[:16] for name in names)
+    return words(page.run())
+
+
+def test_the_overview_has_recipe_numbers_and_the_command(page: AppTest) -> None:
+    text = on(page, SQL)
+    assert "&#x27;; drop table variants; --</h1>" in text
+    assert "<b>layer_copy</b>" in text
+    assert "worse: −6.33 pts" in text
+    assert "better: −0.66" in text
+    assert page.code[0].value.startswith("paredown run SWEEP.yaml --store")
+
+
+def test_lineage_and_layers_say_so_where_artefacts_are_gone(page: AppTest) -> None:
+    text = on(page, INT8, tab="Lineage and layers")
+    assert "<h3>Lineage</h3>" in text
+    assert "no layer map" in text
+
+
+def test_examples_can_be_filtered_and_paged(page: AppTest) -> None:
+    text = on(page, SQL, tab="Examples", change="lost: right in the base, wrong here")
+    assert text.count('<article class="example">') == 20
+    assert "✓ right" in text
+    assert "✗ wrong" in text
+    first = text
+    page.number_input(key="examples").set_value(2).run()
+    assert words(page) != first
+    page.selectbox(key="change").set_value("gained: wrong in the base, right here").run()
+    assert words(page).count('<article class="example">') > 0
+
+
+def test_why_has_the_raw_material_and_no_path(page: AppTest, store: Path) -> None:
+    text = on(page, INT8, tab="Why this number", why=f"accuracy:{TASK}")
+    assert "Wilson" in text
+    assert "<h3>Flips against the base</h3>" in text
+    assert "paredown why" in page.code[0].value
+    assert str(store) not in text
+    page.selectbox(key="why").set_value("latency_ratio:batch 1 x 128 tokens").run()
+    assert "Leases" in words(page)
+
+
+def test_attempts_name_the_cause(page: AppTest) -> None:
+    text = on(page, f"{BASE}: decoder 12 to 0", tab="Attempts")
+    assert "1 failed" in text
+    assert "build: bad spec: ValueError: &lt;script&gt;" in text
+    assert "<script" not in text
+
+
+def test_a_variant_that_waits_has_a_page(page: AppTest) -> None:
+    assert "not built yet" in on(page, f"{BASE}: distilled")
+    assert "Not all of these variants are built" in on(page, f"{BASE}: distilled", tab="Examples")
+    assert "no number yet" in on(page, f"{BASE}: distilled", tab="Why this number")
+
+
+def test_a_variant_that_is_gone_is_a_sentence(page: AppTest) -> None:
+    page.switch_page("pages_/variant.py")
+    page.query_params["variant"] = "0123456789abcdef"
+    text = words(page.run())
+    assert "There is no variant 0123456789abcdef in the sweep" in text
+    assert "<h1>" not in text
+
+
+def test_what_is_exported_is_plain_and_whole(snapshot: Snapshot, board: Board) -> None:
+    row = next(r for r in board.rows if r.name == HTML)
+    found = variant_json(row, board, read_dossier(snapshot, board.sweep_id, row.recipe_id))
+    again = json.loads(json.dumps(found, allow_nan=False))
+    assert again["variant"] == HTML
+    assert {n["metric"] for n in again["numbers"]} >= {"accuracy", "latency_ratio", "size"}
+    assert again["lineage"][-1]["step"] == "layer_copy"
+
+
+def test_objectives_have_places_in_words(board: Board) -> None:
+    base, int8 = (next(r for r in board.rows if r.name == name) for name in (f"{BASE}: base", INT8))
+    (quality, latency) = objective_rows(int8, board)
+    assert latency[3].startswith("better: −0.4")
+    assert quality[3].startswith("not known yet: ")
+    assert objective_rows(base, board)[0][3] == "–"
+    assert rank_text(None, base, board, board.objectives[0]) == "–"
+
+
+def test_jobs_in_words() -> None:
+    assert job_words("build", "BuildJob", {"step": None}) == "build: import the base model"
+    evaluation = {"task": {"name": "t"}, "first": 2, "last": 3}
+    assert job_words("evaluate", "EvaluateJob", evaluation) == "evaluate on t, window 2"
+    assert job_words("measure", "LatencyJob", {"lease": 1, "artefact_ids": [1, 2]}) == "measure time, lease 2, 2 models"
+
+
+def test_comparing_shows_numbers_pairs_and_disagreements(page: AppTest) -> None:
+    text = comparing(page, f"{BASE}: base", INT8, MARKDOWN)
+    assert "**bold** [link](http://example.invalid)" in text
+    assert "▲ better" in text
+    assert "▼ worse" in text
+    assert "McNemar" in text
+    assert text.count('<article class="example">') == 20
+    assert page.multiselect(key="compared box").value == [
+        BY_NAME[name].recipe_id for name in (f"{BASE}: base", INT8, MARKDOWN)
+    ]
+
+
+def test_one_variant_is_too_few_and_an_unknown_one_is_named(page: AppTest) -> None:
+    assert "Choose 2 to 4 variants" in comparing(page, INT8)
+    page.query_params["variants"] = f"{BY_NAME[INT8].recipe_id[:16]},0123456789abcdef"
+    assert "Not in the sweep" in words(page.run())
+
+
+def test_choosing_in_the_box_changes_the_address(page: AppTest) -> None:
+    comparing(page, f"{BASE}: base", INT8)
+    chosen = [BY_NAME[name].recipe_id for name in (f"{BASE}: base", SQL)]
+    page.multiselect(key="compared box").set_value(chosen).run()
+    assert page.query_params["variants"] == ",".join(each[:16] for each in chosen)
+    assert "drop table" in words(page)
+
+
+def test_pairs_agree_with_the_published_standings(snapshot: Snapshot, board: Board) -> None:
+    chosen = [next(r for r in board.rows if r.name == name) for name in (f"{BASE}: base", INT8, SQL)]
+    pairs = compare(snapshot, board, chosen)
+    assert [(p.first, p.second) for p in pairs] == [(0, 1), (0, 2), (1, 2)]
+    for pair in pairs[:2]:  # against the base, as the store says it
+        places = chosen[pair.second].places
+        assert [c.relation for c in pair.comparisons] == [places[key].relation for key in board.objectives]
+        assert [c.low for c in pair.comparisons] == pytest.approx(
+            [places[key].low for key in board.objectives], rel=1e-4
+        )  # the store keeps its draws in single precision
+    names = ["base", "int8", "sql"]
+    assert [line[0] for line in pair_rows(board, pairs, names)][-1] == "sql against int8"
+    assert len(flip_rows(board, pairs, names)) == 3
+    lines = {line[0]: line[1:] for line in side_by_side(board, chosen)}
+    assert lines["recipe"] == ("the base model itself", "int8_dynamic", "layer_copy → finetune → int8_dynamic")
+
+
+def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Board) -> None:
+    from dataclasses import replace
+
+    chosen = [board.rows[0], replace(board.rows[1], base="another", recipe_id="f" * 64)]
+    other = replace(board, rows=(*board.rows, chosen[1]))
+    with pytest.raises(Exception, match="variant"):  # a row that the store does not know is refused, never guessed
+        compare(snapshot, other, chosen)
+
+
+def test_reasons_are_text(page: AppTest) -> None:
+    page.switch_page("pages_/sweeps.py")
+    text = words(page.run())
+    assert "bad spec in build" in text
+    assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text
+    assert "paredown retry --where &#x27;bad spec&#x27;" in text or "paredown retry" in page.code[0].value
