@@ -232,13 +232,16 @@ def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:
 
     from bench.measure.predict import check_fit
     from bench.models import load
+    from bench.spread import spread
     from bench.tasks.batches import counted_splits
 
     torch.set_num_threads(threads)
     folder = artefacts.path(job.artefact_id)
     judge = None if job.judge is None else artefacts.path(job.judge)
-    check_fit([folder] if judge is None else [folder, judge], job.device)
-    loaded = load(folder, job.device)
+    over = spread(folder, job.device)
+    if over is None:
+        check_fit([folder] if judge is None else [folder, judge], job.device)
+    loaded = load(folder, job.device, over)
     begin = time.perf_counter()
     with counted_splits() as splits:
         found = outcomes(loaded, job.task, (job.first, job.last), judge)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -55,11 +56,14 @@ class Loaded:
         return is_batch_dependent(self.loader_settings)
 
 
-def load(folder: Path, device: str = "cpu") -> Loaded:
+def load(folder: Path, device: str = "cpu", device_map: Mapping[str, int | str] | None = None) -> Loaded:
     """Load the artefact or model saved in `folder`, in the data type it was saved in, on `device`, in eval mode.
 
+    With `device_map` (`bench.spread`) its modules go to the devices that it names instead, and each hands on to the
+    next.
+
     Raises BadInput where the folder holds no config, only pickled weights, an architecture that transformers lacks, or
-    what this machine cannot compile.
+    what this machine cannot compile; or a device map for what is quantised or compiled.
     """
     check_model_folder(folder, str(folder))
     marker_file = folder / MARKER
@@ -69,14 +73,22 @@ def load(folder: Path, device: str = "cpu") -> Loaded:
     if marker.get("format", FORMAT) > FORMAT:
         raise BadInput(f"{marker_file} has format {marker['format']}, newer than {FORMAT}: update paredown.")
     loader, settings, compiled = marker["loader"], marker.get("settings", {}), marker.get("compiled")
+    if device_map is not None and (loader != "transformers" or compiled is not None):
+        raise BadInput(
+            f"{folder.name[:10]} was saved by {loader if compiled is None else 'compile'}, whose modules cannot be "
+            "spread over several devices: use one that holds it."
+        )
     if loader in RESTORERS:
         model = _restored(folder, RESTORERS[loader], settings)
     elif loader not in PLAIN:
         raise unknown("loader", loader, [*PLAIN, *RESTORERS])
     else:
-        model = model_class(folder).from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
+        known: dict[str, Any] = {} if device_map is None else {"device_map": dict(device_map)}
+        model = model_class(folder).from_pretrained(
+            folder, dtype="auto", local_files_only=True, use_safetensors=True, **known
+        )
     model.train(False)
-    if device != "cpu":
+    if device != "cpu" and device_map is None:
         model.to(device)  # type: ignore[arg-type]
     _make_ready(model, loader, compiled)
     return Loaded(model, load_tokenizer(folder), folder, loader, settings, compiled=compiled)
