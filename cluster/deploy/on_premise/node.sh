@@ -58,18 +58,22 @@ exec 9>"$HOME/.ray/node-$(uname -n).lock"
 flock --nonblock 9 || refuse "this machine is looked after already: end the other node.sh first."
 
 # A raylet that ends in good order, as after the loss of its agent, goes unnoticed by `ray start`: the machine would stay
-# without one for good.
+# without one for good. Killed, not asked: asked while it ends its processes itself, it waits for ever.
 watch() {
-  local seen=
+  local missed=-1
   while kill -0 "$1" 2>/dev/null; do
     if pgrep -P "$1" -f raylet/raylet >/dev/null; then
-      seen=yes
-    elif [ -n "$seen" ]; then
+      missed=0
+    elif [ "$missed" -ge 0 ]; then
+      missed=$((missed + 1))
+    fi
+    if [ "$missed" -ge 5 ]; then
       echo "node.sh: the raylet has ended, and the rest of the node is ended with it" >&2
-      kill -TERM "$1" 2>/dev/null
+      pkill -KILL -P "$1"
+      kill -KILL "$1" 2>/dev/null
       return
     fi
-    sleep 2
+    sleep 1
   done
 }
 
