@@ -15,7 +15,8 @@ export RAY_health_check_failure_threshold=3
 export RAY_health_check_initial_delay_ms=1000
 export RAY_grpc_client_keepalive_time_ms=5000
 export RAY_grpc_client_keepalive_timeout_ms=5000
-export RAY_task_oom_retries=1
+export RAY_task_oom_retries=0
+export RAY_process_group_cleanup_enabled=true
 export RAY_USAGE_STATS_ENABLED=0
 export RAY_AUTH_MODE=token
 
