@@ -1,44 +1,106 @@
-"""A folder of artefacts named by their bytes. Written beside and renamed: existence means complete."""
+"""A store's artefacts, named by their bytes. Written beside and renamed: existence means complete."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from bench.architecture import model_files
+from bench.artefact_cache import DRAFT, Cache, write_chunks
 from bench.errors import BadInput
-from bench.identity import files_digest
+from bench.identity import files_digest, short
+
+if TYPE_CHECKING:
+    from bench.store.bucket import Bucket
+
+CHUNK = 16 << 20  # bytes: no more of an artefact is in memory at once when it goes from node to node
+Chunks = Iterator[tuple[str, bytes]]  # (file name, bytes), the pieces of a file in order
+Fetch = Callable[[str], Chunks]  # artefact_id -> its files
+Send = Callable[[str, Chunks], None]  # artefact_id and its files, to where the store is
+COMPLETE = ".complete"  # written last where there is no renaming: the names of the files and their sizes
 
 
 class Artefacts:
-    """The artefacts of one store. Safe to use from any number of processes at once."""
+    """The artefacts of one store. Safe to use from any number of processes at once.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        store: the folder of the store's artefacts, on this disk or shared by machines.
+        cache: a folder of this node in which copies are kept, each filled once; without it the store's own are used.
+        bucket: URL of the store's artefacts where they lie in a bucket; `cache`, or else `store`, then holds copies.
+        fetch: gives the files of an artefact where the store's folder cannot be seen from this node.
+        send: takes them there. Whoever is at the other end calls `chunks` and `receive`.
+        most_bytes: that copies may take; without it half of what the disk has free.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        cache: Path | None = None,
+        *,
+        bucket: str | None = None,
+        fetch: Fetch | None = None,
+        send: Send | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
+        self.folder = store
+        self._fetch, self._send, self._url = fetch, send, bucket
+        copies = cache if cache is not None else store if bucket or fetch or send else None
+        self._cache = None if copies is None else Cache(copies, most_bytes)
+
+    @property
+    def _bucket(self) -> "Bucket | None":
+        if self._url is None:
+            return None
+        from bench.store.bucket import Bucket
+
+        return Bucket(self._url, Path())
 
     def path(self, artefact_id: str) -> Path:
-        """The folder of an artefact. Raises BadInput where it is gone."""
+        """The folder of an artefact on this node. Raises BadInput where it is gone, or came with other bytes."""
+        if self._cache is not None:
+            return self._cache.path(artefact_id, lambda draft: self._bring(artefact_id, draft))
         found = self.folder / artefact_id
         if not found.is_dir():
-            raise BadInput(
-                f"The artefact {artefact_id[:10]} is not in {self.folder}: run the sweep again to rebuild it."
-            )
+            raise self._gone(artefact_id)
         return found
 
+    def _gone(self, artefact_id: str) -> BadInput:
+        where = self._url or self.folder
+        return BadInput(f"The artefact {short(artefact_id)} is not in {where}: run the sweep again to rebuild it.")
+
     def __contains__(self, artefact_id: str) -> bool:
-        return (self.folder / artefact_id).is_dir()
+        if self._cache is not None and artefact_id in self._cache:
+            return True
+        bucket = self._bucket
+        return (self.folder / artefact_id).is_dir() if bucket is None else bucket.has(f"{artefact_id}/{COMPLETE}")
+
+    def _bring(self, artefact_id: str, draft: Path) -> None:
+        """Write the files of an artefact into a folder of this node."""
+        bucket, found = self._bucket, self.folder / artefact_id
+        if bucket is not None:
+            try:
+                names = json.loads(bucket.read(f"{artefact_id}/{COMPLETE}"))
+            except FileNotFoundError as error:
+                raise self._gone(artefact_id) from error
+            for name in names:
+                bucket.fetch(f"{artefact_id}/{name}", draft / Path(name).name)
+        elif found.is_dir():
+            for name in model_files(found):
+                shutil.copyfile(found / name, draft / name)
+        elif self._fetch is not None:
+            write_chunks(self._fetch(artefact_id), draft)
+        else:
+            raise self._gone(artefact_id)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """A new empty folder to write into; it is removed afterwards unless `publish` has moved it."""
-        draft = self.folder / f".draft-{uuid4().hex}"
-        draft.mkdir(parents=True)
-        try:
+        away = self._cache is not None and (self._url is not None or self._send is not None)
+        with (self._cache if away and self._cache else Cache(self.folder)).draft() as draft:
             yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
     def publish(self, draft: Path) -> str:
         """Name a draft by its bytes and make it visible. Equal bytes published twice are one artefact.
@@ -50,17 +112,62 @@ class Artefacts:
         for name in names:
             with (draft / name).open("rb") as file:
                 os.fsync(file.fileno())
+        bucket = self._bucket
+        if self._cache is not None and (bucket is not None or self._send is not None):
+            if bucket is not None:
+                self._upload(bucket, artefact_id, draft, names)
+            elif self._send is not None:
+                self._send(artefact_id, pieces(draft, names))
+            self._cache.take(draft, artefact_id)
+            return artefact_id
+        self._place(draft, artefact_id)
+        return artefact_id
+
+    def _place(self, draft: Path, artefact_id: str) -> None:
         try:
             draft.rename(self.folder / artefact_id)
         except OSError:
-            if artefact_id not in self:
+            if not (self.folder / artefact_id).is_dir():
                 raise
-        return artefact_id
+
+    def _upload(self, bucket: "Bucket", artefact_id: str, draft: Path, names: list[str]) -> None:
+        if bucket.has(f"{artefact_id}/{COMPLETE}"):
+            return
+        for name in names:
+            bucket.send(draft / name, f"{artefact_id}/{name}")
+        sizes = {name: (draft / name).stat().st_size for name in names}
+        bucket.replace(f"{artefact_id}/{COMPLETE}", json.dumps(sizes).encode())
+
+    def chunks(self, artefact_id: str) -> Chunks:
+        """The files of an artefact in pieces, for a node that has no store. Raises BadInput where it is gone."""
+        folder = self.path(artefact_id)
+        yield from pieces(folder, model_files(folder))
+
+    def receive(self, artefact_id: str, chunks: Iterable[tuple[str, bytes]]) -> None:
+        """Publish what a node has built that cannot see the store. Raises BadInput where other bytes came."""
+        with self.draft() as draft:
+            write_chunks(chunks, draft)
+            found = files_digest(draft, model_files(draft))
+            if found != artefact_id:
+                raise BadInput(
+                    f"Of the artefact {short(artefact_id)} other bytes came ({short(found)}): send it again."
+                )
+            self.publish(draft)
 
     def sweep_drafts(self) -> None:
         """Remove what killed builds left behind. Only the holder of the store's lease may call this."""
-        for left in self.folder.glob(".draft-*"):
+        for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def pieces(folder: Path, names: Iterable[str]) -> Chunks:
+    """(name, bytes) of files, at most `CHUNK` bytes at once; an empty file is one empty piece."""
+    for name in names:
+        with (folder / name).open("rb") as file:
+            chunk = file.read(CHUNK)
+            yield name, chunk
+            while chunk := file.read(CHUNK):
+                yield name, chunk
 
 
 def weight_bytes(folder: Path) -> int:

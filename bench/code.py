@@ -13,7 +13,7 @@ SUFFIXES = {".py", ".sql"}  # what decides how a store is written
 def code_version(*packages: str) -> str:
     """SHA-256 over the names and bytes of the packages' sources (of `bench` without any), wherever they are installed.
 
-    Read once a process: what is imported does not change when files do. Raises ModuleNotFoundError for a package that is
+    Read once a process: what is imported does not change when files do. Raises ModuleNotFoundError where a package is
     not there.
     """
     found: dict[str, Path] = {}

@@ -43,6 +43,10 @@ class DiskFull(Exception):  # noqa: N818
     """The disk under the results folder has no room for another record."""
 
 
+class Unreachable(DiskFull):
+    """The place of the store does not answer. Like a full disk it stops a sweep, of which nothing finished is lost."""
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error says that there is no room: Python's says it by number, DuckDB's only in words."""
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):

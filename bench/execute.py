@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.architecture import describe, model_files
-from bench.artefacts import Artefacts, weight_bytes
+from bench.artefacts import Artefacts, Fetch, Send, weight_bytes
 from bench.errors import BadInput, Contaminated, DiskFull, DoesNotFit, is_disk_full, is_out_of_memory, text_of
 from bench.identity import digest, files_digest, settings_of
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
@@ -31,11 +31,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a worker finds artefacts, how many threads it may use, where it notes what was acknowledged."""
+    """Where a worker finds artefacts, how many threads it may use, where it notes what was acknowledged.
+
+    `cache`, `bucket`, `fetch` and `send` are those of `bench.artefacts.Artefacts`.
+    """
 
     artefacts: Path
     threads: int = 1
     acknowledgements: Path | None = None
+    cache: Path | None = None
+    bucket: str | None = None
+    fetch: Fetch | None = None
+    send: Send | None = None
+
+    def open_artefacts(self) -> Artefacts:
+        """The artefacts as this worker reaches them."""
+        return Artefacts(self.artefacts, self.cache, bucket=self.bucket, fetch=self.fetch, send=self.send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ Execute = Callable[[Job, Site], Done]
 
 def execute(job: Job, site: Site) -> Done:
     """Do the job. Raises BadInput for a request that cannot be met, anything else for a fault."""
-    artefacts = Artefacts(site.artefacts)
+    artefacts = site.open_artefacts()
     if isinstance(job, BuildJob):
         return build(job, artefacts, site.threads)
     if isinstance(job, StudyJob):

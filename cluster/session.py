@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from bench.artefacts import Artefacts
 from bench.device import gpu_index, require_device
 from bench.errors import BadInput, StoreBusy, unknown
 from bench.execute import Site
@@ -164,7 +163,7 @@ def run_work(
     folder = open_folder(options.store, create=True)
     lease = take_lease(folder, take_over=options.take_over)
     try:
-        Artefacts(folder.artefacts).sweep_drafts()
+        folder.open_artefacts().sweep_drafts()
         work = prepared()
         with _pool(work, options, lease) as (pool, known):
             known.raw = Raw(folder)
@@ -186,7 +185,13 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
         writer.append([work.entry])
         known = counting(writer.records(), writer.retried())
         workers = workers_for(cpu_quota(), options.workers)
-        pool = LocalPool(writer, Site(folder.artefacts), workers=workers, limits=limits, logs=folder.logs)
+        pool = LocalPool(
+            writer,
+            Site(folder.artefacts, bucket=folder.artefacts_url),
+            workers=workers,
+            limits=limits,
+            logs=folder.logs,
+        )
         try:
             yield pool, known
         finally:
@@ -202,7 +207,9 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
         runner_ray.append(actor, [work.entry])
         known = counting(ray.get(actor.records.remote()), ray.get(actor.retried.remote()))
-        pool = runner_ray.RayPool(actor, Site(folder.artefacts, acknowledgements=folder.logs), limits=limits)
+        pool = runner_ray.RayPool(
+            actor, Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url), limits=limits
+        )
         try:
             yield pool, known
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import duckdb
 
 from bench.architecture import model_files
-from bench.artefacts import Artefacts, weight_bytes
+from bench.artefacts import weight_bytes
 from bench.errors import BadInput
 from bench.identity import files_digest, short
 from bench.store.findings import Check
@@ -18,7 +18,7 @@ CHEAP_BYTES = 4e9  # read in a few seconds; more is read when asked
 
 def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, deep: bool, check: Check) -> None:
     """Hash every artefact that a build has published; with `deep`, whatever its size, and load it to count again."""
-    artefacts = Artefacts(folder.artefacts)
+    artefacts = folder.open_artefacts()
     rows = connection.execute(
         "select artefact_id, arg_min(job ->> 'name', ordinal) from records "
         "where kind = 'build' and status = 'finished' and artefact_id is not null group by artefact_id order by 2, 1"
@@ -70,7 +70,7 @@ def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        loaded = load(folder.artefacts / artefact_id)
+        loaded = load(folder.open_artefacts().path(artefact_id))
     except (BadInput, OSError, RuntimeError, ValueError, KeyError) as error:
         check.differs(f"artefact {short(artefact_id)}", f"cannot be loaded ({' '.join(str(error).split())[:200]})")
         return {}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import duckdb
 
-from bench.artefacts import Artefacts
 from bench.store.asked import Asked, Row
 from bench.store.reader import Snapshot
 from bench.store.sheets import Sheet
@@ -36,7 +35,7 @@ def counted(snapshot: Snapshot, asked: Asked, builds: Sequence[Row]) -> Evidence
         builds: records of the build, the one that counts first.
     """
     artefact_id = str(asked.variant["artefact_id"])
-    artefacts = Artefacts(snapshot.folder.artefacts)
+    artefacts = snapshot.folder.open_artefacts()
     identities = tuple(row["key"] for row in builds[:1])
     formula = (f"Counted once, by the build, and stated in its record. {asked.metric['meaning']}",)
     if artefact_id not in artefacts:

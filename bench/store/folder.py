@@ -28,6 +28,7 @@ from uuid import uuid4
 
 import psutil
 
+from bench.artefacts import Artefacts
 from bench.code import code_version
 from bench.errors import BadInput, DiskFull, StaleLease, StoreBusy, is_disk_full
 from bench.store.places import Local, Place
@@ -72,6 +73,15 @@ class Folder:
     @property
     def artefacts(self) -> Path:
         return self.root / "artefacts"
+
+    @property
+    def artefacts_url(self) -> str | None:
+        """Where the artefacts of a bucket lie; `artefacts` then holds copies."""
+        return None if self.bucket is None else f"{self.location}/artefacts"
+
+    def open_artefacts(self) -> Artefacts:
+        """The artefacts as this process reaches them."""
+        return Artefacts(self.artefacts, bucket=self.artefacts_url)
 
     @property
     def database(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from bench.errors import is_disk_full
+from bench.errors import DiskFull, is_disk_full
 from bench.record import Record
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, Lease
@@ -117,16 +117,18 @@ class Writer:
 
         Returns whether one was published. A lost lease or a disk without room is left for the next append to report.
         """
-        if not self._dirty or (not now and time.monotonic() < self._next_publish) or self.lease.lost():
+        if not self._dirty or (not now and time.monotonic() < self._next_publish):
             return False
         begin = time.monotonic()
         self._dirty = False  # what is appended from here on needs another snapshot
         try:
+            if self.lease.lost():
+                return False
             with interrupts_later(), self._using:
                 self._take_in()
                 self._publisher.publish(self._connection, self.progress)
-        except (OSError, duckdb.Error) as error:
-            if not isinstance(error, (OSError, duckdb.IOException)) and not is_disk_full(error):
+        except (OSError, DiskFull, duckdb.Error) as error:
+            if not isinstance(error, (OSError, DiskFull, duckdb.IOException)) and not is_disk_full(error):
                 raise
             self._dirty = True
             self._next_publish = begin + 10 * SHORTEST_PAUSE
