@@ -29,7 +29,7 @@ class Known:
     """The records of a store, as the plan needs them.
 
     Evaluations are many, and of a finished one the plan needs nothing but what it took: `evaluated` holds those, in
-    seconds without loading the model, and `finished` all others.
+    seconds without loading the model, and `finished` all others, without what was asked of them and where they ran.
     """
 
     finished: dict[str, Record] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class Known:
                 seconds = record.outcome.notes.get("seconds")
                 self.evaluated[record.key] = float(seconds) if isinstance(seconds, int | float) else record.seconds
                 return
-            self.finished[record.key] = record
             if record.job.get("type") in MEASURES:
                 self.measured[record.key] = measure_job(record)
+            self.finished[record.key] = record.model_copy(update={"job": {}, "conditions": None})
 
     def done(self, key: str) -> bool:
         """Whether a job of this key has finished."""

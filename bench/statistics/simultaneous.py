@@ -29,12 +29,14 @@ class _Spread:
     """How one objective's U distinct columns of draws vary together.
 
     `rows` [P] are the variants with a number, `column` [P] which distinct column each has, `off` [U, B] the draws about
-    the estimates, `deviation` [U, U] of paired differences, on its diagonal of two variants with the same column.
+    the estimates, `drawn` [U, U] the deviation of paired differences that the draws show (infinite where they show
+    none), `deviation` [U, U] the one that intervals are made of, on its diagonal of two variants with the same column.
     """
 
     rows: NDArray[np.intp]
     column: NDArray[np.intp]
     off: FloatArray
+    drawn: FloatArray
     deviation: FloatArray
 
 
@@ -48,7 +50,8 @@ def half_widths(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray
 
     A pair's deviation comes from its joint draws, about the estimate, so a bias of the draws widens it. Three guards,
     because a bootstrap cannot see what the sample did not show:
-    - a score with a span gets two pseudo examples that differ by all of it, one each way;
+    - a score with a span gets two pseudo examples that differ by all of it, one each way, after the critical value is
+      found: one from the wider deviations would be smaller, and take back what they added;
     - the critical value is at least that of a single normal difference, and turned into Student's where n is known;
     - a pair whose draws never differ, and has no span, gets an infinite half width: nothing is known about it.
 
@@ -89,12 +92,16 @@ def _spread(each: Evidence) -> _Spread:
     if len(numbers) < rows.size:
         off = off[np.unique(column, return_index=True)[1]]
     rounding = ROUNDING * max(float(np.abs(draws).max(initial=0.0)), float(np.abs(costs).max(initial=0.0)))
-    deviation = _variances(off)
-    deviation[deviation <= rounding**2] = 0.0
-    deviation += 0.0 if each.n is None else PSEUDO_EXAMPLES * (each.span / each.n) ** 2
-    np.sqrt(deviation, out=deviation)
+    variance = _variances(off)
+    variance[variance <= rounding**2] = 0.0
+    padded = variance + (0.0 if each.n is None else PSEUDO_EXAMPLES * (each.span / each.n) ** 2)
+    return _Spread(rows, column, off, _deviation(variance), _deviation(padded))
+
+
+def _deviation(variance: FloatArray) -> FloatArray:
+    deviation = np.sqrt(variance)
     deviation[deviation == 0] = math.inf
-    return _Spread(rows, column, off, deviation)
+    return deviation
 
 
 def _variances(off: FloatArray) -> FloatArray:
@@ -140,7 +147,7 @@ def _max_t(spreads: list[_Spread], level: float) -> float:
     draws = spreads[0].off.shape[1]
     largest = np.zeros(draws)
     for spread in spreads:
-        off, inverse = spread.off, 1 / spread.deviation
+        off, inverse = spread.off, 1 / spread.drawn
         for i in range(off.shape[0] - 1):
             differences = off[i + 1 :] - off[i]
             differences *= inverse[i, i + 1 :, None]

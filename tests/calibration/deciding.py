@@ -129,7 +129,9 @@ def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the simulations to run")
-    scale = parser.parse_args().scale
+    parser.add_argument("--alone", action="store_true", help="only the hardest truth: equals, on quality alone")
+    asked = parser.parse_args()
+    scale = asked.scale
     begin = time.perf_counter()
     print(f"{datetime.now(UTC):%Y-%m-%d}; numpy {np.__version__}, Python {platform.python_version()};")
     print(f"{EXAMPLES} examples, two leases of 40 rounds.\n")
@@ -140,14 +142,17 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     shares = []
     together: list[list[Judged]] = []
-    for shape in SHAPES:
+    for shape in () if asked.alone else SHAPES:
         mine = sweeps_of(shape, scale)
         together += mine
         shares.append(share_row(name_of(shape), [judged for each in mine for judged in each]))
     # The hardest truth: whatever difference is shown is a wrong verdict, and no second objective forbids it.
     alone = sweeps_of(all_equal, scale, objectives=1)
     for what, sweeps in (("three objectives", together), ("quality alone", alone)):
-        print(f"\nSweeps on {what} with a wrong verdict: {wrong_ones(sweeps)}.")
+        if sweeps:
+            print(f"\nSweeps on {what} with a wrong verdict: {wrong_ones(sweeps)}.")
+    if asked.alone:
+        return
     print()
     print(f"| share of draws on the frontier | {' | '.join(BIN_NAMES)} |")
     print("|---" * (1 + len(BINS)) + "|")

@@ -13,6 +13,7 @@ from scipy import stats
 
 from bench.statistics import simultaneous
 from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.resample import mean_draws
 from bench.statistics.simultaneous import half_widths
 from tests.bench.statistics.simulated_sweeps import quality
 
@@ -103,6 +104,19 @@ def test_few_blocks_pay_students_price() -> None:
     assert ratio == pytest.approx(stats.t.isf(0.025, 7) / 1.96, rel=0.05)
 
 
+def test_pseudo_examples_widen_and_the_critical_value_does_not_take_it_back() -> None:
+    """Of two variants the critical value is that of one difference, whatever its deviation is widened by."""
+    rng = np.random.default_rng(9)
+    right = rng.random((2, 40)) < 0.9
+    draws = mean_draws(right, 2000, rng)
+    estimates = right.mean(axis=1)
+    quality = Objective("quality", "higher")
+    plain, padded = (Evidence(quality, estimates, draws, n=40, span=span) for span in (0.0, 1.0))
+    ratio = half_widths((padded,), 0.95)[0][0, 1] / half_widths((plain,), 0.95)[0][0, 1]
+    variance = float(np.mean((draws[:, 0] - draws[:, 1] - estimates[0] + estimates[1]) ** 2))
+    assert ratio == pytest.approx(math.sqrt(1 + 2 / 40**2 / variance), rel=1e-6)
+
+
 def test_too_few_draws_for_the_level_are_refused() -> None:
     rng = np.random.default_rng(8)
     assert half_widths((normal_evidence(3, rng, 19),), 0.95)
@@ -123,9 +137,9 @@ def by_loops(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray]:
             if i != j and each.draws is not None:
                 change = (each.draws[:, i] - each.estimates[i]) - (each.draws[:, j] - each.estimates[j])
                 pseudo = 0.0 if each.n is None else 2 * (each.span / each.n) ** 2
-                spread = math.sqrt(float(np.mean(change**2)) + pseudo)
-                out[i, j] = spread or math.inf
-                largest = np.maximum(largest, np.abs(change) / out[i, j])
+                drawn = float(np.mean(change**2))
+                out[i, j] = math.sqrt(drawn + pseudo) or math.inf
+                largest = np.maximum(largest, np.abs(change) / (math.sqrt(drawn) or math.inf))
         deviations.append(out)
     critical = max(np.sort(largest)[math.ceil((count + 1) * level) - 1], stats.norm.isf((1 - level) / 2))
     students = [critical if e.n is None else stats.t.isf(stats.norm.sf(critical), e.n - 1) for e in evidence]
