@@ -15,7 +15,7 @@ PROMISES = ("lost", "doubled", "missing")
 
 def markdown(sweeps: Sequence[dict[str, Any]], failures: Sequence[str], *, commit: str, date: str) -> str:
     """What was measured, as a page."""
-    blows = [blow for sweep in sweeps for blow in sweep["blows"]]
+    blows, moments = [blow for sweep in sweeps for blow in sweep["blows"]], _moments(sweeps)
     total = {name: sum(sweep[name] for sweep in sweeps) for name in ("jobs", "acknowledged", "attempts", *PROMISES)}
     more = total["attempts"] - total["jobs"]
     memory = psutil.virtual_memory().total / 2**30
@@ -35,15 +35,19 @@ def markdown(sweeps: Sequence[dict[str, Any]], failures: Sequence[str], *, commi
         "",
         "Time to recover: from the blow until every attempt that it ended has begun again and a further record is "
         "acknowledged. A host that was switched off comes back after 0.5 to 4 s, a cut cable is mended after 1 to 20 "
-        "s, a dead driver is followed by another at once, on any host.",
+        "s, a dead driver is followed by another at once, on any host. Half of the moments see two or three blows at "
+        "once; they are timed apart.",
         "",
-        "| blow | times | attempts lost | median s | worst s |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| blow | times | of them alone | attempts lost | median s | worst s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for kind in sorted({blow["kind"] for blow in blows}):
         mine = [blow for blow in blows if blow["kind"] == kind]
-        lines.append(_row(kind, mine))
-    lines += [_row("all", blows), "", "| seed | blows | acknowledged | lost | doubled | attempts | worst s |"]
+        lines.append(_row(kind, len(mine), [blow for blow in mine if blow["together"] == 1]))
+    several = [blow for blow in moments if blow["together"] > 1]
+    lines.append(_row("two or three at once", sum(blow["together"] for blow in several), several))
+    lines += [_row("all moments", len(blows), moments), ""]
+    lines += ["| seed | blows | acknowledged | lost | doubled | attempts | worst s |"]
     lines += ["| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for sweep in sweeps:
         worst = max((blow["recovered"] for blow in sweep["blows"]), default=0.0)
@@ -54,7 +58,18 @@ def markdown(sweeps: Sequence[dict[str, Any]], failures: Sequence[str], *, commi
     return "\n".join(lines) + "\n"
 
 
-def _row(kind: str, blows: Sequence[dict[str, Any]]) -> str:
-    seconds = [blow["recovered"] for blow in blows]
-    lost = sum(blow["lost"] for blow in blows)
-    return f"| {kind} | {len(blows)} | {lost} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |"
+def _moments(sweeps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of the blows that fell at the same moment, for each moment."""
+    return [
+        blow
+        for sweep in sweeps
+        for before, blow in zip([None, *sweep["blows"]], sweep["blows"], strict=False)
+        if before is None or (before["after"], before["recovered"]) != (blow["after"], blow["recovered"])
+    ]
+
+
+def _row(kind: str, times: int, timed: Sequence[dict[str, Any]]) -> str:
+    """A row of the table; times to recover are of the blows that are `timed`, for which nothing else fell at once."""
+    seconds = [blow["recovered"] for blow in timed]
+    middle, worst = (f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}") if seconds else ("", "")
+    return f"| {kind} | {times} | {len(timed)} | {sum(blow['lost'] for blow in timed)} | {middle} | {worst} |"

@@ -17,7 +17,8 @@ from tests.hosts.work import Begun, begun, sweep
 
 JOBS = 100
 LONGEST = 1.0  # seconds of a job
-PATIENCE = 240.0  # seconds after which a blow counts as one that the sweep has not recovered from
+TOGETHER = (1, 1, 2, 3)  # blows that fall at once
+PATIENCE = 300.0  # seconds after which a blow counts as one that the sweep has not recovered from
 MISSED = 4.0  # seconds without contact after which somebody starts a driver elsewhere
 
 
@@ -33,7 +34,8 @@ class Blown:
     kind: str
     victim: str
     after: int  # acknowledged records when it fell
-    lost: int  # attempts that it ended
+    together: int  # how many fell at the same moment
+    lost: int  # attempts that they ended
     recovered: float  # seconds until all of them had begun again and a further record was acknowledged
 
 
@@ -107,20 +109,23 @@ class Under:
                 raise NotRecovered(f"seed {self.seed}: {self.blows[-1:]}, {len(finished)} of {JOBS}")
 
     def blow(self) -> None:
-        """Strike, and wait until the sweep is under way again."""
+        """Strike, once or several times at once, and wait until the sweep is under way again."""
         before = self.finished().copy()
         under_way = [attempt for attempt in begun(self.notes) if attempt.key not in before]
-        struck = strike(self.scene, self.rng)
-        if struck is None:
+        dealt = [strike(self.scene, self.rng) for _ in range(self.rng.choice(TOGETHER))]
+        struck = [one for one in dealt if one is not None]
+        if not struck:
             time.sleep(0.05)
             self.tend(0.05)
             return
         at = time.time()
-        lost = [attempt for attempt in _newest(under_way) if _hits(struck, attempt)]
-        self.blows.append(Blown(self.seed, struck.kind, struck.victim, len(before), len(lost), PATIENCE))
+        lost = [attempt for attempt in _newest(under_way) if any(_hits(one, attempt) for one in struck)]
+        new = [Blown(self.seed, one.kind, one.victim, len(before), len(struck), len(lost), PATIENCE) for one in struck]
+        self.blows += new
         self.wait(until_more_than=len(before), lost=lost, since=at)
-        self.blows[-1].recovered = round(time.time() - at, 2)
-        print(self.blows[-1], flush=True)
+        for blown in new:
+            blown.recovered = round(time.time() - at, 2)
+        print(*new, sep="\n", flush=True)
 
     def run(self, most: int) -> dict[str, Any]:
         """Strike until the sweep or the blows are at an end; gives what was found in the store."""
