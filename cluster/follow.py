@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.console import Console
 
-from bench.errors import BadInput, DiskFull, StaleLease
+from bench.errors import BadInput, DiskFull, StaleLease, Unreachable
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -34,7 +34,8 @@ def follow(start: Start, workers: int | None, err: Console) -> None:
             for record in start(progress.watch, progress.started):
                 tally.add(record)
         except DiskFull as error:
-            say(err, "Stopped", f"{error}: free some space and run the same command again; nothing finished is lost.")
+            first = "" if isinstance(error, Unreachable) else "free some space and "
+            say(err, "Stopped", f"{error}: {first}run the same command again; nothing finished is lost.")
             raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
         except StaleLease as error:
             say(err, "Stopped", f"{error}.")

@@ -27,6 +27,7 @@ from bench.store.places import DRAFT, Local
 CACHE = "PAREDOWN_CACHE"  # environment variable: where copies are kept
 PATIENCE = 120.0  # seconds that a bucket may answer nothing or only errors
 FIRST_PATIENCE = 15.0  # before it has answered anything
+ANSWER = timedelta(seconds=60)  # within which one request must be answered
 SIDE_BY_SIDE = 8
 ABANDONED = 3600.0  # seconds after which nobody is still writing a draft
 Answer = TypeVar("Answer")
@@ -51,7 +52,7 @@ def _connected(url: str) -> Any:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     options: dict[str, Any] = {
         "prefix": prefix or None,
-        "client_options": {"allow_http": endpoint.startswith("http://"), "timeout": "60s", "connect_timeout": "5s"},
+        "client_options": {"allow_http": endpoint.startswith("http://"), "timeout": ANSWER, "connect_timeout": "5s"},
         "retry_config": {
             "max_retries": 3,  # what goes on longer is tried again below, by patience
             "retry_timeout": timedelta(seconds=FIRST_PATIENCE),
@@ -273,17 +274,17 @@ def _understood(url: str) -> Iterator[None]:
         ) from error
     except (BaseError, TimeoutError) as error:
         text = str(error)
+        if "169.254.169.254" in text or "credential" in text.lower():
+            raise BadInput(
+                f"There are no credentials for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or install boto3 to use its profiles."
+            ) from error
         if "NoSuchBucket" in text:
             raise BadInput(f"The bucket of {url} does not exist: make it first, or give another --store.") from error
         if any(code in text for code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403 ")):
             raise BadInput(
                 f"{url} may not be read or written with these credentials ({_first(error)}): "
                 "check AWS_ACCESS_KEY_ID and what its owner is allowed."
-            ) from error
-        if "169.254.169.254" in text or "credential" in text.lower():
-            raise BadInput(
-                f"There are no credentials for {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or install boto3 to use its profiles."
             ) from error
         raise ConnectionError(_first(error)) from error
 

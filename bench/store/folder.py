@@ -140,9 +140,10 @@ def _in_bucket(url: str, *, create: bool) -> Folder:
 
     outside = Bucket(url, Path())
     if not outside.has(MARKER):
+        taken = outside.anything()  # asked first: it notices a bucket that is not there
         if not create:
             raise BadInput(f"{url} holds no paredown store: give --store one that `paredown run` has made.")
-        if outside.anything():
+        if taken:
             raise BadInput(f"{url} holds other things and no paredown store: give --store a prefix that is not used.")
         with suppress(FileExistsError):  # another was faster: that is the store then
             outside.create(MARKER, _new_marker())
