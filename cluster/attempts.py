@@ -85,19 +85,20 @@ def captured(output: Output) -> Iterator[None]:
     except OSError:  # a full disk must not cost the job
         target = os.open(os.devnull, os.O_WRONLY)
     try:
-        _flush()
+        flush()
         for number in (1, 2):
             os.dup2(target, number)
         yield
     finally:
-        _flush()
+        flush()
         for number, before in zip((1, 2), kept, strict=True):
             os.dup2(before, number)
         for descriptor in (target, *kept):
             os.close(descriptor)
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Have what this process has printed in its file."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

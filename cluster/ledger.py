@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench.job import Job
 from bench.record import Delivery, Failed, Finished, Record
@@ -20,6 +20,15 @@ KEPT_RESERVED = 2.0  # seconds that a node is kept free after it was last asked 
 MOST_KNOWN = 10_000  # artefacts of which it is known where they are
 
 NeedOf = Callable[[Job, int, int], Need]  # of a job, bytes of a CPU's share of memory and of a card's
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that waits for its time, or for a node that can take it."""
+
+    job: Job
+    attempt: int
+    until: float  # on the clock
 
 
 class History:

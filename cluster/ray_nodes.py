@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import BadInput
 from bench.execute import Site
+from bench.processor import CAP, CHECKED, prepare
 from cluster.placement import Node
 from cluster.ray_start import node_name, our_code
 
@@ -39,14 +41,14 @@ class Answer:
     gpu_memory: int
     code: str
     sees_store: bool
+    environment: dict[str, str]  # what `bench.processor.prepare` has found out: other workers there need not
 
 
 def ask(store: Path | None, store_id: str) -> Answer:
     """Runs on a node: what it is, and whether the folder `store` is there and is the store of that id."""
-    from bench.processor import prepare
-
     prepare()
-    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id))
+    found = {name: os.environ[name] for name in (CAP, CHECKED) if name in os.environ}
+    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
 
 
 def _classes() -> frozenset[str]:
@@ -122,6 +124,7 @@ class Nodes:
         self.draining: frozenset[str] = frozenset()
         self.taken_back: set[str] = set()  # nodes that were ever seen to drain, or died preempted
         self.unfit: dict[str, str] = {}
+        self.environments: dict[str, dict[str, str]] = {}  # of workers, by node_id
 
     def begin(self) -> None:
         """Wait until every node has answered. Raises BadInput where one cannot be used, or none is there."""
@@ -187,6 +190,7 @@ class Nodes:
             )
         else:
             self._known[node_id] = _node(node_id, name, row, answer)
+            self.environments[node_id] = answer.environment
 
     def _refuse(self, node_id: str, name: str, sentence: str) -> None:
         self.unfit[name] = sentence

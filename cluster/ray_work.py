@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -62,12 +62,15 @@ def _here() -> tuple[str, str]:
     return node_id, node_name(socket.gethostname(), node_id)
 
 
-def work(job: Job, number: int, orders: Orders, mark: str) -> Iterator[Begun | Told]:
+def work(
+    job: Job, number: int, orders: Orders, mark: str, environments: Mapping[str, Mapping[str, str]]
+) -> Iterator[Begun | Told]:
     """One attempt at one job. Says when it begins, and gives its record when the writer has acknowledged it.
 
-    Whatever the attempt starts carries `mark`, and is ended with it.
+    Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node.
     """
     output, (node_id, node) = _output(orders.logs), _here()
+    os.environ.update(environments.get(node_id, {}))
     offset = output.size()
     born = psutil.Process().create_time()
     yield Begun(node_id, node, os.getpid(), born, output.path.name if output.shared else "", offset)

@@ -7,15 +7,19 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+import psutil
 
 from bench.execute import Execute, Site, attempt, execute
 from bench.job import Job
@@ -23,10 +27,13 @@ from bench.processor import prepare
 from bench.record import Delivery, FailureKind, Record
 from bench.store.journal import Entry
 from bench.store.writer import Writer
-from cluster.failures import lost
-from cluster.processes import end_tree
+from cluster.attempts import AttemptLog, Begun, Output, flush, with_output
+from cluster.failures import device_of, lost
+from cluster.ledger import Held, History
+from cluster.processes import end_marked, end_tree, marked
 
 CONTEXT = multiprocessing.get_context("spawn")
+SOON = 0.1  # seconds until a job for which there is no room is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Limits:
 
 
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
-    """The life of a worker process: take a job, say None to begin with, attempt it, hand over the delivery."""
+    """The life of a worker process: take a job, say where it begins, attempt it, hand over the delivery."""
     os.setsid()  # a group of its own: Ctrl-C is the driver's to handle, and the whole tree can be ended at once
     threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -48,14 +55,21 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
     os.dup2(file, sys.stderr.fileno() if sys.stderr else 2)
     prepare()
     limit_memory(memory_bytes)
+    output, node = Output(log, shared=True), socket.gethostname()
+    born = psutil.Process().create_time()
     while True:
         try:
-            job, number = pipe.recv()
+            job, number, mark = pipe.recv()
         except EOFError:
             return
-        pipe.send(None)
+        offset = output.size()
+        pipe.send(Begun("", node, os.getpid(), born, log.name, offset))
         try:
-            answer: Delivery | Exception = attempt(job, number, site, run)
+            with marked(mark):
+                delivery = attempt(job, number, site, run)
+            flush()
+            record = delivery.record.model_copy(update={"node": node, "device": device_of(job)})
+            answer: Delivery | Exception = with_output(replace(delivery, record=record), output.tail(offset))
         except Exception as error:  # noqa: BLE001 - a full disk: the driver must hear of it
             answer = error
         pipe.send(answer)
@@ -86,24 +100,30 @@ class Slot:
         self.process.start()
         theirs.close()
         self.job: Job | None = None
+        self.alone = False
         self.attempt = 0
         self.seconds = 0.0
         self.deadline = math.inf
         self.began = 0.0
+        self.begun: Begun | None = None
+        self.mark = ""
 
-    def give(self, job: Job, number: int, seconds: float) -> None:
-        self.job, self.attempt, self.seconds = job, number, seconds
-        self.began, self.deadline = time.time(), math.inf
+    def give(self, job: Job, number: int, seconds: float, *, alone: bool) -> None:
+        self.job, self.attempt, self.seconds, self.alone = job, number, seconds, alone
+        self.began, self.deadline, self.begun, self.mark = time.time(), math.inf, None, uuid4().hex
         with suppress(OSError):  # a worker that died just now is noticed by `wait`
-            self.pipe.send((job, number))
+            self.pipe.send((job, number, self.mark))
 
-    def begin(self) -> None:
+    def begin(self, begun: Begun) -> None:
         """The worker has the job: its time limit counts from here, not from the start of its process."""
+        self.begun = begun
         self.began, self.deadline = time.time(), time.monotonic() + self.seconds
 
     def end(self) -> None:
         if self.process.pid is not None:
             end_tree(self.process.pid)
+        if self.job is not None:  # what has left the tree carries the mark
+            end_marked(self.mark)
         self.process.join()
         self.pipe.close()
 
@@ -117,18 +137,36 @@ class LocalPool:
         self._writer, self._site, self._run, self._limits, self._logs = writer, site, run, limits, logs
         self._workers = workers
         self._slots: list[Slot] = []
+        self._history = History()
+        self._held: list[Held] = []
+        self._log = AttemptLog(logs)
 
     def _busy(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.job is not None]
 
+    def _alone(self, job: Job) -> bool:
+        """Whether nothing may run beside it: it asks for that, or has run out of memory beside others."""
+        return job.exclusive or self._history.next(job).larger
+
     def takes(self, job: Job) -> bool:
-        busy = self._busy()
-        running = [slot.job for slot in busy if slot.job is not None]
-        if any(other.exclusive or (job.gpu and other.gpu == job.gpu) for other in running):
+        if len(self._busy()) + len(self._held) >= self._workers:
             return False
-        return not busy if job.exclusive else len(busy) < self._workers
+        return self._history.pause(job) > 0 or self._has_room(job)
+
+    def _has_room(self, job: Job) -> bool:
+        busy = self._busy()
+        if any(slot.alone or (job.gpu and slot.job is not None and slot.job.gpu == job.gpu) for slot in busy):
+            return False
+        return not busy if self._alone(job) else len(busy) < self._workers
 
     def submit(self, job: Job, attempt: int) -> None:
+        self._start_or_hold(Held(job, attempt, time.monotonic() + self._history.pause(job)))
+
+    def _start_or_hold(self, held: Held) -> None:
+        if held.until > time.monotonic() or not self._has_room(held.job):
+            self._held.append(held)
+            return
+        job = held.job
         for slot in [s for s in self._slots if s.job is None and not s.process.is_alive()]:
             self._remove(slot)
         idle = [slot for slot in self._slots if slot.job is None]
@@ -139,24 +177,40 @@ class LocalPool:
             self._slots.append(slot)
         else:
             slot = idle[0]
-        slot.give(job, attempt, self._limits.seconds)
+        slot.give(job, held.attempt, self._limits.seconds, alone=self._alone(job))
 
     def _remove(self, slot: Slot) -> None:
         self._slots.remove(slot)
         slot.end()
 
     def wait(self, seconds: float) -> list[Record]:
+        held, self._held = self._held, []
+        for each in held:
+            self._start_or_hold(each)
         busy = self._busy()
+        if self._held:
+            seconds = min(seconds, SOON)
+        if not busy:
+            time.sleep(seconds)
         ready = set(wait([slot.pipe for slot in busy], timeout=seconds))
         deliveries: list[Delivery] = []
+        ended: list[tuple[Record, str, Begun | None]] = []
         for slot in busy:
+            title, begun = slot.job.title if slot.job else "", slot.begun
             if slot.pipe in ready:
-                deliveries += self._receive(slot)
+                found = self._receive(slot)
             elif time.monotonic() > slot.deadline:
                 reason = f"The job did not end within {self._limits.seconds:g} s, and was ended."
-                deliveries.append(self._lose(slot, "timeout", reason))
+                found = [self._lose(slot, "timeout", reason)]
+            else:
+                continue
+            deliveries += found
+            ended += [(delivery.record, title, begun) for delivery in found]
         if deliveries:
             self._writer.append([Entry.of(delivery) for delivery in deliveries])
+        for record, title, begun in ended:
+            self._history.learn(record)
+            self._log.note(record, title, begun)
         return [delivery.record for delivery in deliveries]
 
     def _receive(self, slot: Slot) -> list[Delivery]:
@@ -165,8 +219,8 @@ class LocalPool:
         except (EOFError, OSError):  # it may have died in the middle of its answer
             slot.process.join()
             return [self._lose(slot, *_how_it_died(slot.process.exitcode))]
-        if answer is None:
-            slot.begin()
+        if isinstance(answer, Begun):
+            slot.begin(answer)
             return []
         if isinstance(answer, Exception):
             raise answer
@@ -181,7 +235,14 @@ class LocalPool:
         job = slot.job
         assert job is not None
         self._remove(slot)
-        return lost(job, slot.attempt, kind, reason, slot.began)
+        node = socket.gethostname()
+        tail = self._log.tail(slot.begun)
+        delivery = lost(job, slot.attempt, kind, reason, slot.began, node=node, log=tail)
+        return self._history.judged(delivery, self._limits.deaths)
+
+    def utilisation(self) -> dict[str, tuple[float, float]]:
+        """Workers that have a job, and all workers, of this machine by its name."""
+        return {socket.gethostname(): (float(len(self._busy())), float(self._workers))}
 
     def state(self, entries: list[Entry]) -> None:
         self._writer.append(entries)
@@ -195,6 +256,7 @@ class LocalPool:
         for slot in self._slots:
             slot.end()
         self._slots.clear()
+        self._log.close()
         self._writer.close()
 
 

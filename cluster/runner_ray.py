@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ from bench.record import FailureKind, Record
 from bench.store.journal import Entry
 from cluster.attempts import AttemptLog, Begun
 from cluster.failures import lost
-from cluster.ledger import Ledger
+from cluster.ledger import Held, Ledger
 from cluster.needs import Needs
 from cluster.placement import FitsNowhere, Lease, fair_bound
 from cluster.processes import end_attempt
@@ -67,15 +67,6 @@ class Flight:
     @property
     def node_id(self) -> str:
         return self.begun.node_id if self.begun else self.lease.node_id
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A job that waits for its time, or for a node that can take it."""
-
-    job: Job
-    attempt: int
-    until: float = field(default=0.0)  # monotonic seconds
 
 
 class RayPool:
@@ -134,7 +125,8 @@ class RayPool:
             self._held.append(replace(held, until=time.monotonic() + SOON))
             return
         mark = uuid4().hex
-        answers = self._task(held.job, lease, mark).remote(held.job, held.attempt, self._orders, mark)
+        task, environments = self._task(held.job, lease, mark), self._nodes.environments
+        answers = task.remote(held.job, held.attempt, self._orders, mark, environments)
         self._flights[answers] = Flight(held.job, held.attempt, lease, mark, time.time())
         self._ledger.take(mark, lease)
 

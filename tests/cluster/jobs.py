@@ -98,6 +98,57 @@ def _hang(job: Act) -> None:
     ctypes.PyDLL(None).pause()
 
 
+ESCAPE = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "a").write(f"{os.getpid()} ")
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+"""
+
+
+def _escape(job: Act) -> None:
+    """Leave a process behind that has left its parent, its group and its session."""
+    subprocess.run([sys.executable, "-c", ESCAPE, job.notes], check=True)
+    while not (Path(job.notes).exists() and Path(job.notes).read_text().endswith(" ")):
+        time.sleep(0.01)
+
+
+def _escape_and_exit(job: Act) -> Never:
+    _escape(job)
+    os._exit(3)
+
+
+def _escape_and_hang(job: Act) -> None:
+    _escape(job)
+    ctypes.PyDLL(None).pause()
+
+
+def _speak(job: Act) -> Never:
+    """Say something where Python does not see it, and fail."""
+    print("from Python")
+    os.write(2, b"from a descriptor\n")
+    subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+    raise LookupError("the third layer")
+
+
+def _speak_and_exit(job: Act) -> Never:
+    os.write(2, b"its last words\n")
+    os._exit(3)
+
+
+def _full_once(job: Act) -> None:
+    try:
+        os.close(os.open(job.notes, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        time.sleep(job.seconds)
+        return
+    raise MemoryError("not this time")
+
+
 def _fill_memory(job: Act) -> Never:
     """Take whatever memory can be had, down to the last kilobyte, and hold it while the error rises."""
     held = []
@@ -147,6 +198,12 @@ ACTS: dict[str, Callable[[Act], None]] = {
     "odd": _odd,
     "mute": _mute,
     "crash once": _crash_once,
+    "escape": _escape,
+    "escape and exit": _escape_and_exit,
+    "escape and hang": _escape_and_hang,
+    "speak": _speak,
+    "speak and exit": _speak_and_exit,
+    "full once": _full_once,
 }
 
 

@@ -1,0 +1,121 @@
+"""What jobs need, from what they read and what their steps declare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.artefacts import Artefacts, weight_bytes
+from bench.job import BuildJob, EvaluateJob, LatencyJob
+from bench.measure.predict import predict
+from bench.methods import METHODS
+from bench.recipe import TRAINED_COPIES, step_class
+from bench.tasks.spec import TaskSpec
+from cluster.needs import CUDA_CONTEXT, GUESSED, GUESSED_MORE, PROCESS, Needs, artefacts_of
+from cluster.placement import Need
+from tests import tiny
+from tests.cluster.jobs import Act, GpuAct, LoneAct
+
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder of artefacts with one model, and its name."""
+    artefacts = Artefacts(tmp_path_factory.mktemp("artefacts"))
+    with artefacts.draft() as draft:
+        tiny.saved(tiny.bert(), draft)
+        return artefacts.folder, artefacts.publish(draft)
+
+
+def build(artefact: str, step: str, **settings: object) -> BuildJob:
+    return BuildJob(recipe_id="r", name="n", parent=artefact, step=step, settings=settings)
+
+
+def evaluation(artefact: str, device: str = "cpu", tokens: int = 1024) -> EvaluateJob:
+    task = TaskSpec.model_construct(name="t", settings={"batch_tokens": tokens})
+    return EvaluateJob.model_construct(artefact_id=artefact, judge=None, task=task, device=device)
+
+
+def test_jobs_without_models_need_a_cpu(tmp_path: Path) -> None:
+    needs = Needs(tmp_path)
+    assert needs(Act(name="x", driver=0)) == Need()
+    assert needs(LoneAct(name="x", driver=0)) == Need(exclusive=True)
+    assert needs(GpuAct(name="x", driver=0)) == Need(gpu=True)
+    assert needs(build("0" * 64, "cast", dtype="bfloat16")).memory == 0  # not here: nobody can say
+
+
+def test_an_evaluation_needs_its_weights_and_one_pass(store: tuple[Path, str]) -> None:
+    folder, artefact = store
+    weights, live = weight_bytes(folder / artefact), predict(folder / artefact, 8, 16).activations
+    need = Needs(folder)(evaluation(artefact))
+    assert need.least == weights
+    assert PROCESS + weights < need.memory < PROCESS + weights + 100 * live
+    assert not need.exclusive
+
+
+def test_nothing_is_predicted_where_a_guess_leaves_room(
+    store: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, artefact = store
+    monkeypatch.setattr("cluster.needs._predicted", lambda *_: pytest.fail("predicted"))
+    weights = weight_bytes(folder / artefact)
+    assert Needs(folder)(evaluation(artefact), 100 * GB).memory == (1 + GUESSED) * weights + GUESSED_MORE + PROCESS
+
+
+def test_one_prediction_serves_all_models_of_a_shape(store: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, artefact = store
+    artefacts = Artefacts(folder)
+    with artefacts.draft() as draft:
+        tiny.saved(tiny.bert(seed=1), draft)
+        other = artefacts.publish(draft)
+    asked: list[Path] = []
+    monkeypatch.setattr("cluster.needs._predicted", lambda found, _: asked.append(found) or 5)
+    needs = Needs(folder)
+    assert [needs(evaluation(name)).memory for name in (artefact, other, artefact)] == [
+        PROCESS + weight_bytes(folder / name) + 5 for name in (artefact, other, artefact)
+    ]
+    assert len(asked) == 1
+
+
+def test_training_needs_more_than_casting(store: tuple[Path, str]) -> None:
+    folder, artefact = store
+    needs = Needs(folder)
+    cast = needs(build(artefact, "cast", dtype="bfloat16"))
+    trained = needs(build(artefact, "finetune", data="d", batch=4, max_length=16))
+    larger = needs(build(artefact, "finetune", data="d", batch=16, max_length=16))
+    assert cast.memory < trained.memory < larger.memory
+    assert trained.memory > PROCESS + TRAINED_COPIES * weight_bytes(folder / artefact)
+
+
+def test_accumulation_and_adapters_save_memory() -> None:
+    heal = step_class("heal")
+    assert heal.model_validate({"data": "d", "batch": 16, "accumulation": 4}).holds().rows == 4
+    assert heal.model_validate({"data": "d"}).holds().copies < TRAINED_COPIES
+    assert heal.model_validate({"data": "d", "adapters": False}).holds().copies == TRAINED_COPIES
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_step_that_trains_says_so(name: str) -> None:
+    step = step_class(name)
+    trains = name in ("finetune", "heal", "distill", "pretrain")
+    assert (step.holds is not step_class("cast").holds) == (trains or name == "depth_prune")
+
+
+def test_evaluations_share_a_card_and_measurements_do_not(store: tuple[Path, str]) -> None:
+    folder, artefact = store
+    need = Needs(folder)(evaluation(artefact, "cuda"))
+    assert (need.gpu, need.shares_gpu, need.exclusive) == (True, True, False)
+    assert need.gpu_least == weight_bytes(folder / artefact) + CUDA_CONTEXT < need.gpu_memory
+    lease = LatencyJob.model_construct(
+        artefact_ids=(artefact,), hardware_class="c", device="cuda", shapes=((1, 8),), new_tokens=None
+    )
+    measured = Needs(folder)(lease)
+    assert (measured.gpu, measured.shares_gpu, measured.exclusive, measured.hardware) == (True, False, True, "c")
+
+
+def test_jobs_name_the_artefacts_that_they_read() -> None:
+    job = build("p", "cast", dtype="bfloat16").model_copy(update={"teachers": {"t": "q"}})
+    assert artefacts_of(job) == ("p", "q")
+    assert artefacts_of(Act(name="x", driver=0)) == ()

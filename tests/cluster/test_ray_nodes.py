@@ -1,0 +1,233 @@
+"""Nodes that join, are drained, die or cannot be used, and two drivers on one cluster: processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import ray
+
+from bench.errors import BadInput
+from bench.execute import Site
+from bench.record import Failed, Record
+from cluster import ray_nodes
+from cluster.drive import drive
+from cluster.ray_nodes import Nodes, of_site
+from cluster.ray_share import Share
+from cluster.runner_ray import RayPool
+from tests.cluster.conftest import Cluster, free_ports
+from tests.cluster.jobs import Act, GpuAct, Listed, LoneAct, note, sleeps
+from tests.cluster.places import Place, ray_place
+from tests.cluster.processes import end_family, end_with_parent, until
+
+pytestmark = pytest.mark.cluster
+DRIVER = os.getpid()
+
+
+@contextmanager
+def joined(cluster: Cluster, environment: dict[str, str], cpus: int = 1) -> Iterator[int]:
+    """Another node of the cluster, as a process; gives its pid once Ray counts on it."""
+    folder = Path(tempfile.mkdtemp(prefix="pd-"))
+    (agent,) = free_ports(1)
+    before = len(alive())
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={cluster.address}"]
+    command += [f"--num-cpus={cpus}", f"--dashboard-agent-listen-port={agent}", "--object-store-memory=100000000"]
+    with (folder / "log").open("w") as log:
+        node = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent
+        )
+    try:
+        assert until(lambda: len(alive()) > before, 60), (folder / "log").read_text()
+        yield node.pid
+    finally:
+        end_family(node.pid)
+        node.wait()
+        assert until(lambda: len(alive()) == before, 30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def alive() -> list[str]:
+    return [row["NodeID"] for row in ray.nodes() if row["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def newest(before: list[str]) -> str:
+    (found,) = set(alive()) - set(before)
+    return found
+
+
+def driven(place: Place, jobs: list[Act]) -> Iterator[Record]:
+    return drive(Listed(jobs, 3), place.known, place, lambda plan: {"done": plan.count("done")})
+
+
+def drain(node_id: str) -> None:
+    from ray.core.generated import autoscaler_pb2
+
+    client = ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    accepted, why = client.drain_node(node_id, reason, "a test", 0)
+    assert accepted, why
+
+
+def pool_of(place: Place) -> RayPool:
+    assert isinstance(place.inner, RayPool)
+    return place.inner
+
+
+def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt(
+    cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
+) -> None:
+    jobs = sleeps(60, 1.0)
+    records: list[Record] = []
+    joining, used, lost = 0.0, 0.0, False
+    with ray_place(tmp_path / "store") as place:
+        assert len(pool_of(place).utilisation()) == 1
+        bound = pool_of(place).bound
+        sweep = driven(place, jobs)
+        records.append(next(sweep))
+        with joined(cluster, project_environment, cpus=2):
+            joining = time.time()
+            for record in sweep:
+                records.append(record)
+                if len({r.node for r in records if r.finished}) == 2:
+                    used = note(record, "began")
+                    assert pool_of(place).bound == 2 * bound
+                    assert len(pool_of(place).utilisation()) == 2
+                    break
+        for record in sweep:  # the node is gone, with what ran on it
+            records.append(record)
+            lost = lost or (isinstance(record.outcome, Failed) and record.outcome.kind == "lost node")
+    assert 0 < used - joining < 60
+    assert lost
+    assert sum(r.finished for r in records) == 60
+    assert {r.outcome.kind for r in records if isinstance(r.outcome, Failed)} == {"lost node"}
+    assert len({r.node for r in records}) == 2
+
+
+def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
+    cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
+) -> None:
+    jobs = sleeps(16, 0.5) + sleeps(2, 8.0, "long")
+    records: list[Record] = []
+    with ray_place(tmp_path / "store") as place:
+        before = alive()
+        with joined(cluster, project_environment, cpus=2):
+            node_id = newest(before)
+            assert until(lambda: pool_of(place)._nodes.look(force=True) or len(pool_of(place)._nodes.fit) == 2, 60)
+            pool_of(place)._ledger.use(pool_of(place)._nodes.fit)
+            sweep = driven(place, jobs)
+            while not any(r.node.endswith(node_id[:8]) for r in records):
+                records.append(next(sweep))
+            drain(node_id)
+            drained = time.time()
+            assert until(lambda: node_id in pool_of(place)._nodes.taken_back or bool(next_of(sweep, records)), 30)
+            while len(records) < 12:
+                records.append(next(sweep))
+        records += sweep
+    late = [r for r in records if r.node.endswith(node_id[:8]) and r.finished and note(r, "began") > drained + 3]
+    assert late == []
+    kinds = [r.outcome.kind for r in records if isinstance(r.outcome, Failed)]
+    assert set(kinds) <= {"preempted"}
+    assert sum(r.finished for r in records) == 18
+
+
+def next_of(sweep: Iterator[Record], records: list[Record]) -> bool:
+    records.append(next(sweep))
+    return False
+
+
+def test_a_measurement_has_its_node_alone_while_jobs_go_on_elsewhere(
+    cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
+) -> None:
+    jobs: list[Act] = sleeps(30, 0.4)
+    jobs.insert(4, LoneAct(name="lone", driver=DRIVER, seconds=2.0))
+    with joined(cluster, project_environment, cpus=2), ray_place(tmp_path / "store") as place:
+        records = {r.job["name"]: r for r in driven(place, jobs)}
+    lone = records.pop("lone")
+    beside = [r for r in records.values() if overlap(r, lone)]
+    assert beside
+    assert lone.node not in {r.node for r in beside}
+    assert lone.node in {r.node for r in records.values()}  # before and after, it worked as the others
+
+
+def overlap(one: Record, other: Record) -> bool:
+    return note(one, "began") < note(other, "ended") and note(other, "began") < note(one, "ended")
+
+
+def test_a_job_that_fits_no_node_fails_with_what_is_missing_and_others_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    del cluster
+    jobs: list[Act] = [GpuAct(name="gpu", driver=DRIVER), *sleeps(3)]
+    with ray_place(tmp_path / "store") as place:
+        assert until(lambda: not pool_of(place)._nodes.in_trouble(), 90)
+        records = {r.job["name"]: r for r in driven(place, jobs)}
+    outcome = records["gpu"].outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "no place"
+    assert "'act gpu'" in outcome.reason
+    assert "lacks a GPU" in outcome.reason
+    assert sum(r.finished for r in records.values()) == 3
+
+
+def test_a_store_that_a_node_does_not_see_is_refused_with_the_nodes_name(cluster: Cluster, tmp_path: Path) -> None:
+    del cluster
+    store = tmp_path / "store"
+    with ray_place(store):
+        folder, store_id = of_site(Site(store / "artefacts"))
+    Nodes(folder, store_id).begin()
+    with pytest.raises(BadInput, match=rf"The node \S+/[0-9a-f]{{8}} does not see the results folder {store}"):
+        Nodes(folder, "another").begin()
+    with pytest.raises(BadInput, match="does not see the results folder"):
+        Nodes(tmp_path / "elsewhere", store_id).begin()
+
+
+def test_a_node_of_other_code_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    del cluster
+    monkeypatch.setattr(ray_nodes, "our_code", lambda: "f" * 64)
+    with pytest.raises(BadInput, match=r"runs version [0-9a-f]{10} of paredown and this driver ffffffffff"):
+        Nodes().begin()
+
+
+def test_drivers_count_each_other_while_they_live_and_want_more(cluster: Cluster) -> None:
+    del cluster
+    one, two = Share(), Share()
+
+    def counts(hungry: bool) -> tuple[int, int]:
+        one.beat(hungry=hungry)
+        two.beat(hungry=True)
+        return one.drivers, two.drivers
+
+    assert until(lambda: counts(hungry=True) == (2, 2), 20)
+    assert until(lambda: counts(hungry=False) == (2, 1), 20)
+    two.leave()
+    assert until(lambda: (one.beat(hungry=True) or one.drivers) == 1, 20)
+    one.leave()
+    three = Share()
+    three.beat(hungry=True)
+    assert three.drivers == 1
+    three.leave()
+
+
+def test_two_sweeps_share_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    """Each in its turn: with both hungry, neither has more than half in flight, and both end."""
+    del cluster
+    with ray_place(tmp_path / "one") as one, ray_place(tmp_path / "two") as two:
+        assert pool_of(one).bound == pool_of(two).bound == 4
+        sweeps = [driven(place, sleeps(30, 0.2, f"of {i}")) for i, place in enumerate((one, two))]
+        records: list[list[Record]] = [[], []]
+        shared = False
+        for _ in range(20):
+            for sweep, found in zip(sweeps, records, strict=True):
+                found.append(next(sweep))
+            shared = shared or (len(one.inside) <= 2 and len(two.inside) <= 2)
+        assert shared
+        assert pool_of(one).bound == pool_of(two).bound == 2
+        for sweep, found in zip(sweeps, records, strict=True):
+            found += sweep
+    assert [len(found) for found in records] == [30, 30]
