@@ -14,7 +14,7 @@ from bench.claims.measured import Measured
 from bench.claims.published import Claim, chosen, read_claims, shipped_claims
 from bench.claims.run import Judged, judge
 from bench.errors import BadInput
-from bench.store.folder import open_folder, take_lease
+from bench.store.folder import is_store, open_folder, take_lease
 from bench.store.journal import Entry
 from bench.store.writer import Writer
 from cluster.show import Printable
@@ -77,7 +77,7 @@ def keep(found: Sequence[Judged], store: Path) -> None:
 def store_for(asked: Path | None, default: Path) -> Path | None:
     """The store to compare with and to write into: the one asked for, else the usual one where it is there."""
     if asked is not None:
-        if not (asked / "store.json").exists():
+        if not is_store(asked):
             raise BadInput(f"The store {asked} does not exist: run a sweep with --store {asked} first.")
         return asked
-    return default if (default / "store.json").exists() else None
+    return default if is_store(default) else None

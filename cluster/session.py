@@ -18,7 +18,7 @@ from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
-from bench.store.folder import Lease, open_folder, store_id, take_lease
+from bench.store.folder import Lease, is_store, open_folder, store_id, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.raw import Raw
 from bench.store.writer import Writer
@@ -178,7 +178,7 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
     """Workers and what the store knew before, for either runner."""
     folder = lease.folder
     memory = work.limits.memory_gb
-    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9))
+    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9), work.limits.attempts)
     pool: Pool
     if options.runner == "local":
         writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
@@ -232,7 +232,7 @@ def _writer(lease: Lease, patience: float) -> Writer:
 
 def known_without_writing(root: Path) -> Known:
     """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
-    if not (root / "store.json").exists():
+    if not is_store(root):
         return Known()
     folder = open_folder(root)
     records: dict[str, Record] = {}

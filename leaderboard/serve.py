@@ -15,6 +15,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from bench.errors import BadInput
+from bench.store.folder import bucket_url
 from leaderboard import PAGE
 
 ADDRESS = "127.0.0.1"
@@ -57,7 +58,7 @@ def environment(store: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     inherited = [kept["PYTHONPATH"]] if kept.get("PYTHONPATH") else []
     path = os.pathsep.join([str(PAGE.parent.parent), *inherited])
-    return {**kept, "PAREDOWN_STORE": str(store.resolve()), "PYTHONPATH": path}
+    return {**kept, "PAREDOWN_STORE": bucket_url(store) or str(store.resolve()), "PYTHONPATH": path}
 
 
 def _check_port(port: int) -> None:

@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
-
 from bench.artefacts import Artefacts
 from bench.code import code_version
 from bench.errors import BadInput, DiskFull, StaleLease, StoreBusy, is_disk_full
 from bench.store.places import Local, Place
+from bench.store.processes import born, lives, processes_here
 
 SCHEMA_VERSION = 3
 KIND = "paredown store"
@@ -101,6 +100,16 @@ def bucket_url(root: Path | str) -> str | None:
     text = str(root)
     found = BUCKET.match(text)
     return None if found is None else f"s3://{text[found.end() :].rstrip('/')}"
+
+
+def is_store(root: Path | str) -> bool:
+    """Whether a store is there. Raises BadInput for a bucket that cannot be asked."""
+    url = bucket_url(root)
+    if url is None:
+        return (Path(root) / MARKER).exists()
+    from bench.store.bucket import Bucket
+
+    return Bucket(url, Path()).has(MARKER)
 
 
 def open_folder(root: Path | str, *, create: bool = False) -> Folder:
@@ -268,14 +277,6 @@ def latest_epoch(folder: Folder) -> int:
     return max((int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit()), default=0)
 
 
-def processes_here() -> str:
-    """What tells apart the processes that are seen from here: the boot, and the container that we are in."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return socket.gethostname()
-
-
 def holder(folder: Folder, *, probe: bool = False) -> dict[str, Any] | None:
     """Who holds the store now and since how many seconds it was not heard of (`idle`), None where nobody does.
 
@@ -286,22 +287,13 @@ def holder(folder: Folder, *, probe: bool = False) -> dict[str, Any] | None:
     told = _told(folder, epoch) if epoch else {}
     if not {"host", "pid", "born", "since"} <= told.keys() or told.get("released"):
         return None
-    if told.get("processes") == processes_here() and not _lives(told):
+    if told.get("processes") == processes_here() and not lives(told["pid"], told["born"]):
         return None
     try:
         idle = folder.place.idle(lease_name(epoch), probe=probe)
     except FileNotFoundError:
         return None
     return None if idle >= EXPIRY_SECONDS else {**told, "idle": max(0.0, idle)}
-
-
-def _lives(told: dict[str, Any]) -> bool:
-    try:
-        process = psutil.Process(told["pid"])
-        # A killed process that nobody has waited for yet still has its entry, and writes nothing any more.
-        return abs(process.create_time() - told["born"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def take_lease(folder: Folder, *, take_over: bool = False) -> Lease:
@@ -322,7 +314,7 @@ def take_lease(folder: Folder, *, take_over: bool = False) -> Lease:
         "host": socket.gethostname(),
         "processes": processes_here(),
         "pid": os.getpid(),
-        "born": psutil.Process().create_time(),
+        "born": born(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": code_version(),
         "nonce": uuid4().hex,

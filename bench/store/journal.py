@@ -110,8 +110,11 @@ class Journal:
         Raises StaleLease when another driver holds the store, DiskFull when there is no room or no answer. Nothing that
         is not acknowledged may be counted on; it may still be there.
         """
+        return self.write(_bytes(entries, self._schema))
+
+    def write(self, data: bytes) -> Path:
+        """Write a part that is a file already; otherwise as `append`."""
         name = part_name(self._lease.epoch, self._next)
-        data = _bytes(entries, self._schema)
         self._lease.check()
         try:
             with _without_room(self._lease):

@@ -25,6 +25,11 @@ class Snapshot:
         self.name = name
         self._connection = connection
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """For what is more than a query; it is open for reading only."""
+        return self._connection
+
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The result of a query, one dict a row."""
         cursor = self._connection.execute(query, list(parameters))
@@ -54,7 +59,7 @@ def current_name(folder: Folder) -> str | None:
 
 
 @contextmanager
-def open_snapshot(root: Path) -> Iterator[Snapshot]:
+def open_snapshot(root: Path | str) -> Iterator[Snapshot]:
     """Open the newest snapshot of the store in `root`.
 
     Raises BadInput where there is no store, no snapshot yet, or a newer layout.

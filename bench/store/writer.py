@@ -100,6 +100,13 @@ class Writer:
                     found[identity] = Record.model_validate_json(body)
         return list(found.values())
 
+    def count(self) -> int:
+        """How many records there are."""
+        with interrupts_later(), self._using:
+            self._take_in()
+            ((count,),) = self._connection.execute("select count(*) from records").fetchall()
+        return int(count)
+
     def retried(self) -> dict[str, str]:
         """Job key -> UTC time before which its failures no longer count."""
         with interrupts_later(), self._using:

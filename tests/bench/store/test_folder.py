@@ -13,8 +13,9 @@ import pytest
 
 from bench.errors import BadInput, StaleLease, StoreBusy
 from bench.store import folder as leasing
-from bench.store.folder import Folder, holder, latest_epoch, open_folder, processes_here, take_lease
+from bench.store.folder import Folder, holder, latest_epoch, open_folder, take_lease
 from bench.store.places import Local
+from bench.store.processes import processes_here
 
 
 def test_a_new_folder_becomes_a_store_and_stays_the_same_one(tmp_path: Path) -> None:
