@@ -26,6 +26,7 @@ from cluster.options import (
     err,
     out,
 )
+from cluster.store import app as store_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -315,7 +316,7 @@ def board(
     from bench.store.folder import open_folder
     from leaderboard.serve import serve
 
-    raise typer.Exit(serve(open_folder(store).root, port))
+    raise typer.Exit(serve(Path(open_folder(store).location), port))
 
 
 @app.command("ls")
@@ -331,6 +332,7 @@ def list_known(
 
 
 app.command()(doctor)
+app.add_typer(store_app, name="store")
 
 
 def main() -> None:
