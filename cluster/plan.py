@@ -161,12 +161,12 @@ class Planner:
         in_flight: frozenset[str],
         jobs: list[Planned],
     ) -> None:
-        """Latency comes last and one round of leases after the other, which may depend on what the one before gave.
+        """One round of leases after the other, for it may depend on what the one before gave.
 
-        Where examples are raced it comes before the second look at them, for that is when it is needed.
+        That nothing else of ours runs where a lease does is the pool's to see to: elsewhere other work goes on.
         """
         file = self._sweep.file.latency
-        quiet = not any(p.status in ("ready", "running") for p in jobs)
+        over = True  # the round before
         for lease in range(file.leases + (file.leases >= 2)):
             last = lease == file.leases
             here: list[Planned] = []
@@ -177,8 +177,8 @@ class Planner:
                     wanted = unstable(template, wanted, known)
                 if wanted or not (variants or last):
                     here.extend(self._measure(template, wanted, known, in_flight))
-            jobs.extend(here if quiet else map(_waiting, here))
-            quiet = quiet and not any(p.status in OPEN for p in here)
+            jobs.extend(here if over else map(_waiting, here))
+            over = over and not any(p.status in OPEN for p in here)
 
     def lease(
         self, lease: int, artefact_ids: frozenset[str], built: Sequence[tuple[Recipe, str]], known: Known

@@ -136,14 +136,16 @@ def test_attempts_are_counted(sweep: Sweep) -> None:
     assert planner(known, NOTHING).ready()[0].attempt == 2
 
 
-def test_latency_comes_last_and_one_lease_at_a_time(sweep: Sweep) -> None:
+def test_leases_wait_for_builds_and_for_the_round_before_and_for_nothing_else(sweep: Sweep) -> None:
     planner, known = Planner(sweep, MACHINE), Known()
-    run(planner, known, until=MemoryJob)
-    (memory,) = [p.job for p in planner(known, NOTHING).ready()]
-    assert isinstance(memory, MemoryJob)
-    assert "ready" not in of(planner(known, frozenset({memory.key})), LatencyJob)
-    known.add(finished(memory))
-    assert of(planner(known, NOTHING), LatencyJob) == ["ready", "waiting"]
+    run(planner, known, until=EvaluateJob)
+    plan = planner(known, NOTHING)
+    assert set(of(plan, EvaluateJob)) == {"ready"}
+    assert of(plan, LatencyJob) == ["ready", "waiting"]
+    first = next(p.job for p in plan.jobs if isinstance(p.job, LatencyJob))
+    assert of(planner(known, frozenset({first.key})), LatencyJob) == ["running", "waiting"]
+    known.add(finished(first))
+    assert of(planner(known, NOTHING), LatencyJob) == ["done", "ready"]
 
 
 def test_groups_hold_the_base_and_at_most_six_variants(folder: Path) -> None:
