@@ -26,6 +26,7 @@ from cluster.options import (
     err,
     out,
 )
+from cluster.report import report
 from cluster.store import app as store_app
 
 app = typer.Typer(
@@ -333,6 +334,7 @@ def list_known(
 
 app.command()(doctor)
 app.add_typer(store_app, name="store")
+app.command()(report)
 
 
 def main() -> None:

@@ -1,6 +1,15 @@
 """The page. Streamlit runs this file; everything else is imported."""
 
+import logging
+
 import streamlit as st
+
+from leaderboard import markup
+
+FAILED = (
+    "This page could not be drawn. Load it again; if that does not help, `paredown verify` looks for damage in the "
+    "store, and whoever serves the page finds the reason in its log."
+)
 
 
 def main() -> None:
@@ -15,7 +24,13 @@ def main() -> None:
         st.Page("pages_/claims.py", title="Claims", url_path="claims"),
         st.Page("pages_/meaning.py", title="How to read it", url_path="meaning"),
     ]
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    try:
+        page.run()
+    except Exception:
+        # Whoever looks gets a sentence; what it was is in the log of whoever serves the page.
+        logging.getLogger(__name__).exception("the page %s could not be drawn", page.title)
+        st.html(markup.style() + markup.box(FAILED))
 
 
 main()

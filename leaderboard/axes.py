@@ -23,3 +23,10 @@ def find_axis(board: Board, asked: str) -> Key:
     if len(found) > 1:
         raise BadInput(f"{name} stands for several numbers: name one of {', '.join(f'{m}:{s}' for m, s in found)}.")
     return found[0]
+
+
+def default_axes(board: Board) -> tuple[Key, Key]:
+    """What is drawn when nothing was chosen: cost to the right, quality upwards."""
+    first = board.objectives[0]
+    others = [*board.objectives[1:], *(key for key, axis in board.axes.items() if axis.exact), *board.axes]
+    return next((key for key in others if key != first), first), first

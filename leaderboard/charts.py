@@ -11,8 +11,8 @@ from leaderboard.choices import View
 from leaderboard.extent import reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
-from leaderboard.overlays import Overlays, add_band, add_constraints, band_outline, knee_of, marker_of
-from leaderboard.points import Ends, Point, Scale, frontier_line, placed, points, scale, xs, ys
+from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of
+from leaderboard.points import Ends, Point, Scale, band_outline, frontier_line, knee_of, placed, points, scale, xs, ys
 from leaderboard.rows import VERDICT_ORDER, Axis, Draws
 from leaderboard.table import full_name, label, share
 

@@ -56,7 +56,8 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> Vie
     verdict: a list of dominated variants does not make the best of them certain.
     """
     field = tuple(row for row in board.rows if _matches(row, choice))
-    narrowed = choice.narrows and len(field) < len(board.rows)
+    # A board under constraints has fewer rows than the verdicts that it carries are about.
+    narrowed = board.among is not None or (choice.narrows and len(field) < len(board.rows))
     if narrowed or tuple(keys) != board.objectives:
         field = judge(board, field, keys, draws)
     rows = tuple(row for row in field if row.is_base or _listed(row, choice))

@@ -9,10 +9,10 @@ from itertools import combinations
 from bench.statistics.frontier import Comparison
 from bench.store.reader import Snapshot
 from leaderboard.against import Tested, beside
-from leaderboard.details import change_text
 from leaderboard.format import MINUS, SIGNS, interval, number
 from leaderboard.rows import Board, Key, Row
 from leaderboard.table import full_name, share, usual_columns
+from leaderboard.wording import change_text
 
 FEWEST, MOST = 2, 4
 WHOLE_SWEEP = 500  # variants among which intervals hold at once; with more only the chosen ones take part

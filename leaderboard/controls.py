@@ -5,46 +5,87 @@ Filters live in the address (`bind="query-params"`), so a link brings back what 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from bench.errors import BadInput
 from leaderboard import markup
 from leaderboard.choices import Choice, View, look
-from leaderboard.live import draw_progress, follow
+from leaderboard.live import draw_progress, follow, offer
 from leaderboard.rows import VERDICT_ORDER, Board
-from leaderboard.source import Loaded, StoreError, load, newest
+from leaderboard.source import Loaded, StoreError, chosen_keys, load, newest, store_root
+from leaderboard.where import kept_under
 
 VARIANT = "variant"
 SWEEP = "sweep"
 COMPARED = "variants"
 NARROWING = ("base", "method", "verdict", "status", "task")
-KEPT = (SWEEP, "class", "q", *NARROWING)
+WHERE = "where"
+HELD = "held"
+KEPT = (SWEEP, "class", "q", WHERE, *NARROWING)
 
 
 def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerator, Loaded]:
     """Draw the head of a page; returns what to show, the row of filters for the page's own controls, and the sweep.
 
-    Ends the run with a sentence where there is nothing to show.
+    With axes the page is judged on those in the address, and shows one snapshot until it is told to take the newest:
+    new data would throw away the zoom. Ends the run with a sentence where there is nothing to show.
     """
     st.html(markup.style())
     carry_over(name)
     axes = (asked("x"), asked("y")) if with_axes else ()
     try:
-        loaded = load(asked(SWEEP), axes)
+        loaded = held(asked(SWEEP), axes) if with_axes else load(asked(SWEEP), axes)
     except StoreError as error:
         st.html(markup.box(str(error)))
         follow(newest())  # what cannot be shown now is tried again only once there is another
         st.stop()
-    follow(loaded.snapshot)
+    (offer if with_axes else follow)(loaded.snapshot)
     _title(loaded.board)
     draw_progress(loaded.board)
     bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     with bar:
         choice = _filters(loaded)
+        loaded = _constrained(loaded)
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
     view = look(loaded.board, choice, loaded.keys, loaded.draws)
     _among(view, choice)
     return view, bar, loaded
+
+
+def held(sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
+    """What this visitor's plot shows: the newest snapshot when the sweep or an axis was chosen, until asked again."""
+    kept: tuple[str, Loaded] | None = st.session_state.get(HELD)
+    if kept is not None and kept[0] == str(store_root()):
+        found = kept[1]
+        called = next(name for sweep_id, name in found.sweeps if sweep_id == found.board.sweep_id)
+        if sweep in (None, called) and chosen_keys(found.board, axes) == found.keys:
+            return found
+    found = load(sweep, axes)
+    st.session_state[HELD] = str(store_root()), found
+    return found
+
+
+def _constrained(loaded: Loaded) -> Loaded:
+    """The sweep without the variants that do not meet what was typed; a sentence where that cannot be read."""
+    text = st.text_input(
+        "Constraints",
+        key=WHERE,
+        bind="query-params",
+        placeholder="size <= 100 MB, recovery >= 99%",
+        width=300,
+        help="METRIC OPERATOR NUMBER, with commas between several. Whoever does not meet one is left out; whoever may "
+        "meet it stays, marked as open: the whole interval must keep the bound.",
+    )
+    if not (text or "").strip():
+        return loaded
+    try:
+        return replace(loaded, board=kept_under(loaded.board, [str(text)]))
+    except BadInput as error:
+        st.session_state["refused"] = str(error)
+        return loaded
 
 
 def open_head(name: str) -> Loaded:
@@ -164,6 +205,13 @@ def choose_sweep(loaded: Loaded) -> None:
 def _among(view: View, choice: Choice) -> None:
     """Say what the verdicts are about, whenever it is not the whole sweep as it was declared."""
     said = []
+    refused = st.session_state.pop("refused", None)
+    if refused:
+        st.html(markup.box(refused))
+    if view.board.among is not None:
+        kept, of = view.board.among
+        texts = ", ".join(required.text for required in view.board.constraints)
+        said.append(f"{of - kept} of {of} variants do not meet {texts} and are left out.")
     if view.narrowed:
         n = view.matching
         said.append(f"Frontier recomputed among {n} shown and the base: verdicts hold among these only.")
@@ -173,7 +221,10 @@ def _among(view: View, choice: Choice) -> None:
     if choice.standings or choice.statuses:
         listed = sum(not row.is_base for row in view.rows)
         said.append(f"{listed} of {view.matching} variants have the chosen verdict or status.")
-    if view.matching == 0 and view.board.rows:
+    met = any(not row.is_base and all(kept.state == "met" for kept in row.kept) for row in view.board.rows)
+    if view.board.among is not None and not met:
+        st.html(markup.box("No variant is known to meet the constraints: loosen one of them to see more."))
+    elif view.matching == 0 and view.board.rows:
         st.html(markup.box("No variant matches these filters: clear one of them to see more."))
     elif said:
         st.html(markup.block(markup.line(markup.text(" ".join(said)), css="small quiet")))

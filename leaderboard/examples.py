@@ -57,7 +57,8 @@ def draw_examples(
             on_click="ignore",
             help="Every example that the filters keep, with all predictions and scores.",
         )
-    st.html(markup.block(_counts(shown, names), *(_card(line, shown, names) for line in shown.lines)))
+    cards = "".join(_card(line, shown, names) for line in shown.lines)
+    st.html(markup.block(_counts(shown, names), f'<div class="cards">{cards}</div>'))
 
 
 def _page(asked: Examples, shown: Shown, part: str | None) -> tuple[Examples, Shown]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FEWEST = 8  # points among which something can be far away
-FAR = 4.0  # times the middle half, from its ends
+FEWEST = 12  # points among which something can be far away
+FAR = 6.0  # times the middle half, from its ends
 MARGIN = 0.06
 
 Ends = Sequence[float]  # low, estimate, high

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -9,7 +11,7 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.format import clock
 from leaderboard.rows import Board
-from leaderboard.source import newest
+from leaderboard.source import StoreError, ask, newest
 
 
 def progress_lines(progress: dict[str, Any]) -> list[str]:
@@ -50,3 +52,25 @@ def follow(shown: str | None) -> None:
     name = newest()
     if name is not None and name != shown:
         st.rerun()
+
+
+@st.fragment(run_every="1s")
+def offer(shown: str) -> None:
+    """Once a second ask for the newest snapshot's name; say how many results are new, and take them on a click."""
+    name = newest()
+    if name is None or name == shown:
+        return
+    new = new_results(st.session_state["held"][1].board.progress)
+    said = f"{new} new result{'s' * (new != 1)}: refresh" if new > 0 else "Newer results: refresh"
+    if st.button(said, type="primary", help="The plot stays as it is until then, with your zoom."):
+        st.session_state.pop("held", None)
+        st.rerun()
+
+
+def new_results(before: Mapping[str, Any]) -> int:
+    """How many jobs have ended since a run said `before` of itself; 0 where nobody knows."""
+    try:
+        now: dict[str, Any] = json.loads(ask(lambda snapshot: snapshot.info()["progress"]))
+    except StoreError:
+        return 0
+    return sum(int(now.get(key, 0)) - int(before.get(key, 0)) for key in ("done", "failed"))

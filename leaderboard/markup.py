@@ -64,13 +64,15 @@ def box(sentence: str) -> str:
     return block(line(escape(sentence), css="box"))
 
 
-def card(mark: str, css: str, title: str, facts: Iterable[tuple[str, object]], words: str, small: str) -> str:
-    """A claim or an event: a mark, what it is about, facts side by side, a sentence, and small print."""
-    told = "".join(f"<span><i>{escape(name)}</i>{escape(str(value)) or '–'}</span>" for name, value in facts)
+def claim(css: str, mark: str, said: str, published: str, found: str, reason: str, source: str) -> str:
+    """A published number beside the measured one, with the verdict, the reason and where it was published."""
+    facts = "".join(
+        f'<span class="fact"><i>{name}</i>{escape(value) or "–"}</span>'
+        for name, value in (("published", published), ("measured", found))
+    )
     return (
-        f'<article class="card {css}"><b class="mark">{escape(mark)}</b><h4>{escape(title)}</h4>'
-        f'<div class="facts">{told}</div><div>{escape(words)}</div>'
-        f'<div class="quiet small">{escape(small)}</div></article>'
+        f'<article class="claim {escape(css)}"><span class="mark">{escape(mark)}</span><b>{escape(said)}</b>{facts}'
+        f'<span>{escape(reason)}</span><span class="source quiet small">{escape(source)}</span></article>'
     )
 
 

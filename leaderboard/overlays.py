@@ -11,12 +11,8 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from bench.statistics.attainment import attainment_band
-from bench.statistics.frontier import knee
-from leaderboard.judging import evidence_of
-from leaderboard.rows import Axis, Board, Draws, Required, Row, judged_as
+from leaderboard.rows import Axis, Required, Row
 
-MOST_IN_BAND = 300  # variants: with more the band takes longer than anyone waits
 BAND = "rgba(43, 123, 186, 0.16)"
 BOUND = "#b3447a"
 SMALLEST, LARGEST = 8.0, 30.0  # pixels across, of the points of a third number
@@ -33,22 +29,6 @@ class Overlays:
     by: str = "colour"  # or "size": how the third number is shown
 
 
-def band_outline(
-    board: Board, rows: Sequence[Row], axes: tuple[Axis, Axis], draws: Draws, ends: tuple[float, float]
-) -> NDArray[np.float64] | None:
-    """Corners [C, 2] of the area in which the frontier of 95% of the resamples runs, in the axes' own units.
-
-    None where a number is not judged as itself, where nothing is noisy, or there are too many variants.
-    """
-    if len(rows) > MOST_IN_BAND or any(judged_as(axis.key) != axis.key for axis in axes):
-        return None
-    evidence = [evidence_of(board, axis.key, rows, draws) for axis in axes]
-    if all(each.draws is None for each in evidence):
-        return None
-    best, worst = attainment_band(evidence[0], evidence[1]).lines(ends)
-    return np.concatenate([best, worst[::-1]]) if best.size and worst.size else None
-
-
 def add_band(drawn: go.Figure, outline: NDArray[np.float64], factors: tuple[float, float], *, first: bool) -> None:
     """Draw the band beneath everything that comes later."""
     drawn.add_scatter(
@@ -62,14 +42,6 @@ def add_band(drawn: go.Figure, outline: NDArray[np.float64], factors: tuple[floa
         showlegend=first,
         hoverinfo="skip",
     )
-
-
-def knee_of(places: Sequence[tuple[float, float]], x: Axis, y: Axis) -> int | None:
-    """The place in the bend of the frontier of estimates, None where there is no bend."""
-    if len(places) < 3:
-        return None
-    signs = np.array([1.0 if axis.better == "lower" else -1.0 for axis in (x, y)])
-    return knee(np.array(places) * signs)
 
 
 def add_constraints(

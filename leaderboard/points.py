@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.statistics.frontier import nondominated
+from bench.statistics.attainment import attainment_band
+from bench.statistics.frontier import knee, nondominated
 from leaderboard.choices import View
 from leaderboard.extent import reach
-from leaderboard.rows import Axis, Row
+from leaderboard.judging import evidence_of
+from leaderboard.rows import Axis, Board, Draws, Row, judged_as
 
 Ends = tuple[float, float, float]  # low, estimate, high
+MOST_IN_BAND = 300  # variants: with more the band takes longer than anyone waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +114,27 @@ def left_out(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, F
 def of_base(view: View, base: str, x: Axis, y: Axis) -> list[Point]:
     """The points of the variants of one base that compete."""
     return [p for p in points(view.field, x, y) if p.row.base == base]
+
+
+def band_outline(
+    board: Board, rows: Sequence[Row], axes: tuple[Axis, Axis], draws: Draws, ends: tuple[float, float]
+) -> NDArray[np.float64] | None:
+    """Corners [C, 2] of the area in which the frontier of 95% of the resamples runs, in the axes' own units.
+
+    None where a number is not judged as itself, where nothing is noisy, or there are too many variants.
+    """
+    if len(rows) > MOST_IN_BAND or any(judged_as(axis.key) != axis.key for axis in axes):
+        return None
+    evidence = [evidence_of(board, axis.key, rows, draws) for axis in axes]
+    if all(each.draws is None for each in evidence):
+        return None
+    best, worst = attainment_band(evidence[0], evidence[1]).lines(ends)
+    return np.concatenate([best, worst[::-1]]) if best.size and worst.size else None
+
+
+def knee_of(places: Sequence[tuple[float, float]], x: Axis, y: Axis) -> int | None:
+    """The place in the bend of the frontier of estimates, None where there is no bend."""
+    if len(places) < 3:
+        return None
+    signs = np.array([1.0 if axis.better == "lower" else -1.0 for axis in (x, y)])
+    return knee(np.array(places) * signs)

@@ -18,7 +18,7 @@ PASSING = ("out of memory", "lost worker", "timeout", "contaminated")  # tried a
 MOST_BARS = 4000  # attempts in the timeline, the newest
 MOST_CONTESTED = 400  # variants of a sweep beyond which only the command tells what is open
 PAUSE = 900.0  # seconds without any job: what comes after is another run
-KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "time", "MemoryJob": "memory"}
+KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "timing", "MemoryJob": "memory"}
 
 # The records of a sweep: builds of its recipes, jobs with their artefacts.
 OF_SWEEP = """

@@ -8,6 +8,7 @@ from bench.store.sheets import Cell, Sheet
 from leaderboard import markup
 
 HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{54}\b")
+MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+\+00:00")  # UTC
 MOST_ROWS = 60  # that a page shows of one sheet
 
 
@@ -21,7 +22,7 @@ def cell_text(cell: Cell) -> str:
         return f"{cell:,}"
     if isinstance(cell, float):
         return f"{cell:.6g}"
-    return shortened(cell)
+    return shortened(MOMENT.sub(r"\1 \2", cell))
 
 
 def shortened(text: str) -> str:

@@ -12,8 +12,9 @@ import duckdb
 import streamlit as st
 
 from bench.errors import BadInput
-from bench.store.folder import open_folder
+from bench.store.folder import open_folder, store_id
 from bench.store.reader import Snapshot, current_name, open_snapshot
+from leaderboard.axes import default_axes
 from leaderboard.decisions import Decisions, read_decisions
 from leaderboard.rows import Board, Draws, Key, read_board, read_draws
 from leaderboard.table import full_name
@@ -57,10 +58,11 @@ def version() -> str:
     """What names the newest snapshot among all that this process may ever see: a part of the keys of caches."""
     root = store_root()
     try:
-        # The file's time too: a store that was deleted and made again repeats its names.
-        changed = open_folder(root).pointer.stat().st_mtime_ns
+        folder = open_folder(root)
+        # More than a name: a store that was deleted and made again repeats its names.
+        changed = store_id(folder) if folder.bucket else str(folder.pointer.stat().st_mtime_ns)
     except (BadInput, OSError):
-        changed = 0
+        changed = ""
     return f"{root}|{newest()}|{changed}"
 
 
@@ -146,13 +148,6 @@ def chosen_keys(board: Board, axes: Sequence[str | None]) -> tuple[Key, ...]:
     if set(keys) == set(board.objectives):
         return board.objectives
     return tuple(dict.fromkeys(keys))
-
-
-def default_axes(board: Board) -> tuple[Key, Key]:
-    """What is drawn when nothing was chosen: cost to the right, quality upwards."""
-    first = board.objectives[0]
-    others = [*board.objectives[1:], *(key for key, axis in board.axes.items() if axis.exact), *board.axes]
-    return next((key for key in others if key != first), first), first
 
 
 def without_paths(sentence: str, root: Path) -> str:

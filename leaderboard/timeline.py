@@ -12,7 +12,7 @@ from leaderboard.format import clock
 from leaderboard.running import Bar
 
 # Apart for every kind of colour blindness, readable on white and on black; the text on pointing says the kind too.
-COLOURS = {"build": "#2b7bba", "study": "#56b4e9", "evaluate": "#009e73", "time": "#d97706", "memory": "#b07aa1"}
+COLOURS = {"build": "#2b7bba", "study": "#56b4e9", "evaluate": "#009e73", "timing": "#d97706", "memory": "#b07aa1"}
 FAILED = "#d1242f"
 LANE_HEIGHT = 26
 MOST_LANES = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.errors import BadInput
 from bench.metrics import of_base
 from bench.metrics.bounds import bound, read, refuse_contradictions
 from bench.statistics.constraints import Constraint, combined, state
@@ -20,6 +21,11 @@ def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> 
     Where that is open, a variant stays and its row says so; the base always stays. Raises BadInput for what cannot be
     read, is on no number of this board, or contradicts itself.
     """
+    return judged_anew(snapshot, kept_under(board, texts))
+
+
+def kept_under(board: Board, texts: Sequence[str]) -> Board:
+    """The same, with the verdicts still those among all. Raises BadInput."""
     asked = understand(board, texts)
     rows = tuple(_with_kept(row, asked) for row in board.rows)
     kept = tuple(
@@ -27,7 +33,7 @@ def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> 
     )
     counts = [sum(not row.is_base for row in some) for some in (kept, rows)]
     constraints = (*board.constraints, *asked)
-    return judged_anew(snapshot, replace(board, rows=kept, constraints=constraints, among=(counts[0], counts[1])))
+    return replace(board, rows=kept, constraints=constraints, among=(counts[0], counts[1]))
 
 
 def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
@@ -52,3 +58,12 @@ def _kept(row: Row, constraint: Constraint) -> Kept:
         return Kept(state(constraint, cell.low, cell.high), cell.estimate, cell.low, cell.high)
     itself = of_base(constraint.metric) if row.is_base else None
     return Kept(state(constraint, itself, itself), itself, itself, itself)
+
+
+def with_limit(text: str, name: str, bound: str) -> str:
+    """Typed constraints with one more, in place of those on the same number; what cannot be read is replaced."""
+    try:
+        kept = [each.text for each in read([text]) if each.asked != name] if text.strip() else []
+    except BadInput:
+        kept = []
+    return ", ".join([*kept, bound])

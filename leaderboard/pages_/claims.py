@@ -47,7 +47,13 @@ def main() -> None:
         st.code("paredown claims --store STORE", language=None)
         return
     shown = _filtered(found)
-    st.html(markup.block(markup.line(markup.text(summary(shown, found))), *(_claim(each) for each in shown)))
+    models = dict.fromkeys(str(each["model"]) for each in shown)
+    st.html(
+        markup.block(
+            markup.line(markup.text(summary(shown, found))),
+            *(_model(model, [each for each in shown if each["model"] == model]) for model in models),
+        )
+    )
     with st.expander("What the verdicts mean"):
         rows = ((f"{SIGNS[word]} {word}", said) for word, said in MEANING)
         st.html(markup.block(markup.table(("verdict", "meaning"), rows, frozenset({0}))))
@@ -81,15 +87,24 @@ def summary(shown: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any
     return f"{len(shown)}{among} claims: {told}." if shown else f"None of {len(found)} claims matches: clear a filter."
 
 
+def _model(model: str, mine: Sequence[Mapping[str, Any]]) -> str:
+    """The claims of one model, what was looked at and failed first."""
+    order = {word: place for place, word in enumerate(("not reproduced", "reproduced", "not comparable"))}
+    ranked = sorted(mine, key=lambda each: order.get(str(each["verdict"]), len(order)))
+    return markup.heading(f"{model} ({len(mine)})", 3) + "".join(_claim(each) for each in ranked)
+
+
 def _claim(each: Mapping[str, Any]) -> str:
     verdict = str(each["verdict"])
-    return markup.card(
-        f"{SIGNS.get(verdict, '?')} {verdict}",
+    settings = f" · {each['settings']}" if each["settings"] else ""
+    return markup.claim(
         verdict.replace(" ", "-"),
+        f"{SIGNS.get(verdict, '?')} {verdict}",
         str(each["text"]),
-        (("model", each["model"]), ("published", each["published"]), ("measured", each["found"])),
+        str(each["published"]),
+        str(each["found"]),
         str(each["reason"]),
-        f"{each['source']} · settings: {each['settings'] or 'none'} · judged {str(each['declared'])[:10]}",
+        f"{each['source']}{settings} · judged {str(each['declared'])[:10]}",
     )
 
 

@@ -27,14 +27,15 @@ def main() -> None:
     gone = [each for each in compared() if view.find(each) is None]
     chosen = _choose(view)
     if gone:
-        names = ", ".join(gone)
-        st.html(markup.box(f"Not in the sweep {view.board.name}: {names}. It is gone, or of another sweep or store."))
+        lost = ", ".join(gone)
+        st.html(markup.box(f"Not in the sweep {view.board.name}: {lost}. It is gone, or of another sweep or store."))
     if len(chosen) < FEWEST:
         st.html(markup.box(f"Choose {FEWEST} to {MOST} variants above, or tick them on the leaderboard."))
         return
     names = [label(row, view.board) for row in chosen]
-    _table(view, chosen, names, loaded)
+    _links(chosen, names, loaded)
     _pairs(view, chosen, names)
+    _table(view, chosen, names)
     _disagreements(view, chosen, names)
 
 
@@ -66,11 +67,14 @@ def _choose(view: View) -> list[Row]:
     return [offered[recipe_id] for recipe_id in picked]
 
 
-def _table(view: View, chosen: Sequence[Row], names: Sequence[str], loaded: Loaded) -> None:
+def _links(chosen: Sequence[Row], names: Sequence[str], loaded: Loaded) -> None:
     with st.container(horizontal=True, gap="medium"):
         for row, name in zip(chosen, names, strict=True):
             to = in_address(loaded, variant=row.recipe_id[:16])
             st.page_link("pages_/variant.py", label=markup.as_label(name), query_params=to)
+
+
+def _table(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
     st.html(
         markup.block(
             markup.heading("Side by side", 3),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from leaderboard import markup
-from leaderboard.charts import figure, points
+from leaderboard.axes import default_axes
+from leaderboard.charts import figure
 from leaderboard.choices import View
-from leaderboard.controls import choose, chosen_variant, forget, in_address, open_page
+from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, open_page
 from leaderboard.details import draw_details
+from leaderboard.overlays import Overlays
+from leaderboard.points import left_out, points, scale
 from leaderboard.rows import Axis, Row
-from leaderboard.source import Loaded, default_axes
-from leaderboard.table import full_name
+from leaderboard.source import Loaded
+from leaderboard.table import column_name, full_name
+from leaderboard.where import with_limit
 
 PLOT = "plot"
 POSITIVE = ("B", "count", "ms", "s")
@@ -21,16 +26,17 @@ POSITIVE = ("B", "count", "ms", "s")
 
 def main() -> None:
     """Draw the page."""
-    view, _, loaded = open_page("pareto", with_axes=True)
-    x, y, log = _axes(view)
-    row = view.find(chosen_variant())
+    view, bar, loaded = open_page("pareto", with_axes=True)
+    with bar:
+        _by_slider(view)
+    x, y, log, overlays = _axes(view)
     if x == y:
         st.html(markup.box("Both axes show the same number: choose two different ones."))
         return
     if not points(view.rows, x, y):
         st.html(markup.box("No variant has both numbers yet: choose other axes, or wait for the sweep."))
         return
-    drawn = figure(view, x, y, log=log, selected=row.recipe_id if row else None)
+    drawn = figure(view, x, y, log=log, selected=_ringed(view, x, y), overlays=overlays, draws=loaded.draws)
     left, right = st.columns([2, 1], gap="medium")
     with left:
         event = st.plotly_chart(
@@ -39,8 +45,9 @@ def main() -> None:
             on_select="rerun",
             selection_mode="points",
             config={"displaylogo": False, "scrollZoom": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+            alt=f"{full_name(y)} over {full_name(x)}: the leaderboard has the same numbers as a table.",
         )
-        _caption(view, x, y)
+        _caption(view, x, y, log, overlays)
     _take(event)
     with right, st.container(border=True):
         row = view.find(chosen_variant())
@@ -51,6 +58,53 @@ def main() -> None:
             draw_details(row, view)
 
 
+def _ringed(view: View, x: Axis, y: Axis) -> str | None:
+    """The variant of a link, ringed as long as these axes are shown.
+
+    A click does not move it: other data in the figure would throw away the zoom, and plotly marks what is clicked.
+    """
+    about = (view.board.sweep_id, x.key, y.key)
+    kept = st.session_state.get("ringed")
+    if kept is None or kept[0] != about:
+        row = view.find(chosen_variant())
+        kept = (about, row.recipe_id if row else None)
+        st.session_state["ringed"] = kept
+    found: str | None = kept[1]
+    return found
+
+
+def _by_slider(view: View) -> None:
+    """Constraints without typing: a slider over what the variants have, which writes the constraint into the box."""
+    rows = st.session_state[HELD][1].board.rows  # those that a constraint leaves out too
+    numbers = {axis.title: axis for axis in view.board.axes.values() if any(axis.key in row.cells for row in rows)}
+    with st.popover("Limit"):
+        axis = numbers[str(st.selectbox("Number", list(numbers), key="limited"))]
+        values = [row.cells[axis.key].estimate for row in rows if axis.key in row.cells]
+        each = scale(axis, values)
+        low, high = min(values) / each.factor, max(values) / each.factor
+        if low == high:
+            st.caption("All variants have the same: there is nothing to limit.")
+            return
+        upper = axis.better == "lower"
+        st.slider(
+            f"{'At most' if upper else 'At least'}{f', in{each.suffix}' if each.suffix else ''}",
+            float(low),
+            float(high),
+            float(high if upper else low),
+            key=f"limit {axis.title}",
+            on_change=_limit,
+            args=(axis, each.factor, upper),
+        )
+
+
+def _limit(axis: Axis, factor: float, upper: bool) -> None:
+    """Put the slider's constraint into the box, in place of one on the same number."""
+    value = factor * float(st.session_state[f"limit {axis.title}"])
+    bound = f"{column_name(axis.key)} {'<=' if upper else '>='} {value:.6g}"
+    text = str(st.session_state.get(WHERE) or "")
+    st.session_state[WHERE] = with_limit(text, column_name(axis.key), bound)
+
+
 def _links(row: Row, loaded: Loaded) -> None:
     """Where more is known of the chosen variant."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -59,7 +113,7 @@ def _links(row: Row, loaded: Loaded) -> None:
         st.button("Close", on_click=forget)
 
 
-def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:
+def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool], Overlays]:
     # The address holds the full name: it is what the head of the page reads to judge on these axes.
     by_name = {full_name(axis): axis for axis in view.board.axes.values()}
     names = list(by_name)
@@ -72,7 +126,7 @@ def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:
                 index=names.index(default),
                 key=key,
                 bind="query-params",
-                width=420,
+                width=400,
             )
             for key, default in zip("xy", usual, strict=True)
         ]
@@ -83,7 +137,39 @@ def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool]]:
             else False
             for key, axis in zip("xy", (x, y), strict=True)
         )
-    return x, y, (log[0], log[1])
+        overlays = _overlays(by_name)
+    return x, y, (log[0], log[1]), overlays
+
+
+def _overlays(by_name: Mapping[str, Axis]) -> Overlays:
+    with st.popover("Shown"):
+        third = st.selectbox(
+            "Third number",
+            list(by_name),
+            index=None,
+            placeholder="none",
+            key="z",
+            bind="query-params",
+            help="Any further number, as the colour or the size of the points. Verdicts stay on the two axes.",
+        )
+        by = st.segmented_control(
+            "Third number as", ["colour", "size"], default="colour", required=True, key="as", bind="query-params"
+        )
+        band = st.toggle(
+            "Attainment band",
+            value=True,
+            key="band",
+            bind="query-params",
+            help="Where the frontiers of 95% of the resamples run. It shows the resamples; verdicts rest on intervals.",
+        )
+        whiskers = st.toggle("Whiskers", value=True, key="whiskers", bind="query-params", help="95% intervals.")
+        everything = st.toggle(
+            "Outliers too",
+            key="outliers",
+            bind="query-params",
+            help="Points far from all others are left out of the drawn range, but for the base and the frontier.",
+        )
+    return Overlays(band, whiskers, everything, by_name[third] if third else None, str(by))
 
 
 def _take(event: Any) -> None:
@@ -96,13 +182,18 @@ def _take(event: Any) -> None:
             st.rerun()
 
 
-def _caption(view: View, x: Axis, y: Axis) -> None:
+def _caption(view: View, x: Axis, y: Axis, log: tuple[bool, bool], overlays: Overlays) -> None:
     drawn = len(points(view.rows, x, y))
     missing = len(view.rows) - drawn
-    said = f"{drawn} of {len(view.rows)} rows drawn" + (f"; {missing} have no number on one axis." if missing else ".")
+    said = f"{drawn:,} of {len(view.rows):,} rows drawn"
+    said += f"; {missing:,} have no number on one axis." if missing else "."
+    far = 0 if overlays.everything else left_out(view, x, y, log=log)
+    if far:
+        said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Shown, draws all."
     st.caption(
         f"{said} Whiskers: 95% intervals. The dotted line joins the estimates that no other beats; the verdicts, "
-        "in shape and colour, say how sure that is."
+        "in shape and colour, say how sure that is. The band is where the frontiers of 95% of the resamples run; the "
+        "square marks the knee, where giving up a little of one gains most of the other."
     )
 
 

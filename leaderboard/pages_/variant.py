@@ -11,11 +11,8 @@ from leaderboard.choices import View
 from leaderboard.controls import chosen_variant, in_address, open_head, whole
 from leaderboard.details import (
     draw_decisions,
-    group_rows,
     head_html,
     numbers_html,
-    objective_rows,
-    slice_rows,
     steps_html,
 )
 from leaderboard.dossier import Dossier
@@ -27,6 +24,7 @@ from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, store_root, version, without_paths
 from leaderboard.table import column_name, label
+from leaderboard.wording import group_rows, objective_rows, slice_rows
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
 

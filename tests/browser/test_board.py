@@ -15,6 +15,7 @@ from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SQL, VARIANTS
 
 pytestmark = pytest.mark.browser
 SETTLED = 20_000
+PAGE_OF_ONE = f"/variant?variant={VARIANTS[3].recipe_id[:16]}&tab=Examples"
 
 
 def row(page: Page, name: str) -> Locator:
@@ -82,15 +83,30 @@ def test_a_heading_sorts_and_the_base_stays(page: Page, site: str) -> None:
     expect(page).to_have_url(re.compile(r"sort=-size"))
 
 
-def test_a_row_opens_its_details_and_closing_forgets_it(page: Page, site: str) -> None:
-    page.goto(site)
+def test_a_row_opens_its_page_and_back_leads_back(page: Page, site: str) -> None:
+    page.goto(f"{site}/?q=drop")
     row(page, SQL).locator("button.open").click(timeout=SETTLED)
-    details = page.get_by_role("dialog")
-    expect(details).to_contain_text(SQL)
-    expect(details).to_contain_text("int8_dynamic")
-    expect(page).to_have_url(re.compile(r"variant=[0-9a-f]{16}"))
-    details.get_by_role("button", name="Close").click()
-    expect(page).not_to_have_url(re.compile(r"variant="))
+    expect(page.get_by_role("heading", name=SQL)).to_be_visible(timeout=SETTLED)
+    expect(page).to_have_url(re.compile(r"/variant\?variant=[0-9a-f]{16}"))
+    page.get_by_role("tab", name="Attempts").click()
+    expect(page.get_by_text("attempts at jobs that concern this variant")).to_be_visible()
+    expect(page).to_have_url(re.compile("tab=Attempts"))
+    page.reload()
+    expect(page.get_by_text("attempts at jobs that concern this variant")).to_be_visible(timeout=SETTLED)
+    page.get_by_role("link", name="← Leaderboard").click()
+    expect(row(page, SQL)).to_be_visible(timeout=SETTLED)
+
+
+def test_ticked_rows_are_compared(page: Page, site: str) -> None:
+    page.goto(site)
+    for name in (f"{BASE}: int8", MARKDOWN):
+        row(page, name).locator("input.tick").check(timeout=SETTLED)
+        expect(page).to_have_url(re.compile(next(v.recipe_id[:16] for v in VARIANTS if v.name == name)))
+    page.get_by_role("button", name="Compare 2").click()
+    expect(page.get_by_role("heading", name="Pair by pair")).to_be_visible(timeout=SETTLED)
+    expect(page.get_by_text("▼ worse").first).to_be_visible()
+    expect(page.locator("article.example").first).to_be_visible(timeout=SETTLED)
+    assert page.locator("[data-testid=stPageLink] strong, [data-testid=stPageLink] a[href*=invalid]").count() == 0
 
 
 def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> None:
@@ -106,9 +122,10 @@ def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> Non
         expect(mark).to_have_attribute("title", reason)
         expect(page.locator("tbody .flag", has_text="did not deliver")).to_have_count(1)
         mark.click()
-        expect(page.get_by_role("dialog")).to_contain_text(f"did not deliver: {reason}")
-        expect(page.get_by_role("dialog")).to_contain_text("Promise and fact")
-        page.goto("about:blank")  # an open dialog would complain that its server is gone
+        expect(page.get_by_text(f"Note: did not deliver: {reason}")).to_be_visible(timeout=SETTLED)
+        page.get_by_role("tab", name="Lineage and layers").click()
+        expect(page.get_by_role("heading", name="Promise and fact")).to_be_visible(timeout=SETTLED)
+        page.goto("about:blank")  # before the server goes, which would be an error on the console
 
 
 def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
@@ -137,6 +154,30 @@ def test_a_clicked_point_opens_its_details(page: Page, site: str) -> None:
     expect(page.get_by_text("Click a point to see")).to_be_visible()
 
 
+def test_a_click_keeps_the_zoom_and_leads_to_the_page(page: Page, site: str) -> None:
+    open_plot(page, site, "method=int8_dynamic")
+    ticks = page.locator(".xaxislayer-above .xtick")
+    first = ticks.first.bounding_box()
+    plot = page.locator(".js-plotly-plot .nsewdrag").bounding_box()
+    assert first
+    assert plot
+    page.mouse.move(plot["x"] + 300, plot["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(plot["x"] + 360, plot["y"] + 300, steps=4)
+    page.mouse.up()
+    moved = ticks.first.bounding_box()
+    assert moved
+    assert moved["x"] != first["x"]
+    places = [p.bounding_box() for p in page.locator(".scatterlayer .point").all()]
+    left = min((p for p in places if p), key=lambda p: p["x"])
+    page.mouse.click(left["x"] + left["width"] / 2, left["y"] + left["height"] / 2)
+    expect(page.get_by_role("link", name="Open its page")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert ticks.first.bounding_box() == moved
+    page.get_by_role("link", name="Open its page").click()
+    expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=SETTLED)
+
+
 def test_a_running_sweep_appears_by_itself(page: Page, growing: Path) -> None:
     base, late = VARIANTS[0], VARIANTS[1]
     with serving(growing) as url:
@@ -162,11 +203,11 @@ def test_a_running_sweep_appears_by_itself(page: Page, growing: Path) -> None:
         page.goto("about:blank")  # before the server goes, which would be an error on the console
 
 
-@pytest.mark.parametrize("path", ["/", "/pareto", "/meaning"])
+@pytest.mark.parametrize("path", ["/", "/pareto", "/meaning", "/sweeps", "/claims", "/compare", PAGE_OF_ONE])
 def test_nothing_is_wider_than_a_phone(page: Page, site: str, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{site}{path}")
-    page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
+    page.locator("tbody tr, .scatterlayer .point, .box").first.wait_for(timeout=SETTLED)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right = "[...document.querySelectorAll('.pd, .stPlotlyChart')].map(e => e.getBoundingClientRect().right)"
     assert max(page.evaluate(right)) <= 390

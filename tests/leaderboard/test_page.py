@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 from bench.store.folder import open_folder
 from bench.store.reader import current_name
 from leaderboard import PAGE, table
+from leaderboard.axes import default_axes
 from leaderboard.rows import Board
-from leaderboard.source import STORE, chosen_keys, default_axes, names_of
+from leaderboard.source import STORE, chosen_keys, names_of
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, HTML, SQL, TASK, VARIANTS, make_store
 
@@ -31,7 +33,10 @@ def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 def words(page: AppTest) -> str:
     """All HTML that the page wrote, but for its style sheet."""
-    return "\n".join(e.proto.body for e in page.get("html") if "<style>" not in e.proto.body)
+    found = "\n".join(e.proto.body for e in page.get("html"))
+    assert not page.exception
+    assert "could not be drawn" not in found
+    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
 def plot(page: AppTest) -> dict[str, Any]:
@@ -50,7 +55,6 @@ def names_drawn(page: AppTest) -> set[str]:
 
 def test_the_first_page_runs_clean(page: AppTest) -> None:
     page.run()
-    assert not page.exception
     text = words(page)
     assert "sample &lt;b&gt;sweep&lt;/b&gt;" in text
     assert "31 done, 2 running, 1 failed, 6 to come; about 3:35 left" in text
@@ -254,3 +258,77 @@ def test_progress_of_a_finished_sweep_is_quiet(tmp_path: Path, monkeypatch: pyte
     text = sentence()
     assert "to come" not in text
     assert "done," not in text
+
+
+def test_constraints_are_typed_leave_out_and_are_drawn(page: AppTest) -> None:
+    on_pareto(page)
+    page.text_input(key="where").set_value("size <= 1 GB").run()
+    text = words(page)
+    assert "4 of 10 variants do not meet size &lt;= 1 GB and are left out" in text
+    assert "Frontier recomputed among 6 shown and the base" in text
+    page.selectbox(key="x").set_value("size on disk (lower is better)").run()
+    assert [shape["x0"] for shape in plot(page)["layout"]["shapes"]] == [1000]  # MB
+    page.text_input(key="where").set_value("sise <= 1").run()
+    assert "Did you mean" in words(page)
+    page.text_input(key="where").set_value("size <= 1 B").run()
+    assert "loosen one of them" in words(page)
+
+
+def test_a_slider_writes_the_constraint(page: AppTest) -> None:
+    on_pareto(page)
+    page.selectbox(key="limited").set_value("size on disk").run()
+    page.slider(key="limit size on disk").set_value(1000.0).run()
+    assert page.text_input(key="where").value == "size <= 1e+09"
+    assert "do not meet size &lt;= 1e+09" in words(page)
+
+
+def test_a_third_number_is_the_size_of_the_points(page: AppTest) -> None:
+    on_pareto(page)
+    page.selectbox(key="z").set_value("size on disk (lower is better)")
+    page.button_group(key="as").set_value("size")
+    words(page.run())
+    certain = next(t for t in plot(page)["data"] if t["name"] == "certain")
+    assert len(set(certain["marker"]["size"])) == len(certain["x"])
+
+
+def test_a_newer_snapshot_waits_until_it_is_asked_for(copied: Path) -> None:
+    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    on_pareto(page)
+    before = plot(page)
+    with sample.writing(copied) as writer:
+        writer.report({**sample.PROGRESS, "done": 34, "open": 3})
+        writer.publish(now=True)
+    page.run()
+    assert plot(page) == before
+    (button,) = [b for b in page.button if "refresh" in b.label]
+    assert button.label == "3 new results: refresh"
+    button.click().run()
+    assert not [b for b in page.button if "refresh" in b.label]
+    assert "34 done" in words(page)
+
+
+def test_statuses_and_causes_are_never_missing(page: AppTest) -> None:
+    page.query_params["status"] = "failed"
+    text = words(page.run())
+    assert "1 failed, 1 not built yet: their rows stay listed" in text
+    assert "1 of 10 variants have the chosen verdict or status" in text
+
+
+def test_ticked_variants_are_in_the_address_and_can_be_compared(page: AppTest) -> None:
+    ids = [v.recipe_id[:16] for v in VARIANTS[:2]]
+    page.query_params["variants"] = ",".join(ids)
+    page.run()
+    (button,) = [b for b in page.button if b.label == "Compare 2"]
+    assert "Pair by pair" in words(button.click().run())
+
+
+def test_an_error_is_a_sentence_for_visitors(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("/a/path/of/the/machine")
+
+    monkeypatch.setattr("leaderboard.live.progress_lines", broken)
+    page.run()
+    found = "\n".join(e.proto.body for e in page.get("html"))
+    assert "This page could not be drawn" in found
+    assert "/a/path" not in found
+    assert not page.exception

@@ -32,7 +32,7 @@ def test_every_attempt_has_a_bar_and_those_side_by_side_have_lanes(snapshot: Sna
     # All records of the sample begin at the same time: none of them may share a lane.
     assert len({b.lane for b in found}) == len(found)
     assert sum(b.failed for b in found) == 1
-    assert {b.kind for b in found} == {"build", "evaluate", "time", "memory"}
+    assert {b.kind for b in found} == {"build", "evaluate", "timing", "memory"}
 
 
 def test_runs_are_told_apart_by_a_long_pause() -> None:
@@ -54,7 +54,7 @@ def test_work_is_counted_by_kind(snapshot: Snapshot) -> None:
     found = {each.kind: each for each in work(snapshot, sweep_id(snapshot))}
     assert (found["build"].finished, found["build"].failed) == (9, 1)
     assert found["evaluate"].finished == 9
-    assert found["time"].seconds == pytest.approx(12.5 * found["time"].finished)
+    assert found["timing"].seconds == pytest.approx(12.5 * found["timing"].finished)
 
 
 def failing(attempt: int, kind: FailureKind, reason: str, variant: Variant = VARIANTS[-1]) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 from bench.store.reader import Snapshot
 from leaderboard import PAGE
 from leaderboard.comparison import compare, flip_rows, pair_rows, side_by_side
-from leaderboard.details import objective_rows, rank_text
 from leaderboard.dossier import job_words, read_dossier
 from leaderboard.downloads import variant_json
 from leaderboard.rows import Board
 from leaderboard.source import STORE
+from leaderboard.wording import objective_rows, rank_text
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SQL, TASK, VARIANTS
 
 BY_NAME = {v.name: v for v in VARIANTS}
@@ -29,8 +30,10 @@ def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 
 def words(page: AppTest) -> str:
+    found = "\n".join(e.proto.body for e in page.get("html"))
     assert not page.exception
-    return "\n".join(e.proto.body for e in page.get("html") if "<style>" not in e.proto.body)
+    assert "could not be drawn" not in found
+    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
 def on(page: AppTest, name: str, **query: str) -> str:

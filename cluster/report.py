@@ -1,0 +1,57 @@
+"""The verb `paredown report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import BadInput
+from cluster.options import STORE, StoreOption, out
+
+SUFFIXES = (".html", ".htm")
+
+
+def report(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    store: StoreOption = STORE,
+    objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
+    ] = None,
+) -> None:
+    """Write the leaderboard and its frontier as one HTML file that needs nothing else: for a mail, or to keep."""
+    from bench.store.reader import open_snapshot
+    from leaderboard.judging import with_objectives
+    from leaderboard.report import report_html
+    from leaderboard.rows import read_board, read_draws
+    from leaderboard.where import with_constraints
+
+    if to.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"--out is {str(to)!r}, but a report is an HTML file: give a name that ends in .html.")
+    with open_snapshot(store) as snapshot:
+        board = read_board(snapshot, sweep)
+        if objectives:
+            board = with_objectives(snapshot, board, [name.strip() for name in objectives.split(",")])
+        if where:
+            board = with_constraints(snapshot, board, where)
+        text = report_html(board, read_draws(snapshot, board, board.objectives))
+    _write(to, text)
+    out.print(f"{to}: {len(board.rows):,} variants, {len(text.encode()) / 1e6:.2f} MB.", markup=False, soft_wrap=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Beside, then in place: nobody mails half a report. Raises BadInput where it cannot be written."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise BadInput(
+            f"The report {path} cannot be written ({error.strerror}): name another file with --out."
+        ) from error

@@ -1,0 +1,148 @@
+"""How far the axes reach, and what lies over the points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import pytest
+
+from bench.statistics.constraints import Constraint
+from leaderboard.charts import figure
+from leaderboard.choices import Choice, View, look
+from leaderboard.extent import far, outside, reach
+from leaderboard.overlays import LARGEST, SMALLEST, Overlays
+from leaderboard.points import band_outline, frontier_line, knee_of, left_out, points
+from leaderboard.rows import Axis, Board, Cell, Draws, Required
+from leaderboard.where import with_limit
+from tests.leaderboard.sample import BASE, SCOPE, TASK
+
+CROWD = [(v - 0.1, v, v + 0.1) for v in np.linspace(1, 2, 20)]
+OUTLIER = (900.0, 1000.0, 1100.0)
+
+
+@pytest.fixture
+def axes(board: Board) -> tuple[Axis, Axis]:
+    return board.axes["latency_ratio", SCOPE], board.axes["accuracy", TASK]
+
+
+@pytest.fixture
+def view(board: Board, draws: Draws) -> View:
+    return look(board, Choice(), board.objectives, draws)
+
+
+def test_one_far_away_does_not_squeeze_the_rest() -> None:
+    ends = [*CROWD, OUTLIER]
+    low, high = reach(ends, [False] * 21)
+    assert (low, high) == pytest.approx((0.828, 2.172))
+    assert far(ends).tolist() == [False] * 20 + [True]
+    assert outside(ends, (low, high)) == 1
+    assert reach(ends, [False] * 21, everything=True)[1] > 1000
+
+
+def test_who_must_be_seen_is_seen() -> None:
+    assert reach([*CROWD, OUTLIER], [False] * 20 + [True])[1] > 1000
+
+
+def test_few_points_and_equal_ones_keep_their_place() -> None:
+    assert not far([*CROWD[:3], OUTLIER]).any()
+    assert not far([(1.0, 1.0, 1.0)] * 20).any()
+    low, high = reach([(5.0, 5.0, 5.0)], [True])
+    assert low < 5 < high
+
+
+def test_a_whisker_without_end_does_not_squeeze_either() -> None:
+    low, high = reach([*CROWD[:5], (-1e6, 1.5, 1e6)], [False] * 6)
+    assert low > 0
+    assert high < 3
+
+
+def test_the_band_holds_the_frontier_of_the_estimates(
+    board: Board, view: View, axes: tuple[Axis, Axis], draws: Draws
+) -> None:
+    outline = band_outline(board, view.rows, axes, draws, (1.2, 0.4))
+    assert outline is not None
+    best, worst = np.split(outline, 2) if len(outline) % 2 == 0 else (outline, outline)
+    for x, y in frontier_line(points(view.rows, *axes), *axes):
+        there = outline[np.abs(outline[:, 0] - x) < 0.05, 1]
+        assert there.size == 0 or there.min() - 0.05 <= y <= there.max() + 0.05
+    del best, worst
+
+
+def test_there_is_no_band_where_nothing_is_noisy_or_judged_as_itself(
+    board: Board, view: View, axes: tuple[Axis, Axis], draws: Draws
+) -> None:
+    size, parameters = board.axes["size", ""], board.axes["parameters", ""]
+    assert band_outline(board, view.rows, (size, parameters), draws, (1.0, 1.0)) is None
+    milliseconds = board.axes["latency_ms", SCOPE]  # judged as the ratio, which has another unit
+    assert band_outline(board, view.rows, (milliseconds, axes[1]), draws, (1.0, 1.0)) is None
+
+
+def test_the_knee_is_where_a_little_of_one_gains_most_of_the_other(axes: tuple[Axis, Axis]) -> None:
+    assert knee_of([(0.1, 0.1), (0.2, 0.8), (1.0, 0.9)], *axes) == 1
+    assert knee_of([(0.1, 0.1), (1.0, 0.9)], *axes) is None
+
+
+def test_overlays_are_drawn(board: Board, draws: Draws, axes: tuple[Axis, Axis]) -> None:
+    bounds = (Required(Constraint("latency_ratio", SCOPE, "<=", 0.8), "latency <b> 0.8"),)
+    rows = tuple(replace(row, kept=()) for row in board.rows)
+    view = look(replace(board, constraints=bounds, rows=rows), Choice(), board.objectives, draws)
+    drawn = figure(view, *axes, selected=None, overlays=Overlays(), draws=draws)
+    names = {trace.name for trace in drawn.data}
+    assert {"95% of resampled frontiers", "frontier", "base"} <= names
+    (line,) = drawn.layout.shapes
+    assert (line.x0, line.x1) == (0.8, 0.8)
+    assert any(a.text == "latency &lt;b&gt; 0.8" for a in drawn.layout.annotations)
+
+
+def test_a_third_number_is_colour_or_size(board: Board, view: View, axes: tuple[Axis, Axis], draws: Draws) -> None:
+    size = board.axes["size", ""]
+    rows = {row.recipe_id: row for row in view.rows}
+    coloured = figure(view, *axes, selected=None, overlays=Overlays(third=size), draws=draws)
+    sized = figure(view, *axes, selected=None, overlays=Overlays(third=size, by="size"), draws=draws)
+    for drawn, part in ((coloured, "color"), (sized, "size")):
+        trace = next(t for t in drawn.data if t.name == "certain")
+        told = trace.marker[part]
+        megabytes = [rows[c[0]].cells[size.key].estimate / 1e6 for c in trace.customdata]
+        assert np.argsort(told).tolist() == np.argsort(megabytes).tolist()
+        if part == "color":
+            assert list(told) == pytest.approx(megabytes)
+        else:
+            assert min(told) >= SMALLEST
+            assert max(told) <= LARGEST
+
+
+def test_ten_thousand_points_are_drawn_without_whiskers_and_with_names_only(
+    board: Board, view: View, axes: tuple[Axis, Axis]
+) -> None:
+    rng = np.random.default_rng(4)
+    base = board.rows[0]
+
+    def cell(value: float) -> Cell:
+        return replace(base.cells[axes[0].key], estimate=value, low=value, high=value)
+
+    rows = tuple(
+        replace(
+            board.rows[1],
+            recipe_id=f"{i:064x}",
+            name=f"{BASE}: variant {i}",
+            verdict="contested",
+            cells={axes[0].key: cell(float(a)), axes[1].key: cell(float(b))},
+        )
+        for i, (a, b) in enumerate(rng.random((10_000, 2)))
+    )
+    crowded = View(board, board.objectives, (base, *rows), (base, *rows), narrowed=False)
+    drawn = figure(crowded, *axes, selected=None, overlays=Overlays(), draws={})
+    trace = next(t for t in drawn.data if t.name == "contested")
+    assert isinstance(trace, go.Scattergl)
+    assert trace.error_x.array is None
+    assert len(trace.text[0]) < 120
+    assert len(drawn.to_json()) < 4_000_000
+    assert left_out(view, *axes) == 0
+
+
+def test_a_slider_replaces_the_bound_on_its_number_and_keeps_the_others() -> None:
+    assert with_limit("", "size", "size <= 5") == "size <= 5"
+    assert with_limit("size <= 9 MB, recovery >= 99%", "size", "size <= 5") == "recovery >= 99%, size <= 5"
+    assert with_limit("nonsense", "size", "size <= 5") == "size <= 5"
