@@ -92,7 +92,7 @@ class Cluster:
         done = self.say(self.head, self.python("tests.hosts.look", self.address))
         return dict(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else {}
 
-    def wait_for(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 90) -> dict[str, Any]:
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
         """What the cluster says once it meets a condition."""
         deadline = time.monotonic() + seconds
         while True:

@@ -19,7 +19,7 @@ from tests.hosts.driver import notes_of
 from tests.hosts.machines import Host
 from tests.hosts.work import Begun, begun, sweep
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 BEGINS_AGAIN = 15.0  # seconds at most until work lost in a partition begins elsewhere
 USED = 10.0  # seconds at most until a node that has joined has work
@@ -53,7 +53,7 @@ def in_work_on(root: Path, host: Host) -> Begun:
         new[:] = [b for b in begun(notes_of(root)) if (b.key, b.at) not in seen and b.host == host.name]
         return bool(new)
 
-    assert until(come, 60), f"nothing begins on {host.name}"
+    assert until(come, 150), f"nothing begins on {host.name}"
     return new[0]
 
 
@@ -66,7 +66,7 @@ def again(root: Path, lost: Begun, after: float) -> float:
 
 def some_done(root: Path, more: int = 5) -> None:
     before = len(acknowledged(root))
-    assert until(lambda: len(acknowledged(root)) >= before + more, 60), "the sweep stands still"
+    assert until(lambda: len(acknowledged(root)) >= before + more, 150), "the sweep stands still"
 
 
 def test_a_partitioned_worker(cluster: Cluster, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_partitioned_worker(cluster: Cluster, tmp_path: Path) -> None:
     cut = time.time()
     victim.cut()
     try:
-        assert driver.end(120) == 0, driver.said()
+        assert driver.end(240) == 0, driver.said()
         assert again(root, lost, cut) <= BEGINS_AGAIN
         assert not [b for b in begun(notes_of(root)) if b.host == victim.name and b.at > cut + BEGINS_AGAIN]
     finally:
@@ -91,7 +91,7 @@ def test_a_killed_process_of_a_worker(cluster: Cluster, tmp_path: Path, words: s
     lost, killed = in_work_on(root, victim), time.time()
     (process,) = victim.named(words)
     process.kill()
-    assert driver.end(120) == 0, driver.said()
+    assert driver.end(240) == 0, driver.said()
     starts = [b for b in begun(notes_of(root)) if b.key == lost.key]
     assert len(starts) == 2
     assert max(b.at for b in starts) - killed <= BEGINS_AGAIN
@@ -107,16 +107,15 @@ def test_killed_drivers(cluster: Cluster, tmp_path: Path) -> None:
         some_done(root)
         driver.kill()
         assert_nothing_lost(root)
-    done = set(finished_keys(root))
+    done, since = set(finished_keys(root)), time.time()
     refused = cluster.drive(root, *asked)
     assert refused.end(60) == 2
     assert "--take-over" in refused.said()
     driver = cluster.drive(root, *asked, "--take-over")
-    assert driver.end(120) == 0, driver.said()
+    assert driver.end(240) == 0, driver.said()
     assert latest_epoch(open_folder(root)) == 4
     assert_complete(root, jobs_of(root, *asked))
-    starts = Counter(b.key for b in begun(notes_of(root)))
-    assert all(starts[key] == 1 for key in done), "what was finished was run again"
+    assert not [b for b in begun(notes_of(root)) if b.key in done and b.at > since], "what was finished was run again"
 
 
 def test_a_crashed_head(cluster: Cluster, tmp_path: Path) -> None:
@@ -129,7 +128,7 @@ def test_a_crashed_head(cluster: Cluster, tmp_path: Path) -> None:
     cluster.restart(cluster.head)
     cluster.whole()
     driver = cluster.drive(root, *asked)
-    assert driver.end(120) == 0, driver.said()
+    assert driver.end(240) == 0, driver.said()
     assert_complete(root, jobs_of(root, *asked))
 
 
@@ -145,7 +144,7 @@ def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
     finally:
         shared_disk.free()
     driver = cluster.drive(root, *asked)
-    assert driver.end(120) == 0, driver.said()
+    assert driver.end(240) == 0, driver.said()
     assert_complete(root, jobs_of(root, *asked))
 
 
@@ -161,7 +160,7 @@ def test_a_host_that_joins_and_leaves(cluster: Cluster, tmp_path: Path) -> None:
         assert first.at - joined <= USED
         some_done(root)
         late.crash()
-        assert driver.end(120) == 0, driver.said()
+        assert driver.end(240) == 0, driver.said()
     finally:
         cluster.network.remove("w3")
     assert_complete(root, jobs_of(root, *asked))
