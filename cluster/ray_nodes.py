@@ -90,8 +90,10 @@ def on_node(function: Callable[..., Any], node_id: str, *arguments: Any) -> ray.
 
 
 def of_site(site: Site) -> tuple[Path | None, str]:
-    """The store's folder and its id, by which nodes tell whether they see it; nothing where it is no folder of ours."""
+    """The store's folder and its id, by which nodes tell whether they see it; nothing where it lies in a bucket."""
     store = site.artefacts.parent
+    if site.bucket is not None:
+        return None, ""
     try:
         found: dict[str, Any] = json.loads((store / "store.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -31,8 +30,8 @@ HEAD = "node:__internal_head__"
 class WriterActor:
     """The writer as an actor: gathers what arrives at the same time into one part, acknowledges when it is durable."""
 
-    def __init__(self, root: str, epoch: int) -> None:
-        self._writer = Writer(Folder(Path(root)), epoch)
+    def __init__(self, folder: Folder, epoch: int) -> None:
+        self._writer = Writer(folder, epoch)
         self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._heard = time.monotonic()
@@ -124,12 +123,12 @@ def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
     deadline = time.monotonic() + 30
     while True:
         try:
-            writer = remote.remote(str(folder.root), epoch)
+            writer = remote.remote(folder, epoch)
             version = ray.get(writer.version.remote(), timeout=60)
         except (ValueError, RayActorError, RayTaskError, GetTimeoutError) as error:
             # The name of a killed actor and its lock on the database are free a moment later.
             if time.monotonic() > deadline:
-                raise BadInput(f"The writer of {folder.root} does not start: {error}") from error
+                raise BadInput(f"The writer of {folder.location} does not start: {error}") from error
             time.sleep(0.3)
         else:
             break
@@ -148,8 +147,13 @@ def drain_writer(name: str) -> None:
         writer = ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
         return
-    with suppress(RayError):  # it may be dead, hang or know no such call
-        ray.get(writer.close.remote(), timeout=DRAIN_SECONDS)
+    end_writer(writer, DRAIN_SECONDS)
+
+
+def end_writer(writer: Any, seconds: float) -> None:
+    """Have a writer write what it has, waiting at most so long, and end it."""
+    with suppress(RayError, AttributeError):  # it may be dead, hang or know no such call
+        ray.get(writer.close.remote(), timeout=seconds)
     with suppress(RayError, ValueError):
         ray.kill(writer, no_restart=True)
 

@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.errors import DiskFull, StaleLease
+from bench.errors import BadInput, DiskFull, StaleLease
 from bench.execute import Execute, Site, execute
 from bench.job import Job
 from bench.record import FailureKind, Record
@@ -41,11 +41,12 @@ from cluster.ray_nodes import Nodes, of_site, on_node
 from cluster.ray_share import Share
 from cluster.ray_start import NAMESPACE, node_name, our_code, start
 from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
-from cluster.ray_writer import append, start_writer
+from cluster.ray_writer import append, end_writer, start_writer
 from cluster.runner_local import Limits
 
 __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "start_writer"]
 
+CLOSE_SECONDS = 60.0  # that the writer has to publish what is left
 KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its node, and after as long again given up
 SOON = 0.1  # seconds until a job for which there is no room is tried again
 
@@ -78,7 +79,11 @@ class RayPool:
         self._writer, self._limits, self._most = writer, limits, most
         self._log = AttemptLog(site.acknowledgements)
         self._nodes = Nodes(*of_site(site))
-        self._nodes.begin()
+        try:
+            self._nodes.begin()
+        except BadInput:
+            end_writer(writer, CLOSE_SECONDS)  # the cluster is left as it was
+            raise
         self._ledger = Ledger(Needs(site.artefacts))
         self._ledger.use(self._nodes.fit)
         self._orders = ray.put(Orders(site, run, limits, writer, our_code(), site.acknowledgements))
@@ -283,10 +288,7 @@ class RayPool:
         self._share.leave()
         self._log.close()
         self._writer.report.remote(self._progress)
-        with suppress(RayError):
-            ray.get(self._writer.close.remote(), timeout=60)
-        with suppress(RayError, ValueError):
-            ray.kill(self._writer, no_restart=True)
+        end_writer(self._writer, CLOSE_SECONDS)
 
 
 def _overdue(limits: Limits) -> str:

@@ -178,7 +178,7 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
     """Workers and what the store knew before, for either runner."""
     folder = lease.folder
     memory = work.limits.memory_gb
-    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9), work.limits.attempts)
+    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9), max(2, work.limits.attempts))
     pool: Pool
     if options.runner == "local":
         writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
