@@ -19,7 +19,7 @@ from bench.store.folder import SCHEMA_VERSION, Folder
 from bench.store.journal import parts
 from bench.store.openings import OPENED
 
-BATCH_PARTS, BATCH_BYTES = 1000, 32_000_000
+BATCH_PARTS, BATCH_BYTES = 100, 32_000_000
 LOCKED = "Could not set lock on file"  # as DuckDB says it
 
 

@@ -1,4 +1,8 @@
-"""Snapshots: small read-only DuckDB files under versioned names, and a pointer that is replaced in one step."""
+"""Snapshots: small read-only DuckDB files under versioned names, and a pointer that is replaced in one step.
+
+Records never change, so those of a large store are published once, in files of their own that the snapshots name: what
+a snapshot costs then follows what is new.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,10 +27,18 @@ from bench.metrics import METRICS
 from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, Lease
 from bench.store.rows import Summary
 
+SEGMENT = 20_000  # records that are published in a file of their own as soon as there are so many
+SEGMENTS = "segments"  # key of a snapshot's info: the names of these files
 KEPT_SECONDS = 60.0  # a reader that has followed the pointer has this long to open the file
+READ_SECONDS = 3600.0  # and this long to read what it names, which it opens with each query
+RECORDS = (
+    "select key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, failure, reason, log, started, "
+    "seconds, worker, job, notes, conditions, ordinal, case when kind = 'build' then answer end as answer from records"
+)
 STORAGE = "v1.5.0"  # older readers can open the snapshot too
 
 
+@cache
 def summarised_by() -> dict[str, str]:
     """What turned raw material into numbers: the code's digest, and the libraries whose arithmetic it rests on."""
     folder = Path(str(files("bench")))
@@ -51,6 +64,7 @@ class Publisher:
         self._cache: dict[Any, Any] = {}
         self._replaced: dict[str, float] | None = None  # snapshot -> since when it is not the newest
         self._current: str | None = None
+        self._segments: list[str] = []
 
     def publish(self, connection: duckdb.DuckDBPyConnection, progress: dict[str, Any]) -> Path:
         """Summarise what the database holds and publish it. Returns the snapshot's path."""
@@ -64,6 +78,7 @@ class Publisher:
         ]
         self._discard_drafts()
         try:
+            self._close_segments(connection)
             connection.execute(f"attach '{_quoted(draft)}' as snapshot (storage_version '{STORAGE}')")
             try:
                 self._fill(connection, summaries, progress)
@@ -79,6 +94,25 @@ class Publisher:
         self._next += 1
         self._clean(name)
         return path
+
+    @property
+    def _first_open(self) -> int:
+        """The first ordinal that no segment has."""
+        return len(self._segments) * SEGMENT
+
+    def _close_segments(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Publish the records of each full segment that is not published yet.
+
+        Segments belong to one writer: another may come to know the same records in another order.
+        """
+        ((last,),) = connection.execute("select max(ordinal) from records").fetchall()
+        while last is not None and last >= self._first_open + SEGMENT:
+            name = f"records-{self._epoch:06d}-{self._next:08d}-{len(self._segments):06d}.parquet"
+            draft = self._folder.published / f".{name}.duckdb.draft"
+            chosen = f"{RECORDS} where ordinal >= {self._first_open} and ordinal < {self._first_open + SEGMENT}"
+            connection.execute(f"copy ({chosen} order by ordinal) to '{_quoted(draft)}' (format parquet)")
+            self._folder.place.keep(draft, f"published/{name}")
+            self._segments.append(name)
 
     def _fill(self, connection: duckdb.DuckDBPyConnection, summaries: list[Summary], progress: dict[str, Any]) -> None:
         schema = files("bench.store").joinpath("snapshot.sql").read_text(encoding="utf-8")
@@ -101,16 +135,13 @@ class Publisher:
             "progress": json.dumps(progress),
             "parts": json.dumps([n for (n,) in connection.execute("select name from parts order by name").fetchall()]),
             "summarised_by": json.dumps(summarised_by()),
+            SEGMENTS: json.dumps(self._segments),
         }
         connection.executemany("insert into snapshot.info values (?, ?)", [list(item) for item in info.items()])
         rows = [[m.name, m.title, m.unit, m.better, m.exact, m.meaning] for m in METRICS.values()]
         connection.executemany("insert into snapshot.metrics values (?, ?, ?, ?, ?, ?)", rows)
         connection.execute("insert into snapshot.sweeps select * from sweeps")
-        connection.execute(
-            "insert into snapshot.records select key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, "
-            "failure, reason, log, started, seconds, worker, job, notes, conditions, ordinal, "
-            "case when kind = 'build' then answer end from records"
-        )
+        connection.execute(f"insert into snapshot.records {RECORDS} where ordinal >= ?", [self._first_open])
         connection.execute("insert into snapshot.claims select * from claims order by model, id")
         connection.execute("insert into snapshot.stops select * from stops order by sweep_id, artefact_id")
         connection.execute("insert into snapshot.openings select * from openings order by declared, identity")
@@ -131,7 +162,12 @@ class Publisher:
         """Remove snapshots that no reader can still be about to open: those replaced some time ago, and left ones."""
         now, place = time.monotonic(), self._folder.place
         if self._replaced is None:
-            self._replaced = {n: now for n in place.names("published") if n.endswith(".duckdb") and n != current}
+            mine = {current, *self._segments}
+            self._replaced = {
+                name: now if name.endswith(".duckdb") else now + READ_SECONDS
+                for name in place.names("published")
+                if name.endswith((".duckdb", ".parquet")) and name not in mine
+            }
         for name in [name for name, since in self._replaced.items() if since < now - KEPT_SECONDS]:
             place.remove(f"published/{name}")
             del self._replaced[name]

@@ -58,6 +58,23 @@ def current_name(folder: Folder) -> str | None:
         ) from error
 
 
+def _open(folder: Folder, name: str) -> duckdb.DuckDBPyConnection:
+    """A snapshot with the records of its segments. Raises FileNotFoundError or duckdb.IOException where it has gone."""
+    connection = duckdb.connect(str(folder.place.near(f"published/{name}")), read_only=True)
+    try:
+        told = connection.execute("select value from info where key = 'segments'").fetchall()
+        segments = [folder.place.near(f"published/{each}") for each in json.loads(told[0][0])] if told else []
+        if segments:
+            ((database,),) = connection.execute("select current_database()").fetchall()
+            every = ", ".join("'" + str(path).replace("'", "''") + "'" for path in segments)
+            both = f'select * from "{database}".main.records union all by name from read_parquet([{every}])'  # noqa: S608
+            connection.execute(f"create temp view records as {both}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @contextmanager
 def open_snapshot(root: Path | str) -> Iterator[Snapshot]:
     """Open the newest snapshot of the store in `root`.
@@ -70,7 +87,7 @@ def open_snapshot(root: Path | str) -> Iterator[Snapshot]:
         if name is None:
             raise BadInput(f"The store {root} has nothing to show yet: start a sweep with `paredown run`.")
         try:
-            connection = duckdb.connect(str(folder.place.near(f"published/{name}")), read_only=True)
+            connection = _open(folder, name)
         except (duckdb.IOException, FileNotFoundError):
             time.sleep(0.05)  # the writer replaced it between two lines of ours; the pointer already says so
             continue

@@ -57,15 +57,13 @@ class Writer:
             self._connection = open_database(folder.database, folder)
         known = self._connection.execute("select identity from entries").fetchall()
         self._known: set[str] = {row[0] for row in known}
-        self._pending = [p for p in parts(folder) if not self._has(p.name)]
+        have = {name for (name,) in self._connection.execute("select name from parts").fetchall()}
+        self._pending = [p for p in parts(folder) if p.name not in have]
         self._publisher = Publisher(folder, epoch)
         self._using = threading.Lock()  # of the connection, which serves one thread at a time
         self._dirty = True
         self._next_publish = 0.0
         self.progress: dict[str, Any] = {}
-
-    def _has(self, name: str) -> bool:
-        return self._connection.execute("select 1 from parts where name = ?", [name]).fetchone() is not None
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Make entries durable; those already there, and declarations that repeat the newest, are left alone.

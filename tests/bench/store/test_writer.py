@@ -10,6 +10,7 @@ from bench.errors import BadInput
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, open_folder, take_lease
 from bench.store.journal import Journal, parts
+from bench.store.publish import READ_SECONDS
 from bench.store.reader import current_name, open_snapshot
 from bench.store.writer import Writer
 from tests.bench.store.entries import entry, full_entry, record
@@ -126,3 +127,36 @@ def test_readers_of_nothing_get_a_sentence(tmp_path: Path, folder: Folder) -> No
         folder.pointer.write_text(text)
         with pytest.raises(BadInput, match="cannot be read"), open_snapshot(folder.root):
             pass
+
+
+def test_records_of_a_large_store_are_published_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.store.publish.SEGMENT", 4)
+    lease = take_lease(folder)
+    writer = Writer(folder, lease.epoch)
+    written: set[str] = set()
+    for number in range(11):
+        writer.append([entry(f"job {number}")])
+        writer.publish(now=True)
+        now = {p.name for p in folder.published.glob("records-*")}
+        assert written <= now
+        written = now
+        with open_snapshot(folder.root) as snapshot:
+            rows = snapshot.rows("select key, ordinal, answer from records order by ordinal")
+            assert [r["key"] for r in rows] == [record(f"job {n}").key for n in range(number + 1)]
+            held = snapshot.connection.execute(f'select * from "{snapshot.name[:-7]}".main.records').fetchall()
+            assert len(held) <= 5
+    assert len(written) == 2
+    writer.close()
+    lease.release()
+    again = Writer(folder, take_lease(folder).epoch)
+    again.publish(now=True)
+    assert len({p.name for p in folder.published.glob("records-*")}) == 4
+    with open_snapshot(folder.root) as snapshot:
+        monkeypatch.setattr("bench.store.publish.KEPT_SECONDS", -1.0 - READ_SECONDS)
+        again.append([entry("late")])
+        again.publish(now=True)
+        assert snapshot.rows("select count(*) as n from records") == [{"n": 11}]
+    with open_snapshot(folder.root) as snapshot:
+        assert snapshot.rows("select count(*) as n from records") == [{"n": 12}]
+    assert len({p.name for p in folder.published.glob("records-*")}) == 2
+    again.close()
