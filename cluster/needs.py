@@ -16,6 +16,7 @@ from bench.artefacts import weight_bytes
 from bench.errors import BadInput
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.recipe import Held, step_class
+from bench.sweep import Sweep
 from cluster.placement import Need
 
 PROCESS = 400_000_000  # bytes of a worker with torch and transformers before it has a model
@@ -114,6 +115,16 @@ class Needs:
         if (shape, passes) not in self._activations:
             self._activations[shape, passes] = _predicted(folder, passes)
         return self._activations[shape, passes]
+
+
+def largest_guess(sweep: Sweep) -> int:
+    """Bytes that the largest job of a sweep may need, guessed from its bases' weights before anything is built."""
+    found = 0
+    for recipe in (*sweep.teachers.values(), *sweep.recipes):
+        weights = weight_bytes(Path(recipe.base.folder))
+        copies = max((stage.step.holds().copies for stage in recipe.stages), default=1.0)
+        found = max(found, int((copies + GUESSED) * weights) + GUESSED_MORE + PROCESS)
+    return found
 
 
 def _held(job: Job) -> tuple[Held, Pass | None]:

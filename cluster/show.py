@@ -24,6 +24,7 @@ from bench.sweep_file import SHIPPED
 from bench.tasks import TASKS
 from cluster.estimates import Estimate, Estimates
 from cluster.forecast import forecast
+from cluster.needs import largest_guess
 from cluster.plan import Plan
 
 
@@ -84,13 +85,14 @@ def plan_table(sweep: Sweep, plan: Plan, estimates: Estimates, slots: int) -> Pr
         rows.append((kind, title, f"{len(times)}", status, "" if status == "done" else _time(*times)))
     for e in plan.expected:
         rows.append((e.kind, "", f"{e.count}", "expected", _time(*[estimates.usual(e.kind)] * e.count)))
-    ahead = forecast(plan, estimates, slots)
+    ahead, memory = forecast(plan, estimates, slots), largest_guess(sweep)
     shared = sum(len(r.stages) + 1 for r in sweep.recipes) - len({p for r in sweep.recipes for p in _prefixes(r)})
     notes = (
         f"{len(sweep.recipes)} variants of {len(sweep.bases)} base model{'s' * (len(sweep.bases) != 1)} on "
         f"{len(sweep.tasks)} task{'s' * (len(sweep.tasks) != 1)}; {shared} builds saved by shared beginnings; "
         f"{plan.count('done')} jobs known already; {_studies(plan)}about {ahead.seconds / 60:.0f} min on {slots} CPUs"
         + (f" and {ahead.gpu_seconds / 3600:.1f} GPU hours" if ahead.gpu_seconds else "")
+        + f", at most about {memory / 1e9:.1f} GB of memory a job"
         + (f", {ahead.learned} of {ahead.jobs} times learned from such jobs here" if ahead.jobs else "")
         + ".",
     )
@@ -103,6 +105,7 @@ def plan_table(sweep: Sweep, plan: Plan, estimates: Estimates, slots: int) -> Pr
     records = {
         "jobs": jobs,
         "minutes": round(ahead.seconds / 60, 1),
+        "memory_bytes": memory,
         "gpu_hours": round(ahead.gpu_seconds / 3600, 2),
         "learned": ahead.learned,
         "open": ahead.jobs,

@@ -11,8 +11,9 @@ from bench.job import BuildJob, EvaluateJob, LatencyJob
 from bench.measure.predict import predict
 from bench.methods import METHODS
 from bench.recipe import TRAINED_COPIES, step_class
+from bench.sweep import load_sweep
 from bench.tasks.spec import TaskSpec
-from cluster.needs import CUDA_CONTEXT, GUESSED, GUESSED_MORE, PROCESS, Needs, artefacts_of
+from cluster.needs import CUDA_CONTEXT, GUESSED, GUESSED_MORE, PROCESS, Needs, artefacts_of, largest_guess
 from cluster.placement import Need
 from tests import tiny
 from tests.cluster.jobs import Act, GpuAct, LoneAct
@@ -71,7 +72,13 @@ def test_one_prediction_serves_all_models_of_a_shape(store: tuple[Path, str], mo
         tiny.saved(tiny.bert(seed=1), draft)
         other = artefacts.publish(draft)
     asked: list[Path] = []
-    monkeypatch.setattr("cluster.needs._predicted", lambda found, _: asked.append(found) or 5)
+
+    def predicted(found: Path, passes: object) -> int:
+        del passes
+        asked.append(found)
+        return 5
+
+    monkeypatch.setattr("cluster.needs._predicted", predicted)
     needs = Needs(folder)
     assert [needs(evaluation(name)).memory for name in (artefact, other, artefact)] == [
         PROCESS + weight_bytes(folder / name) + 5 for name in (artefact, other, artefact)
@@ -119,3 +126,11 @@ def test_jobs_name_the_artefacts_that_they_read() -> None:
     job = build("p", "cast", dtype="bfloat16").model_copy(update={"teachers": {"t": "q"}})
     assert artefacts_of(job) == ("p", "q")
     assert artefacts_of(Act(name="x", driver=0)) == ()
+
+
+def test_the_largest_job_of_a_sweep_is_guessed_from_its_bases_before_anything_is_built(tmp_path: Path) -> None:
+    sweep = load_sweep(str(tiny.sweep_file(tmp_path)))
+    weights = weight_bytes(tmp_path / "model")
+    copies = max(stage.step.holds().copies for recipe in sweep.recipes for stage in recipe.stages)
+    assert copies == TRAINED_COPIES
+    assert largest_guess(sweep) == int((copies + GUESSED) * weights) + GUESSED_MORE + PROCESS
