@@ -13,7 +13,9 @@ from typing import Any
 
 import duckdb
 
-from bench.errors import DiskFull, is_disk_full
+from bench.code import code_version
+from bench.errors import BadInput, DiskFull, is_disk_full
+from bench.identity import short
 from bench.record import Record
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, Lease
@@ -42,6 +44,16 @@ def interrupts_later() -> Iterator[None]:
             before(*came[-1])
 
 
+def _check_code(lease: Lease) -> None:
+    """Raise BadInput where the driver that took the lease runs other code than this process."""
+    theirs, mine = lease.told().get("code"), code_version()
+    if theirs not in (None, mine):
+        raise BadInput(
+            f"The driver of {lease.folder.location} runs version {short(theirs)} of paredown and its writer "
+            f"{short(mine)}: install the same on both machines and run again."
+        )
+
+
 class Writer:
     """Appends entries under a lease. Appending is for one thread; publishing and reading may happen in another.
 
@@ -52,6 +64,7 @@ class Writer:
     def __init__(self, folder: Folder, epoch: int) -> None:
         self.lease = Lease(folder, epoch)
         self.lease.check()
+        _check_code(self.lease)
         self._journal = Journal(self.lease)
         with interrupts_later():
             self._connection = open_database(folder.database, folder)

@@ -37,6 +37,10 @@ def copies(cache: Path) -> set[str]:
     return {p.name for p in cache.iterdir() if not p.name.startswith(".lock-")}
 
 
+def copy(folder: Path, draft: Path) -> None:
+    shutil.copytree(folder, draft, dirs_exist_ok=True)
+
+
 def test_a_copy_is_made_once_and_does_not_need_the_store_again(tmp_path: Path) -> None:
     store = Artefacts(tmp_path / "store")
     name = publish(store, "a")
@@ -199,7 +203,7 @@ def test_what_is_closed_is_free_to_go(tmp_path: Path) -> None:
     store = Artefacts(tmp_path / "store")
     one, two = publish(store, "a"), publish(store, "b")
     cache = Cache(tmp_path / "node", 1)
-    cache.path(one, lambda draft: shutil.copytree(store.path(one), draft, dirs_exist_ok=True))
+    cache.path(one, lambda draft: copy(store.path(one), draft))
     cache.close()
-    cache.path(two, lambda draft: shutil.copytree(store.path(two), draft, dirs_exist_ok=True))
+    cache.path(two, lambda draft: copy(store.path(two), draft))
     assert copies(tmp_path / "node") == {two}

@@ -165,7 +165,7 @@ def appending(root: Path) -> None:
     """A hundred parts of one record each, every one durable."""
     entries = [delivery(-number - 10) for number in range(100)]
     with writing(root) as writer:
-        timed(lambda: [writer.append([entry]) for entry in entries])
+        timed(lambda: list(map(writer.append, ([entry] for entry in entries))))
 
 
 WORK: dict[str, Callable[[Path], None]] = {

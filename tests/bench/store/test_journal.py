@@ -63,10 +63,15 @@ def test_a_driver_that_was_cut_off_appends_no_more_though_it_has_looked_before(
     old = Journal(take_lease(folder))
     old.append([entry("a")])
     taken: list[Journal] = []
-    monkeypatch.setattr(Lease, "check", lambda self: taken or taken.append(Journal(take_lease(folder, take_over=True))))
+
+    def check(lease: Lease) -> None:
+        if not taken:
+            monkeypatch.undo()
+            taken.append(Journal(take_lease(folder, take_over=True)))
+
+    monkeypatch.setattr(Lease, "check", check)
     with pytest.raises(StaleLease):
         old.append([entry("late")])
-    monkeypatch.undo()
     with pytest.raises(StaleLease):
         old.append([entry("late")])
     taken[0].append([entry("b")])

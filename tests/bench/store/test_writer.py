@@ -37,6 +37,14 @@ def test_a_repeated_append_adds_nothing(folder: Folder) -> None:
     writer.close()
 
 
+def test_a_writer_of_other_code_than_its_driver_is_refused(folder: Folder) -> None:
+    lease = take_lease(folder)
+    lease.mark(code="f" * 64)
+    with pytest.raises(BadInput, match="runs version ffffffffff of paredown and its writer"):
+        Writer(folder, lease.epoch)
+    assert not folder.database.exists()
+
+
 def test_failed_attempts_stand_beside_each_other_and_a_finished_key_once(folder: Folder) -> None:
     writer = Writer(folder, take_lease(folder).epoch)
     writer.append([entry("a", 1, failed=True), entry("a", 2, failed=True), entry("a", 3)])
