@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from bench.processor import CAP, CHECKED, prepare
 from tests.cluster.processes import until
 from tests.hosts.machines import Host, Network, inner, words_of
 
@@ -49,6 +50,7 @@ class Cluster:
     def variables(self, host: Host) -> dict[str, str]:
         """The environment on a host: its home, the project, and nothing of a Ray that may run around the tests."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        prepare()  # once, here: no worker on any host need find out for itself what this CPU can do
         return {
             "PATH": path,
             "HOME": str(host.folder / "home"),
@@ -57,6 +59,7 @@ class Cluster:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "RAY_ADDRESS": "",
+            **{name: os.environ[name] for name in (CAP, CHECKED) if name in os.environ},
         }
 
     def begin(self, host: Host, arguments: list[str], **pipes: Any) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 from collections import Counter
@@ -68,8 +69,9 @@ def test_the_doctor_finds_a_folder_that_is_not_shared(cluster: Cluster) -> None:
     own = "/tmp/ray"  # each host has one
     done = paredown(cluster, "doctor", "--address", cluster.address, "--store", own, "--format", "csv")
     assert done.returncode == 1, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if ",fail," in line]
-    assert line.startswith('results folder,"w1, w2",/tmp/ray: the file that was put there is not seen,fail,Mount one')
+    (line,) = [line for line in csv.reader(done.stdout.splitlines()) if "fail" in line]
+    assert line[:3] == ["results folder", "w1, w2", f"{own}: the file that was put there is not seen"]
+    assert line[4].startswith(f"Mount one folder at {own} on every node")
 
 
 @pytest.mark.parametrize("verb", [["doctor"], ["run", "demo", "--store", "/tmp/ray/unborn"]])
