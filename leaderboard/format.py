@@ -1,9 +1,11 @@
 """Numbers as people read them. Units are decimal: MB = 10^6 bytes."""
 
 import math
+import re
 
 SIGNS = {"certain": "●", "contested": "◐", "dominated": "○", "not evaluated": "–"}
 MINUS = "−"
+FOLDERS = re.compile(r"(?<![\w:/.…])/(?:[^\s/'\"<>:,;]+/)+")  # of an absolute path, before its last part
 SUFFIXES = (" kB", " MB", " GB", " ms", " / s", " s", " pts", "×", "%", " M")
 
 
@@ -69,6 +71,11 @@ def interval(low: float, high: float, unit: str, metric: str = "") -> str:
             first = first.removesuffix(suffix)
             break
     return f"{first} to {last}"
+
+
+def without_folders(text: str) -> str:
+    """A sentence in which absolute paths are told by their last part: where things lie is nothing for visitors."""
+    return FOLDERS.sub("…/", text)
 
 
 def clock(seconds: float) -> str:

@@ -29,6 +29,23 @@ NOTES = (
         "Only one of the declared timing sessions is finished: what changes between sessions is not seen.",
     ),
     ("under a filter", "The frontier is recomputed among the variants that match and the base."),
+    (
+        "under constraints",
+        "Who does not meet one is left out; who may meet it stays, marked open. The base stays.",
+    ),
+    (
+        "attainment band",
+        "Where the frontiers of 95% of the resamples run. Verdicts rest on intervals instead.",
+    ),
+    ("knee", "The point in the bend of the frontier: giving up a little of one number gains most of the other."),
+    (
+        "better, equivalent, worse",
+        "Told by intervals that hold at once for all pairs of variants and objectives.",
+    ),
+    ("not known yet", "The interval of the difference holds zero, or differences that matter and ones that do not."),
+    ("flips", "Examples that one variant has right and the other wrong: equal scores can hide many."),
+    ("lease", "One session of timing: the base and a few variants in turn, in one process on a quiet node."),
+    ("stopped", "A race took it out, because another was shown to be better; its row says at which look."),
     ("hardware class", "Times hold on one kind of machine. A frontier never joins two kinds."),
 )
 UNITS = {"1": "share or ratio", "B": "bytes", "count": "number"}

@@ -9,11 +9,11 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.controls import choose_sweep, open_head
-from leaderboard.format import clock
+from leaderboard.format import clock, without_folders
 from leaderboard.live import draw_progress
 from leaderboard.reading import Told, told_of
 from leaderboard.running import Bar, Cause, runs, work_rows
-from leaderboard.source import Loaded, StoreError, store_root, version, without_paths
+from leaderboard.source import Loaded, StoreError, version
 from leaderboard.timeline import timeline
 
 STATUSES = ("complete", "stopped", "partial", "waiting", "failed")
@@ -94,7 +94,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     rows = [
         (
             f"{cause.kind} in {cause.stage}",
-            without_paths(cause.reason, store_root()),
+            without_folders(cause.reason),
             f"{cause.count}",
             "all done since" if not cause.open else f"{cause.open} open",
             "; ".join(cause.jobs),

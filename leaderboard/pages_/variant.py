@@ -18,11 +18,11 @@ from leaderboard.details import (
 from leaderboard.dossier import Dossier
 from leaderboard.downloads import variant_json
 from leaderboard.examples import draw_examples
-from leaderboard.format import clock
+from leaderboard.format import clock, without_folders
 from leaderboard.reading import dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
-from leaderboard.source import Loaded, StoreError, decisions, store_root, version, without_paths
+from leaderboard.source import Loaded, StoreError, decisions, version
 from leaderboard.table import column_name, label
 from leaderboard.wording import group_rows, objective_rows, slice_rows
 
@@ -174,7 +174,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
         (
             f"{'✗' if a.status == 'failed' else '✓'} {a.status}",
             a.what,
-            a.cause and without_paths(a.cause, store_root()),
+            without_folders(a.cause),
             f"{a.number}",
             a.started[:19].replace("T", " "),
             clock(a.seconds) if a.seconds >= 60 else f"{a.seconds:.1f} s",

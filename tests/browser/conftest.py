@@ -8,11 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.served import ARGUMENTS, chromium, serving
 from tests.leaderboard.sample import make_store
 
+expect.set_options(timeout=20_000)  # a state is waited for; how fast the machine is just now is no finding
 PROBES = ("/_stcore/health", "/_stcore/host-config")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SQL, VARIANTS
 
 pytestmark = pytest.mark.browser
-SETTLED = 20_000
+SETTLED = 40_000
 PAGE_OF_ONE = f"/variant?variant={VARIANTS[3].recipe_id[:16]}&tab=Examples"
 
 
@@ -56,7 +57,7 @@ def test_names_are_text_whatever_they_say(page: Page, site: str) -> None:
 def test_a_filter_recomputes_the_frontier_and_goes_into_the_address(page: Page, site: str) -> None:
     page.goto(site)
     expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
-    page.get_by_label("Search").fill("decoder")
+    page.get_by_role("searchbox", name="Search").fill("decoder")
     expect(page.locator("tbody tr")).to_have_count(5)
     expect(page.get_by_text("Frontier recomputed among 4 shown and the base")).to_be_visible()
     expect(row(page, f"{BASE}: decoder 12 to 1")).to_contain_text("● certain")
@@ -65,7 +66,7 @@ def test_a_filter_recomputes_the_frontier_and_goes_into_the_address(page: Page, 
     expect(page.locator("tbody tr")).to_have_count(5, timeout=SETTLED)
     page.get_by_role("link", name="Pareto plot").click()
     expect(page.locator(".scatterlayer .point").first).to_be_visible(timeout=SETTLED)
-    expect(page.get_by_label("Search")).to_have_value("decoder")
+    expect(page.get_by_role("searchbox", name="Search")).to_have_value("decoder")
     page.get_by_role("link", name="How to read it").click()
     expect(page.get_by_text("A share, not a probability")).to_be_visible()
     page.get_by_role("link", name="Leaderboard").click()
@@ -211,3 +212,16 @@ def test_nothing_is_wider_than_a_phone(page: Page, site: str, path: str) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right = "[...document.querySelectorAll('.pd, .stPlotlyChart')].map(e => e.getBoundingClientRect().right)"
     assert max(page.evaluate(right)) <= 390
+
+
+def test_names_without_an_end_or_from_right_to_left_break_nothing(page: Page, growing: Path) -> None:
+    endless, hebrew = f"{BASE}: {'endless' * 90}", f"{BASE}: \u202eשלום עולם int8\u202c"
+    named = (VARIANTS[0], replace(VARIANTS[1], name=endless), replace(VARIANTS[2], name=hebrew))
+    page.set_viewport_size({"width": 390, "height": 844})
+    with serving(sample.make_store(growing, named, {})) as url:
+        both = ",".join(v.recipe_id[:16] for v in named[1:])
+        for path in ("/", "/pareto", f"/variant?variant={named[1].recipe_id[:16]}", f"/compare?variants={both}"):
+            page.goto(f"{url}{path}")
+            page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.goto("about:blank")

@@ -1,6 +1,6 @@
 import pytest
 
-from leaderboard.format import clock, interval, number
+from leaderboard.format import clock, interval, number, without_folders
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_an_interval_says_its_unit_once() -> None:
 
 def test_a_clock_counts_hours_only_when_there_are_some() -> None:
     assert [clock(s) for s in (-1, 5, 215, 3725)] == ["0:00", "0:05", "3:35", "1:02:05"]
+
+
+def test_folders_of_a_machine_are_left_out() -> None:
+    told = "FileNotFoundError: [Errno 2] No such file: '/data/of/someone/model.safetensors' (and/or zoo://a/b, 3/4)"
+    assert without_folders(told) == (
+        "FileNotFoundError: [Errno 2] No such file: '…/model.safetensors' (and/or zoo://a/b, 3/4)"
+    )
+    assert without_folders("") == ""
