@@ -42,8 +42,8 @@ MACHINE = Machine("a class | 1 of 2", {"torch": "2", "transformers": "5"})
 CONDITIONS = Conditions(hardware_class=MACHINE.hardware_class, device="cpu", host="h", threads=1, versions={})
 
 
-def sweep_of(jobs: int, folder: Path) -> tuple[Sweep, float]:
-    """A sweep of about so many jobs, and the seconds that reading it took."""
+def sweep_of(jobs: int, folder: Path, **changes: object) -> tuple[Sweep, float]:
+    """A sweep of about so many jobs, and the seconds that reading it took. `changes` replace keys of the file."""
     variants = max(2, jobs // 13)
     file = tiny.sweep_file(
         folder,
@@ -51,6 +51,7 @@ def sweep_of(jobs: int, folder: Path) -> tuple[Sweep, float]:
         seeds=list(range(variants)),
         memory={"repeats": 1},
         race={"on": False},
+        **changes,
     )
     begin = time.perf_counter()
     sweep = load_sweep(str(file))
@@ -145,8 +146,8 @@ def one(jobs: int) -> None:
         resumed = time.perf_counter() - begin
         assert plan.count("done") == len(plan.jobs) == pool.jobs == len(again.jobs)
         print(
-            f"| {pool.jobs:,} | {len(sweep.recipes):,} | {reading:.1f} | {cold:.2f} | {resumed:.2f} | {hot * 1e3:.0f} | "
-            f"{driving / pool.jobs * 1e3:.3f} | {grown / pool.jobs / 1e3:.2f} |",
+            f"| {pool.jobs:,} | {len(sweep.recipes):,} | {reading:.1f} | {cold:.2f} | {resumed:.2f} "
+            f"| {hot * 1e3:.0f} | {driving / pool.jobs * 1e3:.3f} | {grown / pool.jobs / 1e3:.2f} |",
             flush=True,
         )
 
@@ -160,8 +161,8 @@ def main() -> None:
     print(
         f"{datetime.now(UTC):%Y-%m-%d}; CPU {cpu_name()}, {os.cpu_count()} CPUs; Python {platform.python_version()}; "
         f"load average before {os.getloadavg()[0]:.1f}\n\n"
-        "| jobs | variants | reading the sweep, s | first plan, s | plan of a resumed sweep, s | plan with all done, ms | "
-        "driver, ms a job | memory, kB a job |\n|---|---|---|---|---|---|---|---|",
+        "| jobs | variants | reading the sweep, s | first plan, s | plan of a resumed sweep, s "
+        "| plan with all done, ms | driver, ms a job | memory, kB a job |\n|---|---|---|---|---|---|---|---|",
         flush=True,
     )
     for size in sizes:
