@@ -30,9 +30,10 @@ def device_map(folder: Path, cards: Sequence[int]) -> dict[str, int]:
 
     model = meta_model(folder)
     shares = [FIRST_CARD_SHARE, *[CARD_SHARE] * (len(cards) - 1)]
-    most = {i: int(share * left) for i, (share, left) in enumerate(zip(shares, cards, strict=True))}
+    most: dict[int | str, int] = {i: int(share * left) for i, (share, left) in enumerate(zip(shares, cards, strict=True))}
     whole = sorted(model._no_split_modules or ())
-    found: Mapping[str, int | str] = infer_auto_device_map(model, {**most, "cpu": 0}, no_split_module_classes=whole)
+    limits = {**most, "cpu": 0}
+    found: Mapping[str, int | str] = infer_auto_device_map(model, limits, no_split_module_classes=whole)
     beyond = [name for name, place in found.items() if not isinstance(place, int)]
     if beyond:
         raise DoesNotFit(

@@ -212,7 +212,7 @@ def place(
     found = [(room, lease) for room in fitting if (lease := room.lease(need)) is not None]
     if not found:
         return None
-    return min(found, key=lambda pair: _rank(need, *pair, measuring))[1]
+    return min(found, key=lambda pair: _rank(need, pair[0], pair[1], measuring))[1]
 
 
 def _rank(need: Need, room: Room, lease: Lease, measuring: frozenset[str]) -> tuple[bool, bool, bool, float, str]:

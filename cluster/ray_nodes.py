@@ -30,6 +30,7 @@ LOOK_SECONDS = 1.0  # between two looks at the cluster
 ANSWER_SECONDS = 90.0  # that a node is given to answer: it must start a worker and unpack our code first
 TROUBLE_SECONDS = 60.0  # so long after a node was lost, one that can do its work may yet come back
 MEASURES = "paredown-measures"  # label of a node that is to be its class's measuring node, with the value "true"
+PROCESSOR = "paredown-processor.json"  # in the folder of Ray's session, which a machine's nodes share
 PREEMPTED = ("preempt", "drain")
 
 
@@ -46,9 +47,24 @@ class Answer:
 
 def ask(store: Path | None, store_id: str) -> Answer:
     """Runs on a node: what it is, and whether the folder `store` is there and is the store of that id."""
+    here: Any = ray._private.worker.global_worker.node
+    found = _prepared(Path(here.get_session_dir_path()) / PROCESSOR)
+    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
+
+
+def _prepared(kept: Path) -> dict[str, str]:
+    """Prepare this process for its CPU; what was found out is kept for the next driver, who asks in new processes."""
+    with suppress(OSError, ValueError):
+        known: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        os.environ.update(known)
+        return known
     prepare()
     found = {name: os.environ[name] for name in (CAP, CHECKED) if name in os.environ}
-    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
+    draft = kept.with_name(f"{kept.name}-{os.getpid()}")
+    with suppress(OSError):
+        draft.write_text(json.dumps(found), encoding="utf-8")
+        draft.replace(kept)
+    return found
 
 
 def _classes() -> frozenset[str]:
@@ -64,7 +80,7 @@ def _classes() -> frozenset[str]:
 def _gpu_memory() -> int:
     """Bytes of the smallest card; 0 where there is none or it cannot be told."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
 
         pynvml.nvmlInit()
         cards = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
@@ -81,11 +97,13 @@ def _is_store(store: Path, store_id: str) -> bool:
     return found.get("id") == store_id
 
 
-def on_node(function: Callable[..., Any], node_id: str, *arguments: Any) -> ray.ObjectRef:
+def on_node(function: Callable[..., Any], node_id: str, *arguments: Any) -> ray.ObjectRef[Any]:
     """Run a function on one node, now, beside whatever runs there."""
     remote: Any = ray.remote(function)
     strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    found: ray.ObjectRef = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(*arguments)
+    found: ray.ObjectRef[Any] = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(
+        *arguments
+    )
     return found
 
 
@@ -105,7 +123,7 @@ def of_site(site: Site) -> tuple[Path | None, str]:
 class Asked:
     """A node that has not answered yet."""
 
-    reference: ray.ObjectRef
+    reference: ray.ObjectRef[Any]
     since: float = field(default_factory=time.monotonic)
 
 
@@ -206,7 +224,8 @@ class Nodes:
         """Whether a node that has gone had been drained or preempted, as its death says."""
         if node_id in self.taken_back:
             return True
-        row = next((r for r in ray.nodes() if r["NodeID"] == node_id), {})  # type: ignore[no-untyped-call]
+        rows: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        row: dict[str, Any] = next((r for r in rows if r["NodeID"] == node_id), {})
         reason = f"{row.get('DeathReason', '')} {row.get('DeathReasonMessage', '')}".lower()
         return any(word in reason for word in PREEMPTED)
 

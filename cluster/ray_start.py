@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
 from bench.code import code_version
@@ -88,7 +89,7 @@ def _check_gcs(address: str) -> None:
 
     def ask() -> None:
         try:
-            client = ray._raylet.GcsClient(address=address)
+            client = GcsClient(address=address)
             found.append(client.internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=ANSWER_SECONDS))
         except Exception as error:  # noqa: BLE001 - whatever it is, the head does not answer as one does
             found.append(error)

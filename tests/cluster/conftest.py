@@ -22,6 +22,7 @@ from cluster import ray_settings
 
 ray_settings.apply()
 
+from bench.processor import prepare  # noqa: E402
 from tests.cluster.processes import end_family, end_with_parent  # noqa: E402
 from tests.cluster.small_disk import SmallDisk, mount, unmount  # noqa: E402
 
@@ -41,6 +42,7 @@ class Cluster:
 @pytest.fixture(scope="session")
 def project_environment() -> dict[str, str]:
     """The environment of a process that imports the project and its tests from anywhere."""
+    prepare()  # once, here: no worker of the cluster need find out for itself what this CPU can do
     path = os.pathsep.join(p for p in (ROOT, os.environ.get("PYTHONPATH")) if p)
     return {**os.environ, "PYTHONPATH": path}
 

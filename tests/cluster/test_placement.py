@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,7 @@ NEEDS = st.builds(
 @settings(max_examples=100, deadline=None)
 @given(NODES, st.lists(NEEDS, max_size=25), st.data())
 def test_nodes_are_never_over_committed_and_leases_can_be_given_back(
-    nodes: list[Node], needs: list[Need], data: st.DataObject
+    nodes: list[Node], needs: list[Need], data: Any
 ) -> None:
     into = rooms(*nodes)
     held: list[tuple[Lease, Need]] = []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -68,10 +69,12 @@ def driven(place: Place, jobs: list[Act]) -> Iterator[Record]:
 
 
 def drain(node_id: str) -> None:
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.core.generated import autoscaler_pb2
 
-    client = ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
-    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    client = GcsClient(address=ray.get_runtime_context().gcs_address)
+    table: Any = autoscaler_pb2
+    reason = table.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     accepted, why = client.drain_node(node_id, reason, "a test", 0)
     assert accepted, why
 
@@ -206,7 +209,12 @@ def test_drivers_count_each_other_while_they_live_and_want_more(cluster: Cluster
     assert until(lambda: counts(hungry=True) == (2, 2), 20)
     assert until(lambda: counts(hungry=False) == (2, 1), 20)
     two.leave()
-    assert until(lambda: (one.beat(hungry=True) or one.drivers) == 1, 20)
+
+    def alone() -> bool:
+        one.beat(hungry=True)
+        return one.drivers == 1
+
+    assert until(alone, 20)
     one.leave()
     three = Share()
     three.beat(hungry=True)

@@ -87,7 +87,7 @@ def test_something_else_that_listens_is_not_waited_for(answer: bytes | None, mon
 
 @pytest.mark.cluster
 def test_a_cluster_of_another_version_is_named_with_both(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_start.ray, "__version__", "1.0.0")
+    monkeypatch.setattr("ray.__version__", "1.0.0")
     with pytest.raises(BadInput, match=r"runs Ray \d+\.\d+\.\d+ on Python 3\.\d+\.\d+ and this process Ray 1\.0\.0"):
         ray_start.check_address(cluster.address)
     monkeypatch.undo()
