@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench.errors import BadInput
 from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, open_folder
 
 TRIES = 20
+COPIES_SECONDS = 600.0  # that copies of earlier snapshots are kept, for those who still read them
 
 
 class Snapshot:
@@ -69,10 +70,20 @@ def _open(folder: Folder, name: str) -> duckdb.DuckDBPyConnection:
             every = ", ".join("'" + str(path).replace("'", "''") + "'" for path in segments)
             both = f'select * from "{database}".main.records union all by name from read_parquet([{every}])'  # noqa: S608
             connection.execute(f"create temp view records as {both}")
+        if folder.bucket is not None:
+            _remove_copies(folder, {name, *(path.name for path in segments)})
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _remove_copies(folder: Folder, wanted: set[str]) -> None:
+    """Remove what was copied for earlier snapshots: a page that follows a sweep copies one every second."""
+    for path in folder.published.iterdir():
+        with suppress(OSError):
+            if path.name not in wanted and path.stat().st_mtime < time.time() - COPIES_SECONDS:
+                path.unlink()
 
 
 @contextmanager

@@ -234,6 +234,23 @@ def test_a_part_that_came_late_is_not_written_over(proxy: Proxy, monkeypatch: py
     assert identities(folder) == [entry("a").identity]
 
 
+def test_copies_of_earlier_snapshots_are_removed(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(URL, create=True)
+    writer = Writer(folder, take_lease(folder).epoch)
+    there = elsewhere(monkeypatch, tmp_path)
+    for name in "abc":
+        writer.append([entry(name)])
+        writer.publish(now=True)
+        with open_snapshot(URL):
+            held = sorted(there.published.iterdir())
+            newest = current_name(there)
+            assert newest in {path.name for path in held}
+        for path in held:
+            os.utime(path, (1, 1))
+    assert [path.name for path in there.published.iterdir()] == [newest]
+    writer.close()
+
+
 def test_leases_are_renewed_by_the_clock_of_the_server(proxy: Proxy) -> None:
     folder = open_folder(URL, create=True)
     lease = take_lease(folder)
