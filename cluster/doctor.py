@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bench.errors import BadInput
-from cluster.examine import LIBRARIES, Facts, Sign, answer, examine, free_bytes, nearest
+from bench.store.bucket import Bucket
+from bench.store.places import Place
+from cluster.examine import LIBRARIES, REFUSED, Facts, Sign, answer, examine, free_bytes, place_of, reason
 from cluster.examine_nodes import Visit, visit_nodes
 from cluster.ray_settings import SETTINGS
 from cluster.show import Printable
@@ -49,7 +50,7 @@ def look_here(store: str | None) -> list[Finding]:
 def look_at(address: str, store: str | None) -> list[Finding]:
     """Examine every node of the cluster at `address`, from this process.
 
-    Raises BadInput where no Ray answers there, or one of another version or token; or where the store is not a folder.
+    Raises BadInput where no Ray answers there, or one of another version or token; where the store cannot be written.
     """
     from cluster import ray_settings
 
@@ -58,20 +59,22 @@ def look_at(address: str, store: str | None) -> list[Finding]:
 
     from cluster import runner_ray
 
-    folder = None if store is None else nearest(_local(store))
+    place = None if store is None else place_of(store)
     runner_ray.start(address)
     try:
-        visits = visit_nodes(folder)
-    except OSError as error:
+        visits = visit_nodes(place)
+    except BadInput:
+        raise
+    except REFUSED as error:
         raise BadInput(
-            f"The results folder {folder} cannot be written from here ({error.strerror}): choose another with --store."
+            f"The store {store} cannot be written from here ({reason(error)}): choose another with --store."
         ) from error
     finally:
         ray.shutdown()
-    return judge(examine(), visits, folder)
+    return judge(examine(), visits, place)
 
 
-def judge(mine: Facts, visits: Sequence[Visit], folder: Path | None) -> list[Finding]:
+def judge(mine: Facts, visits: Sequence[Visit], place: Place | None) -> list[Finding]:
     """Everything that can be said of a cluster seen from a process with these facts."""
     seen = [(visit, visit.facts) for visit in visits if visit.facts is not None]
     findings = [
@@ -94,7 +97,7 @@ def judge(mine: Facts, visits: Sequence[Visit], folder: Path | None) -> list[Fin
     findings += [_bound(visit, facts) for visit, facts in seen]
     findings += [_clock(visit) for visit, _ in seen]
     findings += [_fetches(visit) for visit, _ in seen] if len(seen) > 1 else []
-    findings += _shared(folder, [visit for visit, _ in seen])
+    findings += _shared(place, [visit for visit, _ in seen])
     return findings
 
 
@@ -278,46 +281,44 @@ def _fetches(visit: Visit) -> Finding:
     return Finding("nodes reach each other", visit.name, visit.fetch, "fail", do)
 
 
-def _shared(folder: Path | None, visits: Sequence[Visit]) -> Iterator[Finding]:
-    if folder is None:
+def _shared(place: Place | None, visits: Sequence[Visit]) -> Iterator[Finding]:
+    if place is None:
         yield Finding("results folder", "the cluster", "not looked at", "warning", "Name it with --store.")
         return
     for visit in visits:
         if visit.folder:
-            do = f"Mount one folder at {folder} on every node, writable for the user that runs Ray."
-            yield Finding("results folder", visit.name, f"{folder}: {visit.folder}", "fail", do)
+            do = f"Mount one folder at {place.location} on every node, writable for the user that runs Ray."
+            if isinstance(place, Bucket):
+                do = "Give that node's Ray the credentials and the endpoint that this machine has."
+            yield Finding("results folder", visit.name, f"{place.location}: {visit.folder}", "fail", do)
         else:
-            yield _room(visit.name, f"{folder} is shared", visit.folder_free or 0)
+            yield _room(visit.name, f"{place.location} is shared", visit.folder_free)
 
 
-def _room(where: str, what: str, free: float) -> Finding:
+def _room(where: str, what: str, free: int | None) -> Finding:
+    if free is None:
+        return Finding("results folder", where, what, "ok")
     verdict = _least(free, LEAST_DISK, FEW_DISK)
     do = "" if verdict == "ok" else "Free some room: artefacts are as large as the models."
     return Finding("results folder", where, f"{what}, {free / GB:.1f} GB free", verdict, do)
 
 
-def _local(store: str) -> Path:
-    if "://" in store:
-        raise BadInput(f"The store is {store!r}: `paredown doctor` looks at folders only, as a path on this machine.")
-    return Path(store)
-
-
 def _folder_here(store: str | None, where: str) -> Iterator[Finding]:
-    folder = nearest(_local(store or "results/store"))
+    place, do = place_of(store or "results/store"), "Choose another with --store."
     try:
-        sign = Sign(folder)
-    except OSError as error:
-        do = "Choose another with --store."
-        yield Finding("results folder", where, f"{folder}: it cannot be written ({error.strerror})", "fail", do)
+        sign = Sign(place)
+    except REFUSED as error:
+        found = f"{place.location}: it cannot be written ({reason(error)})"
+        yield Finding("results folder", where, found, "fail", do)
         return
     try:
-        wrong = answer(sign.path, where)
+        wrong = answer(place, sign.name, where)
     finally:
-        sign.remove()
+        sign.remove([where])
     if wrong:
-        yield Finding("results folder", where, f"{folder}: {wrong}", "fail", "Choose another with --store.")
+        yield Finding("results folder", where, f"{place.location}: {wrong}", "fail", do)
     else:
-        yield _room(where, f"{folder} can be written", free_bytes(folder))
+        yield _room(where, f"{place.location} can be written", free_bytes(place))
 
 
 def fit(findings: Iterable[Finding]) -> bool:

@@ -11,7 +11,7 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,17 +22,21 @@ from uuid import uuid4
 import psutil
 
 from bench.code import code_version
+from bench.errors import BadInput, Unreachable
 from bench.identity import short
 from bench.job import library_versions
 from bench.measure import host
 from bench.measure.container import Limits, limits, memory_left
 from bench.processor import cpu, instruction_sets, onednn_is_sound
+from bench.store.folder import bucket_url
+from bench.store.places import Local, Place
 from cluster.ray_settings import SETTINGS
 
 LIBRARIES = ("paredown", "ray", "torch", "transformers", "tokenizers", "safetensors", "numpy", "duckdb", "pyarrow")
 PACKAGES = ("bench", "cluster")  # what workers run
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Ray keeps objects
 DASHBOARD_PORT = 8265
+REFUSED = (OSError, BadInput, Unreachable)  # what a place may raise
 LISTENS = "0A"  # state of a socket in the kernel's table
 
 
@@ -155,35 +159,53 @@ def _address(words: str) -> str:
     return found.removeprefix("::ffff:")
 
 
-def free_bytes(folder: Path) -> int:
-    """Room on the disk that a folder, or its nearest parent that there is, lies on."""
-    return shutil.disk_usage(nearest(folder)).free
+def place_of(store: str) -> Place:
+    """Where a store is or will be: a bucket, or the folder itself or the closest one above it that exists.
+
+    Raises BadInput for a URL of anything but a bucket.
+    """
+    url = bucket_url(store)
+    if url is not None:
+        from bench.store.bucket import Bucket
+
+        return Bucket(url, Path())
+    if "://" in store:
+        raise BadInput(f"The store is {store!r}: name a folder, or a bucket as s3://BUCKET/PREFIX.")
+    folder = Path(store).absolute()
+    return Local(next(p for p in (folder, *folder.parents) if p.is_dir()))
 
 
-def nearest(folder: Path) -> Path:
-    """The folder itself, or the closest one above it that exists."""
-    return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
+def free_bytes(place: Place) -> int | None:
+    """Room on the disk; None for a bucket, which has no end."""
+    return shutil.disk_usage(place.root).free if isinstance(place, Local) else None
 
 
 class Sign:
-    """A file in a folder by which processes find out whether they mean the same folder.
+    """Something in a place by which processes find out whether they mean the same one.
 
-    Raises OSError where the folder cannot be written.
+    Raises one of REFUSED where nothing can be written there.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f".paredown-doctor-{uuid4().hex}"
-        with self.path.open("x", encoding="utf-8") as file:
-            file.write(self.path.name)
-            file.flush()
-            os.fsync(file.fileno())
+    def __init__(self, place: Place) -> None:
+        self.place, self.name = place, f".paredown-doctor-{uuid4().hex}"
+        place.replace(self.name, self.name.encode())
 
-    def remove(self) -> None:
-        for path in self.path.parent.glob(f"{self.path.name}*"):
-            path.unlink(missing_ok=True)
+    def answered(self, names: set[str], patience: float = 3.0) -> set[str]:
+        """Which of the named have put their answer where this process sees it."""
+        deadline = time.monotonic() + patience
+        while True:
+            seen = {name for name in names if self.place.has(f"{self.name}-{name}")}
+            if seen == names or time.monotonic() > deadline:
+                return seen
+            time.sleep(0.2)
+
+    def remove(self, names: Iterable[str] = ()) -> None:
+        """Take it away, with the answers of those named."""
+        for name in (self.name, *(f"{self.name}-{name}" for name in names)):
+            self.place.remove(name)
 
 
-def answer(sign: Path, name: str, patience: float = 3.0) -> str | None:
+def answer(place: Place, sign: str, name: str, patience: float = 3.0) -> str | None:
     """Read a sign and put an answer beside it. Returns what is wrong, None for nothing.
 
     Network file systems show a new file after a moment, so a missing one is looked for again.
@@ -191,27 +213,22 @@ def answer(sign: Path, name: str, patience: float = 3.0) -> str | None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            if sign.read_text(encoding="utf-8") != sign.name:
-                return "the file that was put there reads differently"
+            if place.read(sign) != sign.encode():
+                return "what was put there reads differently"
             break
         except FileNotFoundError:
             if time.monotonic() > deadline:
-                return "the file that was put there is not seen"
+                return "what was put there is not seen"
             time.sleep(0.2)
-        except OSError as error:
-            return f"it cannot be read ({error.strerror})"
+        except REFUSED as error:
+            return f"it cannot be read ({reason(error)})"
     try:
-        sign.with_name(f"{sign.name}-{name}").touch(exist_ok=False)
-    except OSError as error:
-        return f"it cannot be written ({error.strerror})"
+        place.replace(f"{sign}-{name}", b"seen")
+    except REFUSED as error:
+        return f"it cannot be written ({reason(error)})"
     return None
 
 
-def answered(sign: Path, names: set[str], patience: float = 3.0) -> set[str]:
-    """Which of the named have put their answer where this process sees it."""
-    deadline = time.monotonic() + patience
-    while True:
-        seen = {path.name.removeprefix(f"{sign.name}-") for path in sign.parent.glob(f"{sign.name}-*")}
-        if names <= seen or time.monotonic() > deadline:
-            return seen & names
-        time.sleep(0.2)
+def reason(error: Exception) -> str:
+    """What an error says, in a few words where it has them."""
+    return str(getattr(error, "strerror", None) or error)

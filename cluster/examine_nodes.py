@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cluster.examine import Facts, Sign, answer, answered, examine, free_bytes
+from bench.store.places import Place
+from cluster.examine import Facts, Sign, answer, examine, free_bytes, place_of
 
 PATIENCE = 90.0  # seconds for a node to start a process that has our code, and look
 PINGS = 5
@@ -33,8 +33,8 @@ class Visit:
     silence: str | None = None  # why there are no facts
     skew: float | None = None  # seconds that its clock is ahead of this process's, at least; 0 within the round trip
     skew_bound: float | None = None  # half the shortest round trip
-    folder: str | None = None  # what is wrong with the shared folder
-    folder_free: int | None = None
+    folder: str | None = None  # what is wrong with the results folder there
+    folder_free: int | None = None  # bytes; None of a bucket
     fetch: str | None = None  # why it cannot fetch from the node before it
 
 
@@ -47,9 +47,11 @@ class Examiner:
     def now(self) -> float:
         return time.time()
 
-    def answer(self, sign: str, name: str) -> tuple[str | None, int]:
-        path = Path(sign)
-        return answer(path, name), free_bytes(path.parent)
+    def answer(self, store: str, sign: str, name: str) -> tuple[str | None, int | None]:
+        place = place_of(store)
+        if place.location != store:  # that folder is not there: a sign in one above it would prove nothing
+            return f"there is no {store}", None
+        return answer(place, sign, name), free_bytes(place)
 
     def give(self) -> npt.NDArray[np.uint8]:
         return np.zeros(SENT_BYTES, dtype=np.uint8)
@@ -58,10 +60,10 @@ class Examiner:
         return int(sent.nbytes)
 
 
-def visit_nodes(folder: Path | None) -> list[Visit]:
-    """Visit every living node; with a folder, see whether all mean the same one.
+def visit_nodes(place: Place | None) -> list[Visit]:
+    """Visit every living node; with a place, see whether all mean the same one by it.
 
-    Raises OSError where this process itself cannot write to the folder.
+    Raises one of REFUSED where this process itself cannot write there.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -81,7 +83,7 @@ def visit_nodes(folder: Path | None) -> list[Visit]:
         alive = [i for i, facts in enumerate(found) if isinstance(facts, Facts)]
         skews = {i: _skew(actors[i]) for i in alive}
         fetched = _ring([actors[i] for i in alive])
-        shared = _shared(folder, {names[i]: actors[i] for i in alive})
+        shared = _shared(place, {names[i]: actors[i] for i in alive})
     finally:
         for actor in actors:
             with suppress(Exception):
@@ -150,16 +152,16 @@ def _ring(actors: Sequence[Any]) -> list[str | None]:
     return [None if got == SENT_BYTES else str(got) for got in _ask(taken, 30)]
 
 
-def _shared(folder: Path | None, actors: Mapping[str, Any]) -> dict[str, tuple[str | None, int | None]]:
-    """For each node what is wrong with the folder there, and the room on its disk."""
-    if folder is None:
+def _shared(place: Place | None, actors: Mapping[str, Any]) -> dict[str, tuple[str | None, int | None]]:
+    """For each node what is wrong with the place there, and the room on its disk."""
+    if place is None:
         return {}
-    sign = Sign(folder)
+    sign = Sign(place)
+    names = {f"{number}": name for number, name in enumerate(actors)}
     try:
-        names = {f"{number}": name for number, name in enumerate(actors)}
-        asked = [actors[name].answer.remote(str(sign.path), number) for number, name in names.items()]
+        asked = [actors[name].answer.remote(place.location, sign.name, number) for number, name in names.items()]
         said = dict(zip(names, _ask(asked, 30), strict=True))
-        seen = answered(sign.path, {n for n, what in said.items() if isinstance(what, tuple) and what[0] is None})
+        seen = sign.answered({n for n, what in said.items() if isinstance(what, tuple) and what[0] is None})
         found: dict[str, tuple[str | None, int | None]] = {}
         for number, what in said.items():
             wrong, free = what if isinstance(what, tuple) else (str(what), None)
@@ -168,4 +170,4 @@ def _shared(folder: Path | None, actors: Mapping[str, Any]) -> dict[str, tuple[s
             found[names[number]] = wrong, free
         return found
     finally:
-        sign.remove()
+        sign.remove(names)

@@ -10,8 +10,10 @@ import pytest
 
 from bench.errors import BadInput
 from bench.measure.container import Limits
+from bench.store.bucket import Bucket
+from bench.store.places import Local, Place
 from cluster.doctor import Finding, doctor_table, fit, judge, look_here
-from cluster.examine import LIBRARIES, Card, Facts, Sign, answer, answered, nearest, open_dashboards
+from cluster.examine import LIBRARIES, Card, Facts, Sign, answer, open_dashboards, place_of
 from cluster.examine_nodes import Visit
 from cluster.ray_settings import SETTINGS
 
@@ -38,10 +40,10 @@ WELL = Facts(
 )
 NODE = Visit("n1", "10.0.0.1", {"CPU": 8.0}, WELL, skew=0.0, skew_bound=0.001, folder_free=10**11)
 CARD = Card("A100", persistence=True)
-FOLDER = Path("/shared/store")
+FOLDER = Local(Path("/shared/store"))
 
 
-def judged(visit: Visit, check: str, folder: Path | None = FOLDER) -> Finding:
+def judged(visit: Visit, check: str, folder: Place | None = FOLDER) -> Finding:
     (found,) = [f for f in judge(WELL, [visit], folder) if f.check == check]
     return found
 
@@ -136,28 +138,37 @@ def test_this_machine(tmp_path: Path) -> None:
     assert f"{tmp_path} can be written" in folder.found
 
 
-def test_a_store_that_is_no_folder() -> None:
-    with pytest.raises(BadInput, match=r"'s3://bucket/store'.*folders only"):
-        look_here("s3://bucket/store")
+def test_a_bucket_has_no_end_and_needs_credentials_everywhere() -> None:
+    bucket = Bucket("s3://bucket/store", Path())
+    (fine,) = [f for f in judge(WELL, [replace(NODE, folder_free=None)], bucket) if f.check == "results folder"]
+    assert (fine.found, fine.verdict) == ("s3://bucket/store is shared", "ok")
+    wrong = judged(replace(NODE, folder="it cannot be read (no credentials)"), "results folder", bucket)
+    assert (wrong.verdict, "credentials" in wrong.do) == ("fail", True)
 
 
-def test_a_folder_below_a_file(tmp_path: Path) -> None:
+def test_a_store_of_another_kind_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"'gs://bucket/store': name a folder, or a bucket"):
+        look_here("gs://bucket/store")
+
+
+def test_where_a_store_is_or_will_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert nearest(tmp_path / "file" / "store") == tmp_path
+    assert place_of(str(tmp_path / "file" / "store")) == Local(tmp_path)
+    assert place_of("s3://bucket/store/").location == "s3://bucket/store"
 
 
 def test_signs_tell_folders_apart(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.mkdir()
-    other.mkdir()
+    one, other = Local(tmp_path / "one"), Local(tmp_path / "other")
+    one.root.mkdir()
+    other.root.mkdir()
     sign = Sign(one)
-    assert answer(sign.path, "0") is None
-    assert answer(other / sign.path.name, "1", patience=0.1) == "the file that was put there is not seen"
-    assert answered(sign.path, {"0", "1"}, patience=0.1) == {"0"}
-    sign.path.write_text("another's")
-    assert answer(sign.path, "2") == "the file that was put there reads differently"
-    sign.remove()
-    assert list(one.iterdir()) == []
+    assert answer(one, sign.name, "0") is None
+    assert answer(other, sign.name, "1", patience=0.1) == "what was put there is not seen"
+    assert sign.answered({"0", "1"}, patience=0.1) == {"0"}
+    (one.root / sign.name).write_text("another's")
+    assert answer(one, sign.name, "2") == "what was put there reads differently"
+    sign.remove(["0", "1", "2"])
+    assert list(one.root.iterdir()) == []
 
 
 def test_open_dashboards(tmp_path: Path) -> None:

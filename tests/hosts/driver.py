@@ -46,7 +46,7 @@ def notes_of(root: Path) -> Path:
     return folder
 
 
-def _progress(plan: Plan) -> dict[str, int]:
+def _progress(plan: Plan, use: object) -> dict[str, int]:
     return {"done": plan.count("done")}
 
 

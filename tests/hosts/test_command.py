@@ -70,7 +70,7 @@ def test_the_doctor_finds_a_folder_that_is_not_shared(cluster: Cluster) -> None:
     done = paredown(cluster, "doctor", "--address", cluster.address, "--store", own, "--format", "csv")
     assert done.returncode == 1, done.stdout + done.stderr
     (line,) = [line for line in csv.reader(done.stdout.splitlines()) if "fail" in line]
-    assert line[:3] == ["results folder", "w1, w2", f"{own}: the file that was put there is not seen"]
+    assert line[:3] == ["results folder", "w1, w2", f"{own}: what was put there is not seen"]
     assert line[4].startswith(f"Mount one folder at {own} on every node")
 
 
