@@ -231,4 +231,4 @@ def answer(place: Place, sign: str, name: str, patience: float = 3.0) -> str | N
 
 def reason(error: Exception) -> str:
     """What an error says, in a few words where it has them."""
-    return str(getattr(error, "strerror", None) or error)
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
