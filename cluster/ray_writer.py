@@ -7,10 +7,12 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import BadInput, DiskFull, StaleLease
 from bench.record import Record
@@ -109,6 +111,7 @@ def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
     Raises BadInput where it does not start or runs other code.
     """
     name = f"writer-{store_id}"
+    _warm_nodes()
     drain_writer(name)
     remote: Any = ray.remote(WriterActor)
     remote = remote.options(
@@ -139,6 +142,19 @@ def start_writer(folder: Folder, epoch: int, store_id: str) -> Any:
             "install the same one on every node, or none, so that the driver's is shipped."
         )
     return writer
+
+
+def _warm_nodes() -> None:
+    """Have every node start a worker and import our code while the writer starts, which takes as long."""
+    for row in ray.nodes():  # type: ignore[no-untyped-call]
+        if row["Alive"] and row["Resources"].get("CPU"):
+            remote: Any = ray.remote(_import_work)
+            where = NodeAffinitySchedulingStrategy(row["NodeID"], soft=False)
+            remote.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote()
+
+
+def _import_work() -> None:
+    import_module("cluster.ray_work")
 
 
 def drain_writer(name: str) -> None:
