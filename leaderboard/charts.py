@@ -24,6 +24,7 @@ LOOKS = {
     "not evaluated": ("square-open", "#7d8590"),
 }
 LINE = "#7d8590"
+RING = "#b3447a"  # around one of thousands
 WRITTEN_OUT = 40  # with more points no label would find a place
 PLOT_SIZE = (760.0, 430.0)  # pixels, about, on a wide screen; labels keep clear of each other at this size
 LONGEST = 34
@@ -69,7 +70,7 @@ def figure(
             showlegend=base == view.board.bases[0],
             hoverinfo="skip",
         )
-    for verdict in LOOKS:
+    for verdict in reversed(LOOKS):  # what matters most lies on top
         mine = [p for p in found if p.row.verdict == verdict]
         if mine:
             drawn.add_trace(_trace(verdict, mine, view, (x, y), (sx, sy), overlays, len(found)))
@@ -142,8 +143,15 @@ def _trace(
     large = count >= WEBGL_FROM
     sx, sy = scales
     whiskers = overlays.whiskers and count <= MOST_WHISKERS
-    size = (5 if faint else 8) if large else (10 if faint else 13)
-    marker: dict[str, object] = {"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}}
+    size = (4 if faint else 9) if large else (10 if faint else 13)
+    if large and faint:
+        symbol = "circle"
+    marker: dict[str, object] = {
+        "symbol": symbol,
+        "color": colour,
+        "size": size,
+        "line": {"width": 0 if large else 2, "color": colour},
+    }
     third = overlays.third
     if third is not None:
         factor = scale(third, [r.cells[third.key].estimate for r in view.rows if third.key in r.cells]).factor
@@ -159,8 +167,9 @@ def _trace(
         error_y=_whiskers([p.y for p in found], sy, colour) if whiskers else None,
         mode="markers",
         name=verdict if verdict != "not evaluated" else "no verdict",
+        legendrank=list(LOOKS).index(verdict),
         marker=marker,
-        opacity=0.5 if large and faint else 0.85 if faint else 1.0,
+        opacity=0.35 if large and faint else 0.85 if faint else 1.0,
         customdata=[[p.row.recipe_id] for p in found],
         text=[_hover(p, view, () if count > MOST_DESCRIBED else axes) for p in found],
         hovertemplate="%{text}<extra></extra>",
@@ -202,6 +211,7 @@ def _rings(
 ) -> None:
     """A ring around the bases, another around the chosen variant, a square around the knee."""
     sx, sy = scales
+    many = len(found) >= WEBGL_FROM
     for name, size, symbol, mine in (
         ("base", 24, "circle-open", [p for p in found if p.row.is_base]),
         ("chosen", 31, "circle-open", [p for p in found if p.row.recipe_id == selected]),
@@ -213,7 +223,7 @@ def _rings(
                 y=[p.y[1] / sy.factor for p in mine],
                 mode="markers",
                 name=name,
-                marker={"symbol": symbol, "size": size, "color": LINE, "line": {"width": 2}},
+                marker={"symbol": symbol, "size": size, "color": RING if many else LINE, "line": {"width": 2}},
                 hoverinfo="skip",
                 # The ring lies above the point that it marks, so a click on it means that point.
                 customdata=[[p.row.recipe_id] for p in mine],

@@ -97,3 +97,20 @@ def in_order(rows: Sequence[Row], by: Key | str | None, *, descending: bool) -> 
     ordered = sorted(rows, key=place, reverse=descending and isinstance(by, str))
     bases = list(dict.fromkeys(row.base for row in rows))
     return sorted(ordered, key=lambda row: (bases.index(row.base), not row.is_base))
+
+
+def with_seeds_together(rows: Sequence[Row]) -> list[Row]:
+    """The same rows, those of one recipe with several seeds below the first of them."""
+    first: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault(row.group, place)
+    return sorted(rows, key=lambda row: first[row.group])
+
+
+def several_seeds(rows: Sequence[Row]) -> dict[str, int]:
+    """How many seeds each recipe has that has more than one, by its group."""
+    counts: dict[str, set[int]] = {}
+    for row in rows:
+        if row.seed is not None:
+            counts.setdefault(row.group, set()).add(row.seed)
+    return {group: len(seeds) for group, seeds in counts.items() if len(seeds) > 1}

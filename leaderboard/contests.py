@@ -49,7 +49,7 @@ class Open:
         if closed:
             most = max(closed) - min(self.leases[pair.of] for pair in mine)
             hours = most * self.cost([0, 0]) / 3600
-            takes = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
+            takes = f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
             told.append(f"{len(closed)} of {len(mine)} open comparisons by about {most} more leases ({takes})")
         if never:
             told.append(f"{never} by no number of leases: tied on time, or a matter of scores")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.metrics import of_base
-from leaderboard.choices import View
+from leaderboard.choices import View, several_seeds
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
@@ -114,6 +114,7 @@ def payload(
     board = view.board
     axes = [board.axes[key] for key in keys]
     ends = {key: column_ends(rows, key) for key in keys}
+    seeds = several_seeds(board.rows)
     return {
         "columns": [
             {
@@ -143,13 +144,20 @@ def payload(
             ),
             {"id": "notes", "title": "notes", "scope": "", "better": "", "meaning": "Why a number is missing or odd."},
         ],
-        "rows": [_row(row, view, axes, ends) for row in rows],
+        "rows": [_row(row, view, axes, ends, seeds) for row in rows],
         "sort": {"id": sort[0], "descending": sort[1]} if sort else None,
         "ticked": list(ticked),
     }
 
 
-def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float, float] | None]) -> dict[str, Any]:
+def _row(
+    row: Row,
+    view: View,
+    axes: Sequence[Axis],
+    ends: dict[Key, tuple[float, float] | None],
+    seeds: dict[str, int],
+) -> dict[str, Any]:
+    seed = f" · seed {row.seed}, one of {seeds[row.group]}" if row.group in seeds else ""
     cells = []
     for axis in axes:
         if row.is_base and of_base(axis.metric) is not None:
@@ -163,7 +171,7 @@ def _row(row: Row, view: View, axes: Sequence[Axis], ends: dict[Key, tuple[float
         "name": label(row, view.board),
         "title": row.name,
         "mark": "; ".join(row.undelivered),
-        "recipe": " → ".join(row.methods) if row.methods else "the base model itself",
+        "recipe": (" → ".join(row.methods) if row.methods else "the base model itself") + seed,
         "base": row.is_base,
         "status": row.status,
         "verdict": row.verdict,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from leaderboard import markup, table
-from leaderboard.choices import View, in_order
+from leaderboard.choices import View, in_order, several_seeds, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
 from leaderboard.controls import COMPARED, compared, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
@@ -32,6 +32,11 @@ def main() -> None:
     sort = _sort(keys)
     by = keys.get(sort[0], sort[0]) if sort else None
     rows = in_order(view.rows, by, descending=bool(sort and sort[1]))
+    if several_seeds(view.board.rows):
+        with bar:
+            said = "Variants of one recipe with several training seeds stand below the first of them."
+            if st.toggle("Seeds together", value=True, key="together", bind="query-params", help=said):
+                rows = with_seeds_together(rows)
     _missing(view, loaded)
     shown = payload(view, _part(rows), columns, sort, [row.recipe_id for row in ticked])
     draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)

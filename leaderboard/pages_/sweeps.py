@@ -112,7 +112,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
         st.html(markup.block(markup.line(markup.text(said), css="small")))
     lasting = list(dict.fromkeys(cause.kind for cause in waiting if not cause.passing))
     if lasting:
-        said = "The others stay until what caused them has changed. Once it has:"
+        said = f"{', '.join(lasting).capitalize()}: these stay until what caused them has changed. Once it has:"
         st.html(markup.block(markup.line(markup.text(said), css="small")))
         retries = "\n".join(f"paredown retry --where {shlex.quote(kind)}" for kind in lasting)
         st.code(f"{retries}\n{command}", language=None, wrap_lines=True)
@@ -129,7 +129,7 @@ def _races(told: Told) -> None:
         (s.variant, s.by, s.raced, s.look, s.examples, f"{s.level:.2g}", s.objectives, s.reason) for s in told.stops
     ]
     head = ("stopped", "beaten by", "raced on", "look", "examples seen", "level", "objectives", "reason")
-    said = "The level is one-sided, of the one comparison. `--no-race` completes every variant."
+    said = "The level is one-sided, of the one comparison. The option --no-race completes every variant."
     st.html(
         markup.block(markup.table(head, rows, frozenset({3, 5})), markup.line(markup.text(said), css="quiet small"))
     )

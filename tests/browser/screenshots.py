@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
+from bench.store.reader import open_snapshot
 from tests.browser.served import ARGUMENTS, chromium, serving
 
-PAGES = {"table": "/", "plot": "/pareto", "meaning": "/meaning"}
+PAGES = {
+    "table": "/",
+    "plot": "/pareto",
+    "sweeps": "/sweeps",
+    "claims": "/claims",
+    "meaning": "/meaning",
+}
+TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
 SIZES = {1440: 1000, 390: 844}
 
 
@@ -20,6 +29,19 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(700)  # fonts and the plot's own animation
 
 
+def of_variants(store: Path) -> dict[str, str]:
+    """The page of the last variant of the newest sweep, every part of it, and the first three beside each other."""
+    with open_snapshot(store) as snapshot:
+        sweep_id = snapshot.sweeps()[0]["sweep_id"]
+        rows = snapshot.rows("select recipe_id from variants where sweep_id = ? order by position", [sweep_id])
+    ids = [str(row["recipe_id"])[:16] for row in rows]
+    found = {
+        f"variant-{tab.partition(' ')[0].lower()}": f"/variant?{urlencode({'variant': ids[-1], 'tab': tab})}"
+        for tab in TABS
+    }
+    return {**found, "compare": f"/compare?{urlencode({'variants': ','.join(ids[:3])})}"}
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,6 +50,7 @@ def main() -> None:
     parser.add_argument("--query", default="", help="added to every address, as 'q=int8&variant=0123'")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
+    pages = {**PAGES, **of_variants(chosen.store)}
     with serving(chosen.store) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         for scheme in ("light", "dark"):
@@ -36,8 +59,8 @@ def main() -> None:
                     viewport={"width": width, "height": height}, color_scheme="light" if scheme == "light" else "dark"
                 )
                 page = context.new_page()
-                for name, path in PAGES.items():
-                    page.goto(f"{url}{path}?{chosen.query}")
+                for name, path in pages.items():
+                    page.goto(f"{url}{path}{'&' if '?' in path else '?'}{chosen.query}")
                     settle(page)
                     page.screenshot(path=chosen.out / f"{name}-{width}-{scheme}.png")
                 context.close()

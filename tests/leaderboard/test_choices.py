@@ -1,8 +1,10 @@
 """Filters: who competes, who is listed, in which order."""
 
+from dataclasses import replace
+
 import pytest
 
-from leaderboard.choices import Choice, look
+from leaderboard.choices import Choice, look, several_seeds, with_seeds_together
 from leaderboard.choices import in_order as ordered
 from leaderboard.rows import Board, Draws
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK
@@ -77,3 +79,11 @@ def test_a_variant_is_found_by_the_beginning_of_its_id(board: Board, draws: Draw
     assert view.find(outside.recipe_id[:3]) is None
     assert view.find(None) is None
     assert view.keys == (("accuracy", TASK), ("latency_ratio", SCOPE))
+
+
+def test_seeds_of_a_recipe_stand_together(board: Board) -> None:
+    a, b, c = board.rows[:3]
+    rows = [a, replace(b, group="g", seed=1), c, replace(b, group="g", seed=2, recipe_id="f" * 64)]
+    assert [row.seed for row in with_seeds_together(rows)] == [a.seed, 1, 2, c.seed]
+    assert several_seeds(rows) == {"g": 2}
+    assert several_seeds(board.rows) == {}
