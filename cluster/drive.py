@@ -14,10 +14,12 @@ from bench.job import Job
 from bench.record import Record
 from bench.store.journal import Entry
 from cluster.plan import Plan
+from cluster.progress import Use
 from cluster.racing import Stopped
 from cluster.standing import Known, Planned
 
 Planning = Callable[[Known, frozenset[str]], Plan]
+Watch = Callable[[Plan, Use], dict[str, Any]]
 Sort = tuple[str, bool, str | None]  # kind of job, whether it wants a node to itself, its GPU
 PAUSE = 0.2  # seconds between two looks at the pool
 PLANNING_SHARE = 0.1  # of the driver's time that plans may take while there is something to submit
@@ -39,6 +41,9 @@ class Pool(Protocol):
         and StaleLease, which end the sweep.
         """
 
+    def utilisation(self) -> Use:
+        """CPUs that jobs use and all CPUs, of each node by its name."""
+
     def state(self, entries: list[Entry]) -> None:
         """Have statements made durable by the writer; those already there are left alone. Raises as `wait`."""
 
@@ -53,7 +58,7 @@ def drive(
     planning: Planning,
     known: Known,
     pool: Pool,
-    watch: Callable[[Plan], dict[str, Any]],
+    watch: Watch,
     audit: Callable[[Stopped], Entry] | None = None,
 ) -> Iterator[Record]:
     """Run until nothing is ready and nothing is in flight; yields each record as it is acknowledged.
@@ -62,7 +67,7 @@ def drive(
         planning: what to run next, given what is known and what is in flight.
         known: what the store held at the start; updated in place.
         pool: where jobs run. The caller closes it.
-        watch: called with each new plan; what it returns is published as the sweep's progress.
+        watch: called with each new plan and the use of nodes; what it returns is published as the sweep's progress.
         audit: what the journal is told of a variant that was stopped.
     """
     stated: set[str] = set()
@@ -79,7 +84,7 @@ def drive(
             if new and audit is not None:
                 pool.state([audit(stop) for stop in new])
                 stated.update(stop.artefact_id for stop in new)
-            state = watch(plan)
+            state = watch(plan, pool.utilisation())
             due = time.monotonic() + (time.monotonic() - begin) / PLANNING_SHARE
         submitted = _submit(waiting, pool)
         in_flight |= submitted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich.console import Console
@@ -12,10 +12,11 @@ from bench.errors import BadInput, DiskFull, StaleLease, Unreachable
 
 if TYPE_CHECKING:
     from bench.record import Record
+    from cluster.drive import Watch
     from cluster.estimates import Estimates
     from cluster.plan import Plan
 
-    Start = Callable[[Callable[[Plan], dict[str, Any]], Callable[[Plan, Estimates], None]], Iterator[Record]]
+    Start = Callable[[Watch, Callable[[Plan, Estimates], None]], Iterator[Record]]
 
 SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130  # exit codes
 RunnerName = Literal["local", "ray"]

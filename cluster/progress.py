@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,6 +17,11 @@ from cluster.estimates import Estimates
 from cluster.forecast import forecast
 from cluster.plan import Plan
 
+PACE_SECONDS = 120.0  # over which jobs a minute are counted
+MOST_NAMED = 6  # nodes in one line
+
+Use = Mapping[str, tuple[float, float]]  # node -> CPUs that jobs use, all CPUs
+
 
 class Progress:
     """Follows one run."""
@@ -25,6 +32,7 @@ class Progress:
         self._estimates = Estimates()
         self._plan: Plan | None = None
         self._state: dict[str, Any] = {}
+        self._pace: deque[tuple[float, int]] = deque()  # (seconds, jobs ended by then) of the last minutes
         self._live = Live(console=console, refresh_per_second=2, transient=False, get_renderable=self._draw)
         self._done_before = 0
 
@@ -42,12 +50,21 @@ class Progress:
         """Take in the first plan, and what jobs are known to take."""
         self._estimates = estimates
         self._done_before = plan.count("done")
-        self.watch(plan)
+        self.watch(plan, {})
 
-    def watch(self, plan: Plan) -> dict[str, Any]:
-        """Take in the newest plan; returns what is published of it: counts by status, what runs now, seconds left."""
+    def watch(self, plan: Plan, use: Use) -> dict[str, Any]:
+        """Take in the newest plan and the use of nodes.
+
+        Returns what is published: counts by status, what runs now, jobs a minute, seconds left, CPUs by node.
+        """
         self._plan = plan
-        left = forecast(plan, self._estimates, self._slots).seconds
+        now, done = time.monotonic(), plan.count("done") + plan.count("failed")
+        self._pace.append((now, done))
+        while len(self._pace) > 2 and self._pace[1][0] < now - PACE_SECONDS:
+            self._pace.popleft()
+        since, were = self._pace[0]
+        slots = int(sum(cpus for _, cpus in use.values())) or self._slots
+        left = forecast(plan, self._estimates, slots).seconds
         running = (p.of.title for p in plan.jobs if p.status == "running")
         self._state = {
             "done": plan.count("done"),
@@ -55,7 +72,9 @@ class Progress:
             "failed": plan.count("failed"),
             "open": plan.count("ready") + plan.count("waiting") + sum(e.count for e in plan.expected),
             "now": list(islice(running, 8)),
+            "a_minute": round(60 * (done - were) / (now - since), 1) if now > since else 0.0,
             "seconds_left": 5 * round(left / 5),
+            "nodes": {node: [round(busy, 2), cpus] for node, (busy, cpus) in sorted(use.items())},
         }
         return self._state
 
@@ -74,10 +93,20 @@ class Progress:
             f"{clock(elapsed)} gone, about {clock(state['seconds_left'])} left"
             if state["open"] + state["running"]
             else clock(elapsed),
+            f"{state['a_minute']:g} a minute",
         )
+        if len(state["nodes"]) > 1:
+            table.add_row(Text(_nodes(state["nodes"]), style="dim"))
         for title in state["now"]:
             table.add_row(Text(f"  {title}", style="dim"))
         return table
+
+
+def _nodes(use: Mapping[str, Sequence[float]]) -> str:
+    """CPUs in use on each node, or on all where they are many."""
+    if len(use) > MOST_NAMED:
+        return f"{len(use)} nodes, {sum(b for b, _ in use.values()):g} of {sum(c for _, c in use.values()):g} CPUs"
+    return "  ".join(f"{node} {busy:g}/{cpus:g}" for node, (busy, cpus) in use.items())
 
 
 def clock(seconds: float) -> str:

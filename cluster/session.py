@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.device import gpu_index, require_device
 from bench.errors import BadInput, StoreBusy, unknown
@@ -27,7 +27,7 @@ from bench.sweep_file import LimitsSection, SweepFile
 from cluster import ray_settings
 from cluster.confirm import Confirmation
 from cluster.declare import board_id, declare
-from cluster.drive import Planning, Pool, drive
+from cluster.drive import Planning, Pool, Watch, drive
 from cluster.estimates import Estimates
 from cluster.plan import Plan, Planner
 from cluster.racing import Stopped
@@ -93,9 +93,7 @@ def counting(records: list[Record], retried: dict[str, str]) -> Known:
     return known
 
 
-def run_sweep(
-    sweep: Sweep, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
-) -> Iterator[Record]:
+def run_sweep(sweep: Sweep, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """Run a sweep to its end, or go on with it; yields each record as it is acknowledged. Raises as `run_work`."""
 
     def work() -> Work:
@@ -108,9 +106,7 @@ def run_sweep(
     return run_work(work, sweep.file.device, options, watch, started)
 
 
-def run_confirmation(
-    asked: Confirmation, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
-) -> Iterator[Record]:
+def run_confirmation(asked: Confirmation, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """State that held-back examples are opened, then evaluate on them; as `run_sweep`."""
 
     def work() -> Work:
@@ -120,9 +116,7 @@ def run_confirmation(
     return run_work(work, asked.device, options, watch, started)
 
 
-def run_batch(
-    batch: Batch, options: Options, watch: Callable[[Plan], dict[str, Any]], started: Started
-) -> Iterator[Record]:
+def run_batch(batch: Batch, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """Run the leases of a batch that is to settle something; as `run_sweep`."""
 
     def work() -> Work:
@@ -146,7 +140,7 @@ def run_work(
     prepared: Callable[[], Work],
     device: str,
     options: Options,
-    watch: Callable[[Plan], dict[str, Any]],
+    watch: Watch,
     started: Started,
 ) -> Iterator[Record]:
     """Take the store, do the work to its end, let go of everything; yields each record as it is acknowledged.

@@ -61,7 +61,9 @@ def test_a_run_that_never_began_leaves_nothing() -> None:
 
 def test_counts_and_what_is_published() -> None:
     progress = Progress(terminal()[0], slots=2)
-    found = progress.watch(plan("done", "running", "ready", "waiting", "failed", expected=(Expected("evaluate", 3),)))
+    found = progress.watch(
+        plan("done", "running", "ready", "waiting", "failed", expected=(Expected("evaluate", 3),)), {}
+    )
     assert (found["done"], found["running"], found["failed"], found["open"]) == (1, 1, 1, 5)
     assert found["now"] == [BUILD.title]
     assert found["seconds_left"] % 5 == 0
@@ -71,9 +73,39 @@ def test_time_left_follows_the_estimates() -> None:
     times = Times()
     progress = Progress(terminal()[0], slots=2)
     progress.started(plan("ready"), times.on("a CPU | 1 of 2"))
-    guess = progress.watch(ready(20))["seconds_left"]
+    guess = progress.watch(ready(20), {})["seconds_left"]
     times.learn(record(40.0))
-    assert progress.watch(ready(20))["seconds_left"] == 400 != guess
+    assert progress.watch(ready(20), {})["seconds_left"] == 400 != guess
+
+
+def test_nodes_are_named_while_they_are_few_and_their_cpus_share_the_work() -> None:
+    console, text = terminal()
+    use = {"a": (1.5, 2.0), "b": (0.0, 2.0)}
+    with Progress(console, slots=1) as progress:
+        progress.started(ready(4), Estimates())
+        alone = progress.watch(ready(4), {})["seconds_left"]
+        found = progress.watch(ready(4), use)
+    assert found["nodes"] == {"a": [1.5, 2.0], "b": [0.0, 2.0]}
+    assert found["seconds_left"] == alone / 4
+    assert "a 1.5/2  b 0/2" in text.getvalue()
+    console, text = terminal()
+    with Progress(console, slots=1) as progress:
+        progress.started(ready(1), Estimates())
+        progress.watch(ready(1), {f"n{i}": (1.0, 4.0) for i in range(64)})
+    assert "64 nodes, 64 of 256 CPUs" in text.getvalue()
+
+
+def test_pace_is_counted_over_the_last_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [0.0]
+    monkeypatch.setattr("cluster.progress.time.monotonic", lambda: moment[0])
+    progress = Progress(terminal()[0], slots=1)
+    progress.started(plan("ready"), Estimates())
+    found = []
+    for done, now in ((10, 60.0), (10, 120.0), (10, 240.0), (40, 300.0)):
+        moment[0] = now
+        ended = Plan(tuple(Planned(BUILD, "done") for _ in range(done)), ())
+        found.append(progress.watch(ended, {})["a_minute"])
+    assert found == [10.0, 5.0, 0.0, 10.0]
 
 
 def test_clock() -> None:

@@ -31,7 +31,7 @@ def jobs(count: int = JOBS) -> list[Act]:
     return [Act(name=f"job {i:03d}", driver=os.getpid(), seconds=rng.uniform(0.04, 0.16)) for i in range(count)]
 
 
-def watch(plan: Plan) -> dict[str, Any]:
+def watch(plan: Plan, use: object) -> dict[str, Any]:
     return {"done": plan.count("done")}
 
 

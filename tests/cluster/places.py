@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,9 @@ class Place:
         records = self.inner.wait(seconds)
         self.inside -= {r.key for r in records}
         return records
+
+    def utilisation(self) -> Mapping[str, tuple[float, float]]:
+        return self.inner.utilisation()
 
     def state(self, entries: list[Entry]) -> None:
         self.inner.state(entries)

@@ -82,7 +82,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = load_sweep(str(tiny.sweep_file(folder, holdout=1 / 3, **OFF)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cluster.session.LocalPool", Here)
-        records = list(run_sweep(sweep, Options(folder / "store", "local"), lambda _: {}, lambda *_: None))
+        records = list(run_sweep(sweep, Options(folder / "store", "local"), lambda *_: {}, lambda *_: None))
     assert all(record.finished for record in records)
     return folder / "store"
 
@@ -184,7 +184,7 @@ def test_a_shortlist_is_confirmed_once_and_shown_ever_after(ran: Path, store: Pa
 
 @pytest.mark.usefixtures("here")
 def test_a_second_opening_is_warned_of_and_recorded(store: Path, paredown: Call) -> None:
-    list(run_confirmation(asked(store, COPY), Options(store, "local"), lambda _: {}, lambda *_: None))
+    list(run_confirmation(asked(store, COPY), Options(store, "local"), lambda *_: {}, lambda *_: None))
     command = ("confirm", "tiny", INT8, "--store", store, "--runner", "local", "--workers", 1)
     code, out, err = paredown(*command)
     assert code == 0
@@ -207,7 +207,7 @@ def test_a_second_opening_is_warned_of_and_recorded(store: Path, paredown: Call)
 def test_one_that_was_ended_goes_on(store: Path, paredown: Call) -> None:
     first = asked(store)
     assert [v.name for v in first.opening.shortlist] != []
-    records = run_confirmation(first, Options(store, "local"), lambda _: {}, lambda *_: None)
+    records = run_confirmation(first, Options(store, "local"), lambda *_: {}, lambda *_: None)
     (done,) = islice(records, 1)
     records.close()  # type: ignore[attr-defined]
     assert kinds(store).count("opened") == 1

@@ -35,7 +35,7 @@ def run(
     """Every record of a sweep of these jobs, by the job's name."""
     found: dict[str, list[Record]] = {job.name: [] for job in jobs}
     with opens(root, limits=limits) as place:
-        for record in drive(Listed(jobs, most), place.known, place, lambda plan: {"done": plan.count("done")}):
+        for record in drive(Listed(jobs, most), place.known, place, lambda plan, _: {"done": plan.count("done")}):
             found[record.job["name"]].append(record)
     return found
 

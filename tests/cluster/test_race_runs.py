@@ -60,7 +60,7 @@ def sweep(folder: Path, *overrides: str) -> Sweep:
 
 
 def finish(asked: Sweep, store: Path, stop_after: int | None = None) -> None:
-    records = run_sweep(asked, Options(store, "local", workers=1), lambda _: {}, lambda *_: None)
+    records = run_sweep(asked, Options(store, "local", workers=1), lambda *_: {}, lambda *_: None)
     for _ in islice(records, stop_after):
         pass
     records.close()  # type: ignore[attr-defined]

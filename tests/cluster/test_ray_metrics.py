@@ -46,7 +46,7 @@ def test_a_sweep_can_be_followed_by_prometheus(cluster: Cluster, tmp_path: Path)
     del cluster
     jobs = [*sleeps(12, 0.5), Act(name="stumble", driver=0, does="stumble")]
     with ray_place(tmp_path / "store") as place:
-        for _ in drive(Listed(jobs), place.known, place, lambda plan: {"done": plan.count("done")}):
+        for _ in drive(Listed(jobs), place.known, place, lambda plan, _: {"done": plan.count("done")}):
             pass
         place.report({"done": 12})
 

@@ -65,7 +65,7 @@ def newest(before: list[str]) -> str:
 
 
 def driven(place: Place, jobs: list[Act]) -> Iterator[Record]:
-    return drive(Listed(jobs, 3), place.known, place, lambda plan: {"done": plan.count("done")})
+    return drive(Listed(jobs, 3), place.known, place, lambda plan, _: {"done": plan.count("done")})
 
 
 def drain(node_id: str) -> None:

@@ -37,7 +37,7 @@ def one(name: str, **changes: Any) -> Act:
     return Act(name=name, driver=DRIVER, does=name, **changes)
 
 
-def watch(plan: Plan) -> dict[str, Any]:
+def watch(plan: Plan, use: object) -> dict[str, Any]:
     return {status: plan.count(status) for status in ("done", "running", "failed", "ready")}
 
 

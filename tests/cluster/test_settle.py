@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         race={"on": False},
     )
     options = Options(folder / "store", "local", workers=1)
-    for _ in run_sweep(load_sweep(str(path)), options, lambda _: {}, lambda *_: None):
+    for _ in run_sweep(load_sweep(str(path)), options, lambda *_: {}, lambda *_: None):
         pass
     return folder / "store"
 
@@ -83,7 +83,7 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
         before = contests(snapshot, sweep)
     batch = next_batch(sweep, [wished(before[0])], 75)
     assert batch is not None
-    assert len(list(run_batch(batch, options, lambda _: {}, lambda *_: None))) == 2
+    assert len(list(run_batch(batch, options, lambda *_: {}, lambda *_: None))) == 2
     with open_snapshot(store) as snapshot:
         after = contests(snapshot, sweep)
         assert not verify(snapshot, snapshot.sweeps(), deep=False, tell=lambda _: None).differences

@@ -33,6 +33,7 @@ from cluster.estimates import kind_of
 from cluster.ledger import Ledger
 from cluster.placement import Lease, Need, Node
 from cluster.plan import Planner
+from cluster.progress import Use
 from cluster.standing import Known
 from tests.performance.bench_int8_linear import cpu_name
 from tests.performance.bench_scale import MACHINE, finished, sweep_of
@@ -195,6 +196,9 @@ class Simulated:
         self._ledger.learn(attempt.job, record, node)
         return record
 
+    def utilisation(self) -> Use:
+        return {}
+
     def state(self, entries: list[Entry]) -> None:
         pass
 
@@ -223,7 +227,7 @@ def replay(sweep: Sweep, nodes: int, *, losses: bool, seed: int = 1) -> Replay:
     pool = Simulated(nodes, clock, losses, seed)
     with mock.patch.object(driving, "time", clock):
         planner, known = Planner(sweep, MACHINE), Known()
-        jobs = sum(record.finished for record in driving.drive(planner, known, pool, lambda plan: {}))
+        jobs = sum(record.finished for record in driving.drive(planner, known, pool, lambda *_: {}))
     assert planner(known, frozenset()).count("done") == jobs
     return Replay(jobs, clock.monotonic(), clock.busy, pool.work, pool.lost, pool.leases)
 

@@ -30,7 +30,7 @@ from bench.tasks.spec import WINDOW
 from cluster.drive import drive
 from cluster.estimates import Estimates
 from cluster.plan import Planner
-from cluster.progress import Progress
+from cluster.progress import Progress, Use
 from cluster.standing import Known, Machine
 from tests import tiny
 from tests.performance.bench_int8_linear import cpu_name
@@ -81,6 +81,9 @@ class AtOnce:
         records = [finished(job, attempt) for job, attempt in ended]
         self.spent += time.perf_counter() - begin
         return records
+
+    def utilisation(self) -> Use:
+        return {}
 
     def state(self, entries: list[Entry]) -> None:
         pass
