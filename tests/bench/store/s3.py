@@ -67,6 +67,64 @@ def environment(port: int) -> dict[str, str]:
     }
 
 
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    proxy: Proxy
+    behind: int
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError):
+            super().handle_one_request()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        fault = self.proxy.next_fault(self.command, self.path)
+        if fault == "slow down":
+            self.reply(REFUSED, {"content-type": "application/xml"}, SLOW_DOWN)
+            return
+        if fault == "no answer":
+            time.sleep(3)
+            self.cut()
+            return
+        connection = http.client.HTTPConnection(HOST, self.behind, timeout=60)
+        connection.request(self.command, self.path, body, dict(self.headers.items()))
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        if fault == "answer lost":
+            self.cut()
+            return
+        headers = {k.lower(): v for k, v in answer.getheaders()}
+        self.reply(answer.status, headers, data, half=fault == "half an answer")
+
+    def reply(self, status: int, headers: dict[str, str], data: bytes, *, half: bool = False) -> None:
+        self.send_response_only(status)
+        length = headers.get("content-length", str(len(data))) if self.command == "HEAD" else str(len(data))
+        for name, value in {**headers, "content-length": length}.items():
+            if name not in ("transfer-encoding", "connection"):
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if half else data)
+        if half:
+            self.wfile.flush()
+            self.cut()
+
+    def cut(self) -> None:
+        """Reset the connection."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+        raise ConnectionResetError
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer  # noqa: N815
+
+
 class Proxy:
     """Hands requests on to a server, unless `faults` has something for them; each fault is used up by one request."""
 
@@ -75,62 +133,8 @@ class Proxy:
         self.seen: list[tuple[str, str]] = []  # (method, path) of every request
         self.made: list[Fault] = []
         self._using = threading.Lock()
-        proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                with suppress(ConnectionError):
-                    super().handle_one_request()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                fault = proxy.next_fault(self.command, self.path)
-                if fault == "slow down":
-                    self.reply(REFUSED, {"content-type": "application/xml"}, SLOW_DOWN)
-                    return
-                if fault == "no answer":
-                    time.sleep(3)
-                    self.cut()
-                    return
-                connection = http.client.HTTPConnection(HOST, behind, timeout=60)
-                connection.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = connection.getresponse()
-                data = answer.read()
-                connection.close()
-                if fault == "answer lost":
-                    self.cut()
-                    return
-                headers = {k.lower(): v for k, v in answer.getheaders()}
-                self.reply(answer.status, headers, data, half=fault == "half an answer")
-
-            def reply(self, status: int, headers: dict[str, str], data: bytes, *, half: bool = False) -> None:
-                self.send_response_only(status)
-                length = headers.get("content-length", str(len(data))) if self.command == "HEAD" else str(len(data))
-                for name, value in {**headers, "content-length": length}.items():
-                    if name not in ("transfer-encoding", "connection"):
-                        self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data[: len(data) // 2] if half else data)
-                if half:
-                    self.wfile.flush()
-                    self.cut()
-
-            def cut(self) -> None:
-                """Reset the connection."""
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-                self.close_connection = True
-                raise ConnectionResetError
-
-            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer  # noqa: N815
-
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server = ThreadingHTTPServer((HOST, 0), type("Bound", (Handler,), {"proxy": self, "behind": behind}))
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
