@@ -39,6 +39,9 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_throughput
 	$(BIN)/python -m tests.performance.bench_latency_peers
 	$(BIN)/python -m tests.performance.bench_frontier
+	$(BIN)/python -m tests.performance.bench_scale
+	$(BIN)/python -m tests.performance.bench_placement
+	$(BIN)/python -m tests.performance.bench_ray
 
 # Does the tool keep its promises about its own numbers? Wants the machine for itself for two hours.
 calibration: $(VENV)/.test
