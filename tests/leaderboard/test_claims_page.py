@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from bench.identity import digest
 from bench.store.journal import Entry
 from leaderboard import PAGE
 from leaderboard.pages_.claims import chosen, summary
@@ -87,7 +88,7 @@ def test_a_sweep_shows_progress_causes_commands_and_its_race(tmp_path: Path, mon
     root = sample.make_store(tmp_path / "s")
     stopped, better = VARIANTS[6], VARIANTS[1]
     stop = {
-        "sweep_id": sample.digest({"sweep": sample.SWEEP}),
+        "sweep_id": digest({"sweep": sample.SWEEP}),
         "artefact_id": stopped.artefact_id,
         "by": better.artefact_id,
         "raced": "examples",
