@@ -66,8 +66,9 @@ def strike_on_a_cluster(folder: Path, done: Path, failures: Path, most: int) -> 
             try:
                 found = under.run(left)
             except NotRecovered as error:
-                write(failures, {"seed": seed, "what": str(error), "logs": cluster.logs()})
-                print(error, flush=True)
+                what, said = error.args
+                write(failures, {"seed": seed, "what": what, "driver": said, "logs": cluster.logs()})
+                print(what, flush=True)
                 return
             write(done, found)
             said = {name: value for name, value in found.items() if name != "blows"}

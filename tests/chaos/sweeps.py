@@ -23,7 +23,7 @@ MISSED = 4.0  # seconds without contact after which somebody starts a driver els
 
 
 class NotRecovered(Exception):  # noqa: N818
-    """The sweep stands still after a blow."""
+    """The sweep stands still after a blow: which one, and what the last driver said."""
 
 
 @dataclass
@@ -106,7 +106,8 @@ class Under:
             if len(finished) == JOBS or (not open_keys and len(finished) > until_more_than):
                 return
             if now > deadline:
-                raise NotRecovered(f"seed {self.seed}: {self.blows[-1:]}, {len(finished)} of {JOBS}")
+                said = self.scene.driver.said()[-1500:]  # the last driver's, which may tell why
+                raise NotRecovered(f"seed {self.seed}: {self.blows[-1:]}, {len(finished)} of {JOBS}", said)
 
     def blow(self) -> None:
         """Strike, once or several times at once, and wait until the sweep is under way again."""
@@ -149,7 +150,7 @@ class Under:
             time.sleep(0.1)
             self.tend(0.1)
             if time.monotonic() > deadline:
-                raise NotRecovered(f"seed {self.seed}: the driver does not end: {self.scene.driver.said()[-500:]}")
+                raise NotRecovered(f"seed {self.seed}: the driver does not end", self.scene.driver.said()[-1500:])
 
     def found(self) -> dict[str, Any]:
         """Of the promises that workers noted, how many the journal does not keep; and how much was done twice."""
