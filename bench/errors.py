@@ -39,6 +39,10 @@ class StaleLease(Exception):  # noqa: N818
     """A newer driver has taken the results folder over: this process may write nothing more."""
 
 
+class ClusterLost(Exception):  # noqa: N818
+    """The cluster that jobs ran on is gone, or this process no longer belongs to it."""
+
+
 class DiskFull(Exception):  # noqa: N818
     """The disk under the results folder has no room for another record."""
 

@@ -37,8 +37,8 @@ class Pool(Protocol):
     def wait(self, seconds: float) -> list[Record]:
         """Records of jobs that ended, waiting at most so long for the first.
 
-        A job whose worker died, hung past its time limit or ran out of memory gives a Failed record. Raises DiskFull
-        and StaleLease, which end the sweep.
+        A job whose worker died, hung past its time limit or ran out of memory gives a Failed record. Raises DiskFull,
+        StaleLease and ClusterLost, which end the sweep.
         """
 
     def utilisation(self) -> Use:

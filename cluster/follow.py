@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from rich.console import Console
 
-from bench.errors import BadInput, DiskFull, StaleLease, Unreachable
+from bench.errors import BadInput, ClusterLost, DiskFull, StaleLease, Unreachable
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -37,6 +37,9 @@ def follow(start: Start, workers: int | None, err: Console) -> None:
         except DiskFull as error:
             first = "" if isinstance(error, Unreachable) else "free some space and "
             say(err, "Stopped", f"{error}: {first}run the same command again; nothing finished is lost.")
+            raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
+        except ClusterLost as error:
+            say(err, "Stopped", f"{error}: start it again and run the same command again; nothing finished is lost.")
             raise typer.Exit(SOME_FAILED if tally.finished else NOTHING) from None
         except StaleLease as error:
             say(err, "Stopped", f"{error}.")

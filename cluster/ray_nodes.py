@@ -24,7 +24,7 @@ from bench.errors import BadInput
 from bench.execute import Site
 from bench.processor import CAP, CHECKED, prepare
 from cluster.placement import Node
-from cluster.ray_start import node_name, our_code
+from cluster.ray_start import alive_nodes, node_name, our_code
 
 LOOK_SECONDS = 1.0  # between two looks at the cluster
 ANSWER_SECONDS = 90.0  # that a node is given to answer: it must start a worker and unpack our code first
@@ -159,11 +159,14 @@ class Nodes:
             raise BadInput("The Ray cluster has no node that takes jobs: start one with at least one CPU.")
 
     def look(self, *, force: bool = False) -> bool:
-        """Take in what has changed, at most once a second. Returns whether other nodes take jobs than before."""
+        """Take in what has changed, at most once a second. Returns whether other nodes take jobs than before.
+
+        Raises ClusterLost where this process's node is none of them any more.
+        """
         if not force and time.monotonic() - self._looked < LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
-        alive = {row["NodeID"]: row for row in ray.nodes() if row["Alive"]}  # type: ignore[no-untyped-call]
+        alive = alive_nodes()
         self.draining = frozenset(state.get_draining_nodes())
         self.taken_back |= self.draining
         for node_id, row in alive.items():

@@ -18,7 +18,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
 from bench.code import code_version
-from bench.errors import BadInput
+from bench.errors import BadInput, ClusterLost
 
 NAMESPACE = "paredown"
 ANSWER_SECONDS = 8.0  # that a head is given to answer
@@ -127,6 +127,18 @@ def _other_versions(address: str, theirs: tuple[str, ...], mine: tuple[str, ...]
         f"The cluster at {address!r} runs Ray {theirs[0]} on Python {theirs[1]} and this process Ray {mine[0]} on "
         f"Python {mine[1]}: use the same versions on both sides."
     )
+
+
+def alive_nodes() -> dict[str, dict[str, Any]]:
+    """What Ray says of every living node, by its id.
+
+    Raises ClusterLost where the node of this process is none of them: its Ray has ended, or the head was started anew.
+    What was asked of the old one is never answered, and nothing else says so.
+    """
+    alive = {row["NodeID"]: row for row in ray.nodes() if row["Alive"]}  # type: ignore[no-untyped-call]
+    if ray.get_runtime_context().get_node_id() not in alive:
+        raise ClusterLost("the Ray cluster that this sweep ran on was lost, or has lost this machine")
+    return alive
 
 
 def node_name(host: str, node_id: str) -> str:

@@ -20,11 +20,12 @@ from bench.store.folder import Folder
 from bench.store.journal import Entry
 from bench.store.writer import Writer
 from cluster.ray_metrics import WriterMetrics
-from cluster.ray_start import NAMESPACE, our_code
+from cluster.ray_start import NAMESPACE, alive_nodes, our_code
 
 GATHER_SECONDS = 0.020  # a part of the journal holds what arrives within this time
 GATHER_MOST = 500
 ORPHAN_SECONDS = 60.0  # the writer ends itself so long after its last driver
+PATIENCE_SECONDS = 5.0  # without an answer, after which it is seen whether there is still a cluster
 DRAIN_SECONDS = 10.0  # an earlier writer is given to write what it has
 HEAD = "node:__internal_head__"
 
@@ -175,9 +176,12 @@ def end_writer(writer: Any, seconds: float) -> None:
 
 
 def append(writer: Any, entries: list[Entry]) -> None:
-    """Have entries made durable by the writer. Raises what it raises: StaleLease, DiskFull."""
+    """Have entries made durable by the writer. Raises what it raises, StaleLease or DiskFull, or ClusterLost."""
+    answer = writer.append.remote(entries)
+    while not ray.wait([answer], timeout=PATIENCE_SECONDS)[0]:
+        alive_nodes()  # a writer that starts again is waited for, and one whose cluster is gone is not
     try:
-        ray.get(writer.append.remote(entries))
+        ray.get(answer)
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, (DiskFull, StaleLease)) else error) from None
     except RayActorError as error:  # it is restarted for ever unless somebody ends it

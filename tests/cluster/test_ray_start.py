@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from bench.errors import BadInput
+from bench.errors import BadInput, ClusterLost
 from cluster import ray_start
+from cluster.ray_start import alive_nodes
 from tests.cluster.conftest import Cluster, free_ports
 
 SOON = 15.0  # seconds, on a busy machine
@@ -109,3 +111,25 @@ def test_a_wrong_token_is_refused_in_one_sentence(cluster: Cluster, project_envi
     assert "token" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def told(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]]) -> None:
+    """Have Ray say this of its nodes to a process on node a."""
+    here = SimpleNamespace(get_node_id=lambda: "a")
+    monkeypatch.setattr("cluster.ray_start.ray", SimpleNamespace(nodes=lambda: rows, get_runtime_context=lambda: here))
+
+
+def test_a_process_whose_node_is_alive_belongs_to_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[str, object]] = [{"NodeID": "a", "Alive": True}, {"NodeID": "b", "Alive": False}]
+    told(monkeypatch, rows)
+    assert alive_nodes() == {"a": rows[0]}
+
+
+@pytest.mark.parametrize("rows", [[], [{"NodeID": "a", "Alive": False}], [{"NodeID": "new", "Alive": True}]])
+def test_a_process_whose_node_is_gone_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]]
+) -> None:
+    """A head that was started anew knows nothing of what was asked of the old one, and answers none of it."""
+    told(monkeypatch, rows)
+    with pytest.raises(ClusterLost, match="was lost"):
+        alive_nodes()

@@ -12,7 +12,7 @@ from cluster import ray_settings
 
 ray_settings.apply()
 
-from bench.errors import BadInput, DiskFull, StaleLease  # noqa: E402
+from bench.errors import BadInput, ClusterLost, DiskFull, StaleLease  # noqa: E402
 from cluster.drive import drive  # noqa: E402
 from cluster.plan import Plan  # noqa: E402
 from tests.cluster.jobs import Listed  # noqa: E402
@@ -33,7 +33,7 @@ def main() -> int:
         with ray_place(root, run=visit, take_over="--take-over" in options) as place:
             for record in drive(Listed(jobs, ATTEMPTS), place.known, place, _progress):
                 print(record.key, record.outcome.status, flush=True)
-    except (BadInput, DiskFull, StaleLease) as error:
+    except (BadInput, ClusterLost, DiskFull, StaleLease) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     return 0
