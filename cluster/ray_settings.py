@@ -1,8 +1,9 @@
 """Ray's settings where its defaults hurt. Ray reads them when it is imported, so `apply` comes before that.
 
 By default Ray notices a dead node after a minute, re-runs a task lost in a partition after five, repeats a task that
-ran out of memory for ever, leaves a killed worker's grandchildren running, reports usage, and starts without a token
-though it listens on every interface. Every node, driver and command of a cluster needs the same settings.
+ran out of memory for ever, leaves a killed worker's grandchildren running, gives its workers less of a CPU than any
+other process, reports usage, and starts without a token though it listens on every interface. Every node, driver and
+command of a cluster needs the same settings.
 """
 
 import os
@@ -19,6 +20,7 @@ SETTINGS = {
     "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "RAY_task_oom_retries": "0",  # the next attempt is the plan's business, with a larger lease
     "RAY_process_group_cleanup_enabled": "true",
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }
