@@ -30,7 +30,9 @@ def device_map(folder: Path, cards: Sequence[int]) -> dict[str, int]:
 
     model = meta_model(folder)
     shares = [FIRST_CARD_SHARE, *[CARD_SHARE] * (len(cards) - 1)]
-    most: dict[int | str, int] = {i: int(share * left) for i, (share, left) in enumerate(zip(shares, cards, strict=True))}
+    most: dict[int | str, int] = {
+        i: int(share * left) for i, (share, left) in enumerate(zip(shares, cards, strict=True))
+    }
     whole = sorted(model._no_split_modules or ())
     limits = {**most, "cpu": 0}
     found: Mapping[str, int | str] = infer_auto_device_map(model, limits, no_split_module_classes=whole)

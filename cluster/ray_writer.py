@@ -15,7 +15,6 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import BadInput, DiskFull, StaleLease
-from bench.record import Record
 from bench.store.folder import Folder
 from bench.store.journal import Entry
 from bench.store.writer import Writer
@@ -90,12 +89,6 @@ class WriterActor:
     async def report(self, progress: dict[str, Any]) -> None:
         self._heard = time.monotonic()
         self._writer.report(progress)
-
-    async def records(self) -> list[Record]:
-        return await asyncio.to_thread(self._writer.records)
-
-    async def retried(self) -> dict[str, str]:
-        return await asyncio.to_thread(self._writer.retried)
 
     async def close(self) -> None:
         """Publish what is left and let go of the database."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
-from bench.store.folder import Lease, is_store, open_folder, store_id, take_lease
-from bench.store.journal import Entry, parts, read_entries
+from bench.store.folder import Folder, Lease, is_store, open_folder, store_id, take_lease
+from bench.store.journal import Entry, records_in, retried_in
 from bench.store.raw import Raw
 from bench.store.writer import Writer
 from bench.sweep import Sweep
@@ -79,17 +78,19 @@ def estimates(known: Known, device: str) -> Estimates:
     return known.times.on(*classes, hardware_class(1))
 
 
-def counting(records: list[Record], retried: dict[str, str]) -> Known:
+def known_in(folder: Folder) -> Known:
     """What of a store's records counts at the start of a run.
 
     Failures that may pass by themselves get a new chance with every run; the others stand until `retry`.
     """
     known = Known()
-    for record in records:
+    retried = retried_in(folder)
+    for record in records_in(folder):
         outcome = record.outcome
         if isinstance(outcome, Failed) and (outcome.kind in PASSING or record.started <= retried.get(record.key, "")):
             continue
         known.add(record)
+    known.raw = Raw(folder)
     return known
 
 
@@ -160,7 +161,6 @@ def run_work(
         folder.open_artefacts().sweep_drafts()
         work = prepared()
         with _pool(work, options, lease) as (pool, known):
-            known.raw = Raw(folder)
             started(work.planning(known, frozenset()), estimates(known, device))
             yield from drive(work.planning, known, pool, watch, work.audit)
     finally:
@@ -177,7 +177,7 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
     if options.runner == "local":
         writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
         writer.append([work.entry])
-        known = counting(writer.records(), writer.retried())
+        known = known_in(folder)
         workers = workers_for(cpu_quota(), options.workers)
         pool = LocalPool(
             writer,
@@ -200,7 +200,7 @@ def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Kn
     try:
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
         runner_ray.append(actor, [work.entry])
-        known = counting(ray.get(actor.records.remote()), ray.get(actor.retried.remote()))
+        known = known_in(folder)
         pool = runner_ray.RayPool(
             actor, Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url), limits=limits
         )
@@ -228,19 +228,7 @@ def known_without_writing(root: Path) -> Known:
     """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
     if not is_store(root):
         return Known()
-    folder = open_folder(root)
-    records: dict[str, Record] = {}
-    retried: dict[str, str] = {}
-    for part in parts(folder):
-        for entry, identity, body in read_entries(part):
-            if entry == "record":
-                records.setdefault(identity, Record.model_validate_json(body))
-            elif entry == "retry":
-                statement = json.loads(body)
-                retried.update(dict.fromkeys(statement["keys"], statement["declared"]))
-    known = counting(list(records.values()), retried)
-    known.raw = Raw(folder)
-    return known
+    return known_in(open_folder(root))
 
 
 def forget_failures(root: Path, kind: str | None) -> int:
@@ -255,7 +243,7 @@ def forget_failures(root: Path, kind: str | None) -> int:
     lease = take_lease(folder)
     try:
         writer = Writer(folder, lease.epoch)
-        known = counting(writer.records(), writer.retried())
+        known = known_in(folder)
         keys = sorted(
             key
             for key, records in known.failed.items()

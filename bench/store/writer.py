@@ -16,10 +16,9 @@ import duckdb
 from bench.code import code_version
 from bench.errors import BadInput, DiskFull, is_disk_full
 from bench.identity import short
-from bench.record import Record
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, Lease
-from bench.store.journal import Entry, Journal, parts, read_entries
+from bench.store.journal import Entry, Journal, parts
 from bench.store.publish import Publisher
 
 SHORTEST_PAUSE = 1.0  # seconds between two snapshots
@@ -102,28 +101,12 @@ class Writer:
         newest = None if row is None else json.loads(row[0])
         return newest is not None and {**newest, **dict.fromkeys(ASKING)} == {**body, **dict.fromkeys(ASKING)}
 
-    def records(self) -> list[Record]:
-        """Every acknowledged record, in the order of acknowledgement, each once."""
-        found: dict[str, Record] = {}
-        for part in parts(self.lease.folder):
-            for entry, identity, body in read_entries(part):
-                if entry == "record" and identity not in found:
-                    found[identity] = Record.model_validate_json(body)
-        return list(found.values())
-
     def count(self) -> int:
         """How many records there are."""
         with interrupts_later(), self._using:
             self._take_in()
             ((count,),) = self._connection.execute("select count(*) from records").fetchall()
         return int(count)
-
-    def retried(self) -> dict[str, str]:
-        """Job key -> UTC time before which its failures no longer count."""
-        with interrupts_later(), self._using:
-            self._take_in()
-            rows = self._connection.execute("select key, max(declared) from retries group by key").fetchall()
-        return dict(rows)
 
     def _take_in(self) -> None:
         while pending := self._pending[:TOGETHER]:

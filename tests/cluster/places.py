@@ -16,7 +16,7 @@ from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from cluster.drive import Pool
 from cluster.runner_local import Limits, LocalPool
-from cluster.session import counting
+from cluster.session import known_in
 from cluster.standing import Known
 from tests.cluster.jobs import act
 
@@ -73,7 +73,7 @@ def local_place(root: Path, *, limits: Limits = NO_LIMITS, run: Execute = act) -
     lease = take_lease(open_folder(root, create=True))
     try:
         writer = Writer(lease.folder, lease.epoch)
-        known = counting(writer.records(), writer.retried())
+        known = known_in(lease.folder)
         folder = lease.folder
         pool = LocalPool(writer, Site(folder.artefacts), workers=2, limits=limits, run=run, logs=folder.logs)
         try:
@@ -89,7 +89,6 @@ def ray_place(
     root: Path, *, limits: Limits = NO_LIMITS, run: Execute = act, take_over: bool = False
 ) -> Iterator[Place]:
     """The workers and the writer of the Ray cluster that this process is connected to."""
-    import ray
 
     from cluster import runner_ray
 
@@ -97,7 +96,7 @@ def ray_place(
     try:
         folder = lease.folder
         writer = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
-        known = counting(ray.get(writer.records.remote()), ray.get(writer.retried.remote()))
+        known = known_in(lease.folder)
         site = Site(folder.artefacts, acknowledgements=folder.logs)
         pool = runner_ray.RayPool(writer, site, limits=limits, run=run)
         try:
