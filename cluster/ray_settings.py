@@ -2,8 +2,8 @@
 
 By default Ray notices a dead node after a minute, re-runs a task lost in a partition after five, repeats a task that
 ran out of memory for ever, leaves a killed worker's grandchildren running, gives its workers less of a CPU than any
-other process, reports usage, and starts without a token though it listens on every interface. Every node, driver and
-command of a cluster needs the same settings.
+other process and ends them after an idle second, reports usage, and starts without a token though it listens on every
+interface. Every node, driver and command of a cluster needs the same settings.
 """
 
 import os
@@ -21,6 +21,7 @@ SETTINGS = {
     "RAY_task_oom_retries": "0",  # the next attempt is the plan's business, with a larger lease
     "RAY_process_group_cleanup_enabled": "true",
     "RAY_worker_niceness": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the next one would import torch anew
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }

@@ -143,8 +143,8 @@ class RayPool:
         alone = self._ledger.emptying or any(flight.job.exclusive for flight in self._flights.values())
         where: Any = NodeAffinitySchedulingStrategy(lease.node_id, soft=soft, _spill_on_unavailable=soft and not alone)
         options: dict[str, Any] = {"num_cpus": lease.cpus, "name": job.title, "scheduling_strategy": where}
-        if lease.memory:
-            options["memory"] = lease.memory
+        if memory := self._memory(lease):
+            options["memory"] = memory
         if lease.cards:
             options["num_gpus"] = lease.gpus  # Ray shows the worker these alone, as its first
         fresh = job.fresh or job.gpu is not None
@@ -152,6 +152,14 @@ class RayPool:
             options["runtime_env"] = {"env_vars": {"PAREDOWN_FRESH": mark}}
         remote: Any = WORK_FRESH if fresh else WORK
         return remote.options(**options)
+
+    def _memory(self, lease: Lease) -> int:
+        """Bytes to ask Ray for: at least the CPUs' share of the node's, so that most jobs ask for the same.
+
+        A worker goes on with a job that asks for what the one before did; for any other Ray may start a new process.
+        """
+        node = self._nodes.fit.get(lease.node_id)
+        return lease.memory if node is None else max(lease.memory, int(node.memory / node.cpus * lease.cpus))
 
     def wait(self, seconds: float) -> list[Record]:
         self._follow()

@@ -17,6 +17,7 @@ export RAY_grpc_client_keepalive_timeout_ms=5000
 export RAY_task_oom_retries=0
 export RAY_process_group_cleanup_enabled=true
 export RAY_worker_niceness=0
+export RAY_idle_worker_killing_time_threshold_ms=60000
 export RAY_USAGE_STATS_ENABLED=0
 export RAY_AUTH_MODE=token
 
