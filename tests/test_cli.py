@@ -18,7 +18,7 @@ from bench.methods import METHODS
 from cluster import cli
 from tests import tiny
 
-VERBS = ["plan", "run", "settle", "confirm", "show", "claims", "why", "verify", "retry", "board", "ls", "doctor"]
+VERBS = "plan run settle confirm show claims why verify retry board ls doctor report".split()
 ROOT = Path(__file__).parent.parent
 Told = tuple[object, str, str]  # exit code, standard output, standard error
 Call = Callable[..., Told]
@@ -28,6 +28,7 @@ def test_the_verbs_are_these() -> None:
     """A verb is a promise to scripts: adding one is done here, removing one breaks somebody."""
     found = [command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback]
     assert found == VERBS
+    assert [group.name for group in cli.app.registered_groups] == ["store"]
 
 
 @pytest.fixture

@@ -132,6 +132,21 @@ def test_a_crashed_head(cluster: Cluster, tmp_path: Path) -> None:
     assert_complete(root, jobs_of(root, *asked))
 
 
+def test_a_driver_that_outlives_its_heads_ray(cluster: Cluster, tmp_path: Path) -> None:
+    """It ends, rather than wait for answers that nobody will give; the next goes on without being told to."""
+    root, asked = tmp_path / "store", (40, 7, 1.0)
+    driver = cluster.drive(root, *asked)
+    some_done(root)
+    (raylet,) = cluster.head.named("/raylet/raylet")
+    raylet.kill()
+    assert driver.end(120) != 0
+    assert_nothing_lost(root)
+    cluster.whole()
+    driver = cluster.drive(root, *asked)
+    assert driver.end(240) == 0, driver.said()
+    assert_complete(root, jobs_of(root, *asked))
+
+
 def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
     root, asked = shared_disk.folder / "store", (40, 5, 0.8)
     driver = cluster.drive(root, *asked)
