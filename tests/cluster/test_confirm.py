@@ -68,6 +68,9 @@ class Here:
     def state(self, entries: list[Entry]) -> None:
         self._writer.append(entries)
 
+    def utilisation(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def report(self, progress: dict[str, Any]) -> None:
         self._writer.report(progress)
 
