@@ -18,7 +18,21 @@ from bench.methods import METHODS
 from cluster import cli
 from tests import tiny
 
-VERBS = "plan run settle confirm show claims why verify retry board ls doctor report".split()
+VERBS = [
+    "plan",
+    "run",
+    "settle",
+    "confirm",
+    "show",
+    "claims",
+    "why",
+    "verify",
+    "retry",
+    "board",
+    "ls",
+    "doctor",
+    "report",
+]
 ROOT = Path(__file__).parent.parent
 Told = tuple[object, str, str]  # exit code, standard output, standard error
 Call = Callable[..., Told]
