@@ -97,6 +97,8 @@ class Progress:
 
     def timed(self, lease: int, artefact_ids: Mapping[str, str]) -> dict[str, str]:
         """Of these, the ones that the lease is for."""
+        if not self.times_everything and self.look is not None:
+            return {}  # who is to be timed is not known yet
         gone: Mapping[str, Stopped] = {} if self.times_everything else self._by_artefact
         return {a: n for a, n in artefact_ids.items() if a not in gone and lease < self.leases.get(a, lease + 1)}
 
@@ -163,7 +165,7 @@ class Race:
             return Progress(look=0)
         first = self._dearest(members, view)
         if first is None:
-            return Progress(look=0)
+            return Progress(look=0, leases=_one_each(members), times_everything=bool(_timed(self._sweep)))
         return self._over_examples(members, view) if first == "examples" else self._over_leases(members, view)
 
     def _dearest(self, members: Sequence[tuple[Recipe, str]], view: View) -> Literal["examples", "leases"] | None:
@@ -213,7 +215,7 @@ class Race:
         """Race on leases: what one has shown to be beaten gets no other. Scores are known of every variant before."""
         standings = {a: {view.evaluated(a, task, task.windows) for task in self._sweep.tasks} for _, a in members}
         if any("open" in found for found in standings.values()):
-            return Progress()
+            return Progress(leases=_one_each(members))
         stopped: list[Stopped] = []
         limits: dict[str, int] = {}
         last = self._sweep.file.latency.leases - 1
@@ -316,6 +318,11 @@ class Race:
         table = sign * np.array([[scores[int(i)] for i in order] for scores in each])
         binary = found.source[0] == "share"
         return Scored(1 + table if binary and sign < 0 else table, found.span, binary)
+
+
+def _one_each(members: Sequence[tuple[Recipe, str]]) -> dict[str, int]:
+    """One lease for every variant, while it is not known whether any has a second to lose."""
+    return {artefact_id: 1 for _, artefact_id in members}
 
 
 def _examples(task: TaskSpec, windows: int) -> int:
