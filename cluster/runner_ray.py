@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bench.errors import BadInput, DiskFull, StaleLease
 from bench.execute import Execute, Site, execute
 from bench.job import Job
-from bench.record import Failed, FailureKind, Record
+from bench.record import FailureKind, Record
 from bench.store.journal import Entry
 from cluster.attempts import AttemptLog, Begun
 from cluster.failures import lost
@@ -42,14 +42,12 @@ from cluster.ray_share import Share
 from cluster.ray_start import NAMESPACE, node_name, our_code, start
 from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
 from cluster.ray_writer import append, end_writer, start_writer
-from cluster.retry import AT_ONCE
 from cluster.runner_local import Limits
 
 __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "start_writer"]
 
 CLOSE_SECONDS = 60.0  # that the writer has to publish what is left
 KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its node, and after as long again given up
-RECALLED_SECONDS = 0.5  # for which a job that was taken back from a queue lets others go first
 SOON = 0.1  # seconds until a job for which there is no room is tried again
 
 
@@ -65,7 +63,6 @@ class Flight:
     begun: Begun | None = None
     deadline: float = math.inf
     cancelled: bool = False  # its time was over
-    recalled: bool = False  # from a queue, to let lost work go first
     killed: bool = False  # on its node, because Ray could not
 
     @property
@@ -197,12 +194,7 @@ class RayPool:
                 raise cause from None
             record = self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
         except RayError as error:
-            if flight.recalled and isinstance(error, TaskCancelledError):
-                self._hold_again(answers)
-                return None
             record = self._lose(flight, *self._how_it_died(error, flight))
-            if isinstance(record.outcome, Failed) and record.outcome.kind in AT_ONCE:
-                self._recall()
         else:
             if isinstance(told, Begun):
                 self._begin(flight, told)
@@ -211,18 +203,6 @@ class RayPool:
             flight.begun = self._log.keep(record, told.output, flight.begun)
         self._end(answers, record, size)
         return record
-
-    def _recall(self) -> None:
-        """Take back what waits in the nodes' queues, for a moment: work that was lost is to begin again before it."""
-        for answers, flight in self._flights.items():
-            if flight.begun is None and not flight.recalled:
-                flight.recalled = True
-                ray.cancel(answers)
-
-    def _hold_again(self, answers: ray.ObjectRefGenerator) -> None:
-        flight = self._flights.pop(answers)
-        self._ledger.give(flight.mark)
-        self._held.append(Held(flight.job, flight.attempt, time.monotonic() + RECALLED_SECONDS))
 
     def _begin(self, flight: Flight, begun: Begun) -> None:
         flight.begun, flight.began = begun, time.time()
