@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.estimates import Estimate, Estimates
-from cluster.plan import Plan
-
-OPEN = ("ready", "running", "waiting")
+from cluster.plan import OPEN, Plan
 
 
 @dataclass(frozen=True, slots=True)

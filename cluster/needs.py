@@ -120,8 +120,10 @@ class Needs:
 def largest_guess(sweep: Sweep) -> int:
     """Bytes that the largest job of a sweep may need, guessed from its bases' weights before anything is built."""
     found = 0
-    for recipe in (*sweep.teachers.values(), *sweep.recipes):
-        weights = weight_bytes(Path(recipe.base.folder))
+    recipes = (*sweep.teachers.values(), *sweep.recipes)
+    sizes = {folder: weight_bytes(Path(folder)) for folder in {recipe.base.folder for recipe in recipes}}
+    for recipe in recipes:
+        weights = sizes[recipe.base.folder]
         copies = max((stage.step.holds().copies for stage in recipe.stages), default=1.0)
         found = max(found, int((copies + GUESSED) * weights) + GUESSED_MORE + PROCESS)
     return found

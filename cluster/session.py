@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
 from bench.store.folder import Folder, Lease, is_store, open_folder, store_id, take_lease
-from bench.store.journal import Entry, records_in, retried_in
+from bench.store.journal import Entry, entries_in
 from bench.store.raw import Raw
 from bench.store.writer import Writer
 from bench.sweep import Sweep
@@ -84,12 +85,22 @@ def known_in(folder: Folder) -> Known:
     Failures that may pass by themselves get a new chance with every run; the others stand until `retry`.
     """
     known = Known()
-    retried = retried_in(folder)
-    for record in records_in(folder):
-        outcome = record.outcome
-        if isinstance(outcome, Failed) and (outcome.kind in PASSING or record.started <= retried.get(record.key, "")):
-            continue
-        known.add(record)
+    retried: dict[str, str] = {}  # job key -> UTC time before which its failures no longer count
+    failures: list[Record] = []
+    for entry, body in entries_in(folder):
+        if entry == "retry":
+            statement = json.loads(body)
+            for key in statement["keys"]:
+                retried[key] = max(statement["declared"], retried.get(key, ""))
+        elif entry == "record":
+            record = Record.model_validate_json(body)
+            if record.finished:
+                known.add(record)
+            elif isinstance(record.outcome, Failed) and record.outcome.kind not in PASSING:
+                failures.append(record)
+    for record in failures:
+        if record.started > retried.get(record.key, ""):
+            known.add(record)
     known.raw = Raw(folder)
     return known
 

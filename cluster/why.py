@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -15,11 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.store.sheets import Cell, Sheet
+from bench.store.sheets import Sheet
 from bench.store.why import Why
 from leaderboard.format import interval, number
-
-HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{54}\b")
+from leaderboard.sheets import plain_text, shortened
 
 
 def print_why(why: Why, form: str, console: Console) -> None:
@@ -39,7 +37,7 @@ def print_why(why: Why, form: str, console: Console) -> None:
         for sheet in sheets:
             console.print(_table(sheet, title))
             for note in sheet.notes:
-                console.print(Text(f"  {_short(note)}"))
+                console.print(Text(f"  {shortened(note)}"))
         console.print()
 
 
@@ -99,23 +97,6 @@ def _artefact(why: Why) -> tuple[str, ...]:
     return (f"id {artefact_id}", why.artefact_folder or "its folder is not in the store any more")
 
 
-def _text(cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    if isinstance(cell, float):
-        return f"{cell:.6g}"
-    return _short(cell)
-
-
-def _short(text: str) -> str:
-    """Hashes by their beginning; JSON has them in full."""
-    return " ".join(HASH.sub(r"\1", text).split())
-
-
 def _table(sheet: Sheet, section: str) -> Table:
     drawn = Table(
         title=Text(sheet.title) if sheet.title != section else None,
@@ -127,14 +108,14 @@ def _table(sheet: Sheet, section: str) -> Table:
         numeric = bool(sheet.rows) and all(isinstance(row[place], int | float | None) for row in sheet.rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in sheet.rows:
-        drawn.add_row(*(Text(_text(cell)) for cell in row))
+        drawn.add_row(*(Text(plain_text(cell)) for cell in row))
     return drawn
 
 
 def _markdown(sheet: Sheet, section: str) -> str:
     lines = [f"### {sheet.title}", ""] if sheet.title != section else []
     lines += ["| " + " | ".join(sheet.columns) + " |", "|" + " --- |" * len(sheet.columns)]
-    lines += ["| " + " | ".join(_text(cell).replace("|", "\\|") for cell in row) + " |" for row in sheet.rows]
+    lines += ["| " + " | ".join(plain_text(cell).replace("|", "\\|") for cell in row) + " |" for row in sheet.rows]
     return "\n".join([*lines, "", *(f"{note}\n" for note in sheet.notes)])
 
 

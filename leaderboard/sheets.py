@@ -13,6 +13,11 @@ MOST_ROWS = 60  # that a page shows of one sheet
 
 
 def cell_text(cell: Cell) -> str:
+    """As `plain_text`, moments to the second."""
+    return plain_text(MOMENT.sub(r"\1 \2", cell) if isinstance(cell, str) else cell)
+
+
+def plain_text(cell: Cell) -> str:
     """A cell as people read it: whole numbers with commas, others with six digits, hashes by their beginning."""
     if cell is None:
         return "–"
@@ -22,7 +27,7 @@ def cell_text(cell: Cell) -> str:
         return f"{cell:,}"
     if isinstance(cell, float):
         return f"{cell:.6g}"
-    return shortened(MOMENT.sub(r"\1 \2", cell))
+    return shortened(cell)
 
 
 def shortened(text: str) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from bench.errors import DiskFull, StaleLease, is_disk_full
-from bench.record import Delivery, Examples, Record, Samples
+from bench.record import Delivery, Examples, Samples
 from bench.store.folder import Folder, Lease
 from bench.store.places import Place
 
@@ -244,23 +244,11 @@ def read_entries(path: Path) -> Iterator[tuple[str, str, str]]:
     yield from zip(*(table.column(name).to_pylist() for name in ("entry", "identity", "body")), strict=True)
 
 
-def records_in(folder: Folder) -> Iterator[Record]:
-    """Every acknowledged record, in the order of acknowledgement, each once; a part at a time."""
+def entries_in(folder: Folder) -> Iterator[tuple[str, str]]:
+    """(entry, body) of every acknowledged line, in the order of acknowledgement, each once; a part at a time."""
     seen: set[str] = set()
     for part in parts(folder):
         for entry, identity, body in read_entries(part):
-            if entry == "record" and identity not in seen:
+            if identity not in seen:
                 seen.add(identity)
-                yield Record.model_validate_json(body)
-
-
-def retried_in(folder: Folder) -> dict[str, str]:
-    """Job key -> UTC time before which its failures no longer count."""
-    found: dict[str, str] = {}
-    for part in parts(folder):
-        for entry, _, body in read_entries(part):
-            if entry == "retry":
-                statement = json.loads(body)
-                for key in statement["keys"]:
-                    found[key] = max(statement["declared"], found.get(key, ""))
-    return found
+                yield entry, body

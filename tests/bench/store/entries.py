@@ -4,7 +4,8 @@ import numpy as np
 
 from bench.identity import digest
 from bench.record import Delivery, Examples, Failed, Finished, Record, Samples, Value
-from bench.store.journal import Entry
+from bench.store.folder import Folder
+from bench.store.journal import Entry, entries_in
 
 
 def record(name: str, attempt: int = 1, *, failed: bool = False, started: str = "2026-01-01T00:00:00.000") -> Record:
@@ -53,3 +54,8 @@ def full_entry(name: str) -> Entry:
         joules=np.array([2.0, np.nan]),
     )
     return Entry.of(Delivery(record(name), examples, samples))
+
+
+def records_in(folder: Folder) -> list[Record]:
+    """Every acknowledged record, each once."""
+    return [Record.model_validate_json(body) for entry, body in entries_in(folder) if entry == "record"]

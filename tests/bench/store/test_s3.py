@@ -20,10 +20,10 @@ from bench.errors import BadInput, StaleLease, StoreBusy, Unreachable
 from bench.store import bucket
 from bench.store.bucket import Bucket
 from bench.store.folder import Folder, holder, open_folder, store_id, take_lease
-from bench.store.journal import Journal, parts, read_entries, records_in
+from bench.store.journal import Journal, parts, read_entries
 from bench.store.reader import current_name, open_snapshot
 from bench.store.writer import Writer
-from tests.bench.store.entries import entry, full_entry
+from tests.bench.store.entries import entry, full_entry, records_in
 from tests.bench.store.s3 import Fault, Proxy, environment, make_bucket, moto_server
 from tests.bench.test_artefacts import contents, publish
 

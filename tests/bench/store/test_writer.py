@@ -9,11 +9,11 @@ import pytest
 from bench.errors import BadInput
 from bench.store.database import open_database, take_in
 from bench.store.folder import Folder, open_folder, take_lease
-from bench.store.journal import Journal, parts, records_in
+from bench.store.journal import Journal, parts
 from bench.store.publish import READ_SECONDS
 from bench.store.reader import current_name, open_snapshot
 from bench.store.writer import Writer
-from tests.bench.store.entries import entry, full_entry, record
+from tests.bench.store.entries import entry, full_entry, record, records_in
 
 TABLES = ("entries", "records", "numbers", "examples", "samples", "sweeps", "retries")
 
@@ -61,7 +61,7 @@ def test_a_new_writer_knows_what_the_old_one_acknowledged(folder: Folder) -> Non
     first.release()
     second = Writer(folder, take_lease(folder).epoch)
     second.append([full_entry("a")])
-    assert len(list(records_in(second.lease.folder))) == 1
+    assert len(records_in(second.lease.folder)) == 1
     assert len(parts(folder.journal)) == 1
     second.close()
 
