@@ -131,6 +131,12 @@ class Bucket:
     def names(self, folder: str) -> list[str]:
         return sorted(name for name in self._sizes(folder) if not name.startswith("."))
 
+    def folders(self, folder: str) -> list[str]:
+        from obstore import list_with_delimiter
+
+        found = self._ask(lambda client: list_with_delimiter(client, folder))
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
+
     def anything(self) -> bool:
         """Whether the bucket holds anything under the prefix. Raises BadInput where there is no such bucket."""
         from obstore import list as list_

@@ -48,6 +48,9 @@ class Place(Protocol):
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted, without drafts."""
 
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+
     def touch(self, name: str) -> None:
         """Make a file as new as if it had been written now. Raises FileNotFoundError."""
 
@@ -107,6 +110,12 @@ class Local:
     def names(self, folder: str) -> list[str]:
         try:
             return sorted(p.name for p in (self.root / folder).iterdir() if not p.name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def folders(self, folder: str) -> list[str]:
+        try:
+            return sorted(p.name for p in (self.root / folder).iterdir() if p.is_dir() and not p.name.startswith("."))
         except FileNotFoundError:
             return []
 

@@ -117,7 +117,7 @@ def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt
 def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    jobs = sleeps(16, 0.5) + sleeps(2, 8.0, "long")
+    jobs = sleeps(30, 0.5) + sleeps(2, 8.0, "long")
     records: list[Record] = []
     with ray_place(tmp_path / "store") as place:
         before = alive()
@@ -130,20 +130,14 @@ def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
                 records.append(next(sweep))
             drain(node_id)
             drained = time.time()
-            assert until(lambda: node_id in pool_of(place)._nodes.taken_back or bool(next_of(sweep, records)), 30)
-            while len(records) < 12:
+            while node_id not in pool_of(place)._nodes.taken_back and node_id in alive():  # an idle one goes at once
                 records.append(next(sweep))
         records += sweep
     late = [r for r in records if r.node.endswith(node_id[:8]) and r.finished and note(r, "began") > drained + 3]
     assert late == []
     kinds = [r.outcome.kind for r in records if isinstance(r.outcome, Failed)]
     assert set(kinds) <= {"preempted"}
-    assert sum(r.finished for r in records) == 18
-
-
-def next_of(sweep: Iterator[Record], records: list[Record]) -> bool:
-    records.append(next(sweep))
-    return False
+    assert sum(r.finished for r in records) == 32
 
 
 def test_a_measurement_has_its_node_alone_while_jobs_go_on_elsewhere(
