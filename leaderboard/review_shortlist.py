@@ -1,0 +1,173 @@
+"""The shortlist: who keeps the constraints and is beaten by nobody who does, in order of a score. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.errors import BadInput
+from bench.statistics.constraints import combined
+from bench.statistics.frontier import nondominated
+from bench.statistics.objectives import Evidence
+from leaderboard.judging import evidence_of, judge
+from leaderboard.review_nearest import nearest
+from leaderboard.review_question import Question
+from leaderboard.review_weights import (
+    FloatArray,
+    Segment,
+    resampled,
+    scaled,
+    scores,
+    segments,
+    weighted_anyhow,
+)
+from leaderboard.rows import Board, Draws, Key, Row
+from leaderboard.where import kept_under
+
+MOST_JUDGED = 2_000  # all pairs of them are compared
+NO_RESAMPLES = (
+    "{title} has intervals but no paired resamples, so that variants cannot be told apart on it: state a constraint on "
+    "it instead of a weight."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One variant of the shortlist, judged among those that keep the constraints."""
+
+    row: Row
+    score: float  # lower is better
+    losses: Mapping[Key, float]  # 0 the best of the shortlist, 1 the worst
+    resampled: float  # share of resamples in which it is the choice, with these weights
+    anyhow: float  # share of all weightings that choose it
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """The answer to a question."""
+
+    question: Question
+    board: Board  # with the question's constraints: the rows of the base that may keep them
+    candidates: tuple[Candidate, ...]  # the best score first
+    open: tuple[Row, ...]  # may keep the constraints: an interval straddles, or there is no number
+    counts: Mapping[str, int]  # of the base's variants: all, not met, open, unknown, beaten
+    scale: Mapping[Key, tuple[float, float]]  # from loss 0 to loss 1, in the unit of what is judged
+    sensitivity: Mapping[Key, tuple[Segment, ...]]  # choices are places among the candidates
+    advice: str | None  # what to do where nobody is known to keep the constraints
+
+    @property
+    def choice(self) -> Candidate | None:
+        return self.candidates[0] if self.candidates else None
+
+    def find(self, recipe_id: str) -> Candidate | None:
+        """The candidate with that recipe_id."""
+        return next((each for each in self.candidates if each.row.recipe_id == recipe_id), None)
+
+
+def shortlist(board: Board, asked: Question, draws: Draws) -> Shortlist:
+    """Propose. Raises BadInput for a weight on a number that cannot tell variants apart.
+
+    The base takes part like any other. Who is only open to keep the constraints does not compete: it may not be
+    allowed, and must beat nobody. Verdicts are found among those who compete, since a variant that is beaten only by
+    one that is not allowed is not beaten.
+    """
+    mine = replace(board, rows=tuple(row for row in board.rows if row.base == asked.base))
+    bound = kept_under(mine, asked.constraints) if asked.constraints else mine
+    states = {row.recipe_id: combined([kept.state for kept in row.kept]) for row in bound.rows}
+    met = [row for row in bound.rows if states[row.recipe_id] == "met"]
+    may = tuple(row for row in bound.rows if states[row.recipe_id] == "open")
+    keys = tuple(asked.weights)
+    known = _with_numbers(bound, met, keys, draws)
+    judged = judge(bound, _few(bound, known, keys, draws), keys, draws) if known else ()
+    kept = _placed(bound, [row for row in judged if row.verdict in ("certain", "contested")], keys, draws)
+    counts = {
+        "all": len(mine.rows),
+        "not met": len(mine.rows) - len(met) - len(may),
+        "open": len(may),
+        "unknown": len(met) - len(known),
+        "beaten": len(known) - len(kept),
+    }
+    advice = None if known else nearest(mine, bound, asked, has_met=bool(met))
+    if not kept:
+        return Shortlist(asked, bound, (), may, counts, {}, {}, advice)
+    return _scored(asked, bound, kept, may, counts, draws)
+
+
+def _with_numbers(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
+    """The rows that have every number. Raises BadInput where one of them is none that variants differ on."""
+    evidence = [evidence_of(board, key, rows, draws) for key in keys]
+    for key, each in zip(keys, evidence, strict=True):
+        if rows and not each.present.any() and any(key in row.cells and not row.stopped for row in rows):
+            raise BadInput(NO_RESAMPLES.format(title=board.axes[key].title))
+    there = np.logical_and.reduce([each.present for each in evidence]) if rows else ()
+    return [row for row, has in zip(rows, there, strict=True) if has]
+
+
+def _few(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
+    """At most so many that all pairs can be compared: first those that nobody beats even at the ends of intervals."""
+    if len(rows) <= MOST_JUDGED:
+        return list(rows)
+    evidence = [evidence_of(board, key, rows, draws) for key in keys]
+    ends = [_ends(each) for each in evidence]
+    worst, best = (np.column_stack([pair[side] for pair in ends]) for side in (1, 0))
+    beaten = np.zeros(len(rows), dtype=np.bool_)
+    for each in worst[nondominated(worst)]:
+        beaten |= (each < best).all(axis=1)
+    left = np.flatnonzero(~beaten)
+    if left.size > MOST_JUDGED:
+        costs = np.column_stack([each.costs for each in evidence])[left]
+        weights = np.full(len(keys), 1 / len(keys))
+        left = left[np.argsort(scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), weights))[:MOST_JUDGED]]
+    return [rows[i] for i in np.sort(left).tolist()]
+
+
+def _ends(each: Evidence) -> tuple[FloatArray, FloatArray]:
+    draws = each.cost_draws
+    return (each.costs, each.costs) if draws is None else (draws.min(axis=0), draws.max(axis=0))
+
+
+def _placed(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
+    """The rows with what is known of each against the base, which may itself not keep the constraints."""
+    base = next((row for row in board.rows if row.is_base), None)
+    if not rows or base is None or any(row.is_base for row in rows):
+        return list(rows)
+    beside = {row.recipe_id: row.places for row in judge(board, [base, *rows], keys, draws)}
+    return [replace(row, places=beside[row.recipe_id]) for row in rows]
+
+
+def _scored(
+    asked: Question, board: Board, rows: Sequence[Row], may: tuple[Row, ...], counts: Mapping[str, int], draws: Draws
+) -> Shortlist:
+    keys = tuple(asked.weights)
+    weights = np.array([asked.weights[key] for key in keys])
+    evidence = [evidence_of(board, key, rows, draws) for key in keys]
+    costs = np.column_stack([each.costs for each in evidence])
+    ideal, nadir = costs.min(axis=0), costs.max(axis=0)
+    losses = scaled(costs, ideal, nadir)
+    found = scores(losses, weights)
+    worlds = [each.costs[None] if each.cost_draws is None else each.cost_draws for each in evidence]
+    again, anyhow = resampled(worlds, weights, ideal, nadir), weighted_anyhow(losses)
+    order = np.argsort(found, kind="stable")
+    candidates = tuple(
+        Candidate(
+            rows[i],
+            float(found[i]),
+            dict(zip(keys, losses[i].tolist(), strict=True)),
+            float(again[i]),
+            float(anyhow[i]),
+        )
+        for i in order.tolist()
+    )
+    turn = [1 if board.axes[key].better == "lower" else -1 for key in keys]
+    return Shortlist(
+        question=asked,
+        board=board,
+        candidates=candidates,
+        open=may,
+        counts=counts,
+        scale={key: (turn[k] * float(ideal[k]), turn[k] * float(nadir[k])) for k, key in enumerate(keys)},
+        sensitivity={key: segments(losses[order], weights, k) for k, key in enumerate(keys)},
+        advice=None,
+    )
