@@ -102,7 +102,7 @@ def verdicts(
             continue
         open_against = others - int(shown[at])
         if open_against == 0:
-            out[row] = Verdict("certain", float(share[at]), None, _why_certain(others))
+            out[row] = Verdict("certain", float(share[at]), None, why_certain(others))
         else:
             reason = f"not shown to be better than {open_against} of {others} others on any objective"
             out[row] = Verdict("contested", float(share[at]), None, reason)
@@ -165,12 +165,14 @@ def against(evidence: Sequence[Evidence], reference: int, widths: Sequence[Float
     size = count_variants(every)
     if not 0 <= reference < size:
         raise IndexError(f"variants are numbered 0 to {size - 1}, got {reference}")
-    found = []
-    for each, width in zip(every, widths, strict=True):
-        known = each.present & each.present[reference]
-        reach = [float(width[i, reference]) if there else None for i, there in enumerate(known)]
-        found.append([_compare(each, i, reference, reach[i]) for i in range(size)])
-    return found
+    return [beside_reference(each, reference, width[:, reference]) for each, width in zip(every, widths, strict=True)]
+
+
+def beside_reference(each: Evidence, reference: int, widths: FloatArray) -> list[Comparison]:
+    """Every variant against one on one objective, from the half widths [V] of these pairs alone."""
+    known = each.present & each.present[reference]
+    reach = [float(width) if there else None for width, there in zip(widths, known, strict=True)]
+    return [_compare(each, i, reference, reach[i]) for i in range(known.size)]
 
 
 def knee(costs: ArrayLike) -> int | None:
@@ -251,7 +253,8 @@ def _why_dominated(kept: tuple[Evidence, ...], widths: Sequence[FloatArray], by:
     return f"{text} and equal on {', '.join(same)}" if same else text
 
 
-def _why_certain(others: int) -> str:
+def why_certain(others: int) -> str:
+    """The reason of a verdict among so many others."""
     if not others:
         return "the only variant with every number"
     return f"none of {others} others can be as good on every objective and better on one"

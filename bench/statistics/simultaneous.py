@@ -40,7 +40,7 @@ class _Spread:
     deviation: FloatArray
 
 
-def half_widths(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray]:
+def half_widths(evidence: tuple[Evidence, ...], level: float, pairs: int | None = None) -> list[FloatArray]:
     """Half widths [V, V] of the simultaneous intervals of paired differences, one matrix an objective.
 
     With probability `level`, every true difference lies within its half width of the estimated one, for all pairs and
@@ -60,11 +60,15 @@ def half_widths(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray
     normal that far out, which max-t need not assume. It costs a few per cent of width where variants err independently
     (at 2,000 of them 5.6 deviations in place of 5.4), more where they err alike.
 
+    `pairs` are those of a larger field, over its noisy objectives, that these variants are a part of: the critical
+    value is then Bonferroni's over them, whatever their number, and the intervals hold among all of them.
+
     Enough draws to show the level: ValueError below 1 / (1 - level) - 1 draws. Takes V * V numbers an objective.
     """
     check_level(level)
     spreads = [None if each.draws is None else _spread(each) for each in evidence]
-    critical = _critical([spread for spread in spreads if spread is not None], level)
+    noisy = [spread for spread in spreads if spread is not None]
+    critical = _critical(noisy, level) if pairs is None else normal_quantile(pairs, level)
     size = evidence[0].estimates.size
     widths = []
     for each, spread in zip(evidence, spreads, strict=True):
@@ -77,6 +81,25 @@ def half_widths(evidence: tuple[Evidence, ...], level: float) -> list[FloatArray
         width[np.ix_(rows, rows)] = inner
         widths.append(width)
     return widths
+
+
+def normal_quantile(pairs: int, level: float) -> float:
+    """How many deviations each of so many intervals reaches either way, so that all hold at once: Bonferroni's."""
+    return max(float(stats.norm.isf((1 - level) / 2)), _bonferroni(max(1, pairs), level))
+
+
+def widest_quantile(each: Evidence, pairs: int, level: float) -> float:
+    """The widest of the quantiles that `half_widths` gives the pairs of one noisy objective among so many pairs."""
+    critical = normal_quantile(pairs, level)
+    fewest = None if each.freedom is None else each.freedom[np.isfinite(each.estimates)].min(initial=math.inf)
+    if fewest is None:
+        return critical if each.n is None else student(critical, each.n - 1)
+    return student(critical, float(fewest))
+
+
+def student(critical: float, freedom: float) -> float:
+    """Student's quantile as rare as a normal one."""
+    return float(stats.t.isf(stats.norm.sf(critical), freedom))
 
 
 def _spread(each: Evidence) -> _Spread:
@@ -164,4 +187,4 @@ def _student(critical: float, each: Evidence, rows: NDArray[np.intp]) -> float |
         # The larger quantile belongs to the smaller freedom, so a pair has the larger of its two.
         own = np.asarray(stats.t.isf(tail, values))[places]
         return np.asarray(np.maximum(own[:, None], own[None, :]))
-    return critical if each.n is None else float(stats.t.isf(tail, each.n - 1))
+    return critical if each.n is None else student(critical, each.n - 1)

@@ -3,8 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.statistics.frontier import Comparison, Verdict, against, verdicts
-from bench.statistics.objectives import Evidence, count_variants
+import numpy as np
+
+from bench.statistics.frontier import Comparison, Verdict, against, beside_reference, verdicts
+from bench.statistics.objectives import BoolArray, Evidence, count_variants
+from bench.statistics.pruned import (
+    MOST_CANDIDATES,
+    STATES,
+    Ends,
+    count_pairs,
+    ends,
+    judge,
+    rank_ends,
+    reach_to_pivot,
+    reason,
+    spread,
+)
 from bench.statistics.ranks import rank_intervals, tie_groups, tie_letters
 from bench.statistics.simultaneous import half_widths
 
@@ -31,9 +45,13 @@ def stand(
 
     Everything rests on the simultaneous intervals of all pairs on all objectives, taken once: with probability `level`
     none of it is wrong. Errors as for `verdicts` and `against`.
+
+    Beyond `MOST_CANDIDATES` variants see `stand_among_many`.
     """
     every = tuple(evidence)
     size = count_variants(every)
+    if size > MOST_CANDIDATES:
+        return stand_among_many(every, reference, level)
     widths = half_widths(every, level)
     compared: Sequence[Sequence[Comparison | None]] = [[None] * size for _ in every]
     if reference is not None:
@@ -52,6 +70,55 @@ def stand(
             ]
         )
     return verdicts(every, level, widths), standings
+
+
+def stand_among_many(
+    evidence: Sequence[Evidence], reference: int | None, level: float = 0.95
+) -> tuple[list[Verdict], list[list[Standing]]]:
+    """The same where pairs are too many to be compared: verdicts come from `pruned.judge`.
+
+    Comparisons with the reference are as among fewer. Ranks come from the ends of each variant instead of paired
+    intervals: none is wrong, some are wider; and ties are not lettered, whose groups would be as many as the variants.
+    """
+    every = tuple(evidence)
+    size = count_variants(every)
+    present = [each.present for each in every]
+    complete = np.logical_and.reduce(present)
+    pivot = int(np.argmax(complete)) if reference is None or not complete[reference] else reference
+    pairs = count_pairs(present, [each.draws is not None for each in every])
+    spreads = [None if each.draws is None else spread(each, pivot) for each in every]
+    between = [
+        _only(ends(each, about, pairs, level), there)
+        for each, about, there in zip(every, spreads, present, strict=True)
+    ]
+    found = judge(between, lambda rows: [each.only(rows) for each in every], pairs, level)
+    names = [each.objective.name for each in every]
+    told = [
+        Verdict(
+            STATES[found.states[row]],
+            float(found.share[row]),
+            None if found.by[row] < 0 else int(found.by[row]),
+            reason(found, between, names, row),
+        )
+        for row in range(size)
+    ]
+    standings = []
+    for each, about, mine in zip(every, spreads, between, strict=True):
+        beside: Sequence[Comparison | None] = [None] * size
+        if reference == pivot:
+            beside = beside_reference(each, reference, reach_to_pivot(each, about, pivot, pairs, level))
+        ranks = rank_ends(mine)
+        standings.append(
+            [
+                Standing(rank, "", None if i == reference else other)
+                for i, (rank, other) in enumerate(zip(ranks, beside, strict=True))
+            ]
+        )
+    return told, standings
+
+
+def _only(each: Ends, there: BoolArray) -> Ends:
+    return Ends(np.where(there, each.low, np.nan), np.where(there, each.high, np.nan), each.noisy)
 
 
 def nothing_between(evidence: Evidence) -> str | None:
