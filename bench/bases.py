@@ -48,7 +48,7 @@ def _download(model: str) -> Path:
         found = snapshot_download(
             repository,
             revision=revision or None,
-            allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+            allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md"],
         )
     except Exception as error:
         reason = type(error).__name__

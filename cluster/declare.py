@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.identity import digest
+from bench import licences
+from bench.identity import canonical, digest
 from bench.job import LATENCY_PROTOCOL, MEMORY_PROTOCOL
 from bench.naming import names_of
 from bench.recipe import Recipe
@@ -31,6 +32,7 @@ class Declaration(Frozen):
     constraints: tuple[dict[str, Any], ...]
     tasks: tuple[dict[str, Any], ...]
     variants: tuple[dict[str, Any], ...]
+    licences: tuple[dict[str, Any], ...]  # of what variants were made of: each names its lines here
     questions: dict[str, dict[str, Any]]
     limits: dict[str, Any]  # of one job, for what is asked of the variants later
     runner: str
@@ -69,6 +71,10 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
     newest declaration counts.
     """
     names = names_of(sweep.recipes)
+    stated: dict[str, dict[str, Any]] = {}  # each licence once, in order
+    mine = {
+        recipe.recipe_id: _numbered(licences.of_recipe(recipe, sweep.file.data), stated) for recipe in sweep.recipes
+    }
     variants = tuple(
         {
             "recipe_id": recipe.recipe_id,
@@ -77,6 +83,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
             "base": recipe.base.name,
             "model": recipe.base.model,
             "licence": recipe.base.licence,
+            "licences": mine[recipe.recipe_id],
             "is_base": recipe.is_base,
             "batch_dependent": recipe.batch_dependent,
             "seed": recipe.seed,
@@ -110,12 +117,23 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
                 **({"held_back": {"data_id": task.data_id, "examples": task.held}} if task.held else {}),
                 "metrics": list(task.metrics),
                 "licence": task.data.licence,
+                "licences": licences.of_data("task data", task.name, task.data),
             }
             for task in sweep.tasks
         ),
         variants=variants,
+        licences=tuple(stated.values()),
         questions=planner.questions(),
         limits=sweep.file.limits.model_dump(),
         runner=sweep.file.runner,
     )
     return Entry.statement("sweep", f"sweep {sweep_id} {body.declared}", body.model_dump(mode="json"))
+
+
+def _numbered(found: list[licences.Stated], stated: dict[str, dict[str, Any]]) -> list[int]:
+    """Places of licences among all that are stated, to which new ones are added: most variants share theirs."""
+    names = [canonical(each) for each in found]
+    for name, each in zip(names, found, strict=True):
+        stated.setdefault(name, dict(each))
+    places = {name: place for place, name in enumerate(stated)}
+    return [places[name] for name in names]

@@ -40,12 +40,12 @@ def report(
         if where:
             board = with_constraints(snapshot, board, where)
         text = report_html(board, read_draws(snapshot, board, board.objectives))
-    _write(to, text)
+    write_whole(to, text, "report")
     out.print(f"{to}: {len(board.rows):,} variants, {len(text.encode()) / 1e6:.2f} MB.", markup=False, soft_wrap=True)
 
 
-def _write(path: Path, text: str) -> None:
-    """Beside, then in place: nobody mails half a report. Raises BadInput where it cannot be written."""
+def write_whole(path: Path, text: str, what: str) -> None:
+    """Beside, then in place: nobody mails half a file. Raises BadInput where it cannot be written."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -53,5 +53,5 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise BadInput(
-            f"The report {path} cannot be written ({error.strerror}): name another file with --out."
+            f"The {what} {path} cannot be written ({error.strerror}): name another file with --out."
         ) from error

@@ -21,6 +21,7 @@ def main() -> None:
         st.Page("pages_/variant.py", title="Variant", url_path="variant", visibility="hidden"),
         st.Page("pages_/compare.py", title="Compare", url_path="compare"),
         st.Page("pages_/sweeps.py", title="Sweeps", url_path="sweeps"),
+        st.Page("pages_/review.py", title="Review", url_path="review"),
         st.Page("pages_/claims.py", title="Claims", url_path="claims"),
         st.Page("pages_/meaning.py", title="How to read it", url_path="meaning"),
     ]

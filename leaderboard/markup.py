@@ -54,6 +54,16 @@ def track(done: float, failed: float) -> str:
     return f'<div class="track"><i style="width:{widths[0]:.2f}%"></i><u style="width:{widths[1]:.2f}%"></u></div>'
 
 
+def strip(pieces: Iterable[tuple[float, int, str]], mark: float) -> str:
+    """A bar from 0 to 1 in pieces of (width, hue, name), with a mark on it; the names stand in what fits."""
+    inside = "".join(
+        f'<span class="h{hue}" style="width:{100 * width:.3f}%" title="{escape(name)}">{escape(name)}</span>'
+        for width, hue, name in pieces
+    )
+    at = 100 * min(1.0, max(0.0, mark))
+    return f'<div class="strip" aria-hidden="true">{inside}<i style="left:{at:.3f}%"></i></div>'
+
+
 def block(*parts: str) -> str:
     """The whole of what one call puts on the page."""
     return f'<div class="pd">{"".join(parts)}</div>'

@@ -53,6 +53,7 @@ class Shortlist:
     candidates: tuple[Candidate, ...]  # the best score first
     open: tuple[Row, ...]  # may keep the constraints: an interval straddles, or there is no number
     counts: Mapping[str, int]  # of the base's variants: all, not met, open, unknown, beaten
+    beaten_by: Mapping[str, str]  # recipe_id of who keeps the constraints and is dominated -> name of one that does it
     scale: Mapping[Key, tuple[float, float]]  # from loss 0 to loss 1, in the unit of what is judged
     sensitivity: Mapping[Key, tuple[Segment, ...]]  # choices are places among the candidates
     advice: str | None  # what to do where nobody is known to keep the constraints
@@ -89,10 +90,12 @@ def shortlist(board: Board, asked: Question, draws: Draws) -> Shortlist:
         "unknown": len(met) - len(known),
         "beaten": len(known) - len(kept),
     }
+    names = {row.recipe_id: row.name for row in bound.rows}
+    beaten = {row.recipe_id: names[row.dominated_by] for row in judged if row.dominated_by is not None}
     advice = None if known else nearest(mine, bound, asked, has_met=bool(met))
     if not kept:
-        return Shortlist(asked, bound, (), may, counts, {}, {}, advice)
-    return _scored(asked, bound, kept, may, counts, draws)
+        return Shortlist(asked, bound, (), may, counts, beaten, {}, {}, advice)
+    return replace(_scored(asked, bound, kept, draws), open=may, counts=counts, beaten_by=beaten)
 
 
 def _with_numbers(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
@@ -137,9 +140,7 @@ def _placed(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws
     return [replace(row, places=beside[row.recipe_id]) for row in rows]
 
 
-def _scored(
-    asked: Question, board: Board, rows: Sequence[Row], may: tuple[Row, ...], counts: Mapping[str, int], draws: Draws
-) -> Shortlist:
+def _scored(asked: Question, board: Board, rows: Sequence[Row], draws: Draws) -> Shortlist:
     keys = tuple(asked.weights)
     weights = np.array([asked.weights[key] for key in keys])
     evidence = [evidence_of(board, key, rows, draws) for key in keys]
@@ -165,8 +166,9 @@ def _scored(
         question=asked,
         board=board,
         candidates=candidates,
-        open=may,
-        counts=counts,
+        open=(),
+        counts={},
+        beaten_by={},
         scale={key: (turn[k] * float(ideal[k]), turn[k] * float(nadir[k])) for k, key in enumerate(keys)},
         sensitivity={key: segments(losses[order], weights, k) for k, key in enumerate(keys)},
         advice=None,

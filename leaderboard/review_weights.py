@@ -116,7 +116,7 @@ def resampled(costs: Sequence[FloatArray], weights: FloatArray, ideal: FloatArra
     """
     size = max(each.shape[0] for each in costs)
     table = np.stack([np.broadcast_to(each, (size, each.shape[1])) for each in costs], axis=-1)
-    return _counted(scores(scaled(table, ideal, nadir), weights)) / size
+    return np.asarray(_counted(scores(scaled(table, ideal, nadir), weights)) / size)
 
 
 def weighted_anyhow(losses: FloatArray) -> FloatArray:
@@ -132,7 +132,7 @@ def weighted_anyhow(losses: FloatArray) -> FloatArray:
     for first in range(0, WEIGHTINGS, step):
         some = drawn[first : first + step]
         found += _counted((losses[None] * some[:, None, :]).max(axis=2) + RHO * losses.sum(axis=1))
-    return found / WEIGHTINGS
+    return np.asarray(found / WEIGHTINGS)
 
 
 def _counted(table: FloatArray) -> FloatArray:

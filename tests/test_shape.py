@@ -24,7 +24,11 @@ OF_RAY = {
 }
 # The composition root and the tables that it prints.
 MAY_SEE_LEADERBOARD = {
-    f"cluster.{name}" for name in ("across", "cli", "confirmed", "report", "settle", "settled", "show", "shown", "why")
+    f"cluster.{name}"
+    for name in (
+        *("across", "cli", "cli_board", "confirmed", "report"),
+        *("review", "settle", "settled", "show", "shown", "why"),
+    )
 }
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -75,7 +76,7 @@ class Figure(Frozen):
 class _Event(Frozen):
     """What every event says."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     review: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     number: Annotated[int, Field(ge=1, le=999_999)]
     at: str  # UTC
@@ -269,7 +270,9 @@ def _created(folder: Folder, event: Event, data: bytes) -> bool:
 
 def list_reviews(folder: Folder) -> list[History]:
     """All reviews of a store, the newest first. What is damaged says so in its problems."""
-    found = [read_review(folder, name) for name in folder.place.folders(REVIEWS) if REVIEW_ID.fullmatch(name)]
+    with _readable():
+        names = [name for name in folder.place.folders(REVIEWS) if REVIEW_ID.fullmatch(name)]
+    found = [read_review(folder, name) for name in names]
     return sorted(found, key=lambda h: h.events[0].at if h.events else "", reverse=True)
 
 
@@ -282,7 +285,9 @@ def read_review(folder: Folder, review: str) -> History:
         raise BadInput(f"{review[:40]!r} is no review: its id has 16 hexadecimal digits; choose one from the list.")
     events: list[Event] = []
     hashes: list[str] = []
-    for name in folder.place.names(f"{REVIEWS}/{review}"):
+    with _readable():
+        names = folder.place.names(f"{REVIEWS}/{review}")
+    for name in names:
         try:
             found, hashed = _read(folder, review, name, len(events) + 1, hashes[-1] if hashes else None)
         except BadInput as error:
@@ -299,7 +304,8 @@ def _read(folder: Folder, review: str, name: str, number: int, previous: str | N
         raise BadInput(f"{name!r} is no event: someone put it among the files of the review.")
     if int(match[1]) != number:
         raise BadInput(f"Event {number} is missing.")
-    data = folder.place.read(f"{REVIEWS}/{review}/{name}")
+    with _readable():
+        data = folder.place.read(f"{REVIEWS}/{review}/{name}")
     try:
         body = json.loads(data)
         format_ = int(body["format"])
@@ -313,11 +319,22 @@ def _read(folder: Folder, review: str, name: str, number: int, previous: str | N
         raise BadInput(f"Event {number} cannot be read: its file was changed or damaged.") from error
     if event.previous != previous:
         raise BadInput(
-            f"The chain is broken at event {number}: event {number - 1} is not the one it was written after."
+            f"The chain is broken at event {number}: what stands before it is not what it was written after."
         )
     if (event.review, event.number) != (review, number) or (number == 1) != isinstance(event, Opened):
         raise BadInput(f"Event {number} belongs elsewhere: its file was moved or changed.")
     return event, hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"The reviews of the store cannot be read ({error.strerror}): make its folder {REVIEWS} readable for "
+            "whoever serves the page."
+        ) from error
 
 
 @cache

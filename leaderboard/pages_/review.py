@@ -1,0 +1,322 @@
+"""Choosing a model and putting one's name to it: a question, its shortlist, what people said, and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from bench.store.folder import open_folder
+from bench.store.reader import Snapshot
+from bench.store.reviews import History, list_reviews
+from leaderboard import markup, review_drawing, review_writing
+from leaderboard import review_words as words
+from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
+from leaderboard.review_case import Case, for_review, read_case, reasons_to_reopen, weighable
+from leaderboard.review_document import as_html, as_markdown, document, plain, subject
+from leaderboard.rows import Row
+from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
+from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version
+from leaderboard.table import column_name
+
+REVIEW = "review"
+TYPED = "signing as"
+WROTE = "wrote"
+Weights = tuple[tuple[str, float], ...]
+
+
+def main() -> None:
+    """Draw the page."""
+    loaded = open_head("review")
+    chosen = st.query_params.get(REVIEW)
+    said = st.session_state.pop(WROTE, None)
+    if said:
+        st.toast(plain(said))
+    try:
+        if chosen:
+            _one(chosen, loaded)
+        else:
+            _ask(loaded)
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        if chosen:
+            st.button("All reviews", on_click=_leave)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Weighing …")
+def _case(version: str, sweep: str, base: str, constraints: tuple[str, ...], weights: Weights) -> Case:
+    """The answer to a question; nothing in it is ever changed."""
+    del version  # of the snapshot: part of the cache's key
+    return ask(lambda s: read_case(s, sweep, base=base, constraints=constraints, weights=dict(weights)))
+
+
+def _ask(loaded: Loaded) -> None:
+    """The list of reviews, and a question that one may be opened on."""
+    about = "State what must be kept and what weighs how much; look at the evidence; put your name to a decision."
+    st.html(markup.block(markup.heading("Review", 1), markup.line(markup.text(about), css="quiet")))
+    _signing()
+    _list(loaded)
+    st.html(markup.block(markup.heading("A question", 2)))
+    found = _question(loaded)
+    if found is None:
+        return
+    review_drawing.draw_shortlist(found.found)
+    review_drawing.draw_sensitivity(found.found)
+    row = review_drawing.choose_variant(found, None)
+    if row is not None:
+        with st.container(border=True):
+            review_drawing.draw_evidence(found, row, loaded)
+    _exports(found, None, ())
+    with st.form("open", border=True):
+        title = st.text_input(
+            "Open a review of this question",
+            max_chars=200,
+            placeholder="Classifier for the phone, winter release",
+            help="What the decision is about, in a few words. Constraints and weights stay as they are now.",
+        )
+        if st.form_submit_button("Open the review", disabled=mode() == "none"):
+            _do(lambda: review_writing.begin(found, title, _typed()), "The review is open.", go=True)
+    review_writing.remember(found, None)
+
+
+def _question(loaded: Loaded) -> Case | None:
+    """Controls that state a question, and its answer; a sentence where it means nothing."""
+    board = loaded.board
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        choose_sweep(loaded)
+        base = board.bases[0] if board.bases else ""
+        if len(board.bases) > 1:
+            base = str(st.selectbox("Base model", board.bases, key="of base", bind="query-params", width=260))
+        text = st.text_input(
+            "Constraints",
+            key=WHERE,
+            bind="query-params",
+            placeholder="size <= 100 MB, recovery >= 99%",
+            width=420,
+            help="METRIC OPERATOR NUMBER, with commas between several. Met only if the whole interval keeps the bound.",
+        )
+        offered = {column_name(key): key for key in weighable(board)}
+        declared = [column_name(key) for key in board.objectives]
+        also = st.multiselect(
+            "Weigh also",
+            [name for name in offered if name not in declared],
+            key="also",
+            bind="query-params",
+            placeholder="nothing else",
+            format_func=lambda name: board.axes[offered[name]].title,
+            help="Numbers beside the declared objectives. Verdicts are then found on these too.",
+        )
+    with st.container(horizontal=True, gap="small"):
+        weights = tuple(
+            (
+                name,
+                float(
+                    st.number_input(
+                        f"Weight of {markup.as_label(board.axes[offered[name]].title)}",
+                        0.0,
+                        100.0,
+                        1.0,
+                        0.25,
+                        key=f"w {name}",
+                        bind="query-params",
+                        width=230,
+                        help="Only proportions count: 2 weighs twice as much as 1; 0 leaves it out of the weighing.",
+                    )
+                ),
+            )
+            for name in (*declared, *also)
+        )
+    try:
+        return _case(version(), board.sweep_id, base, (str(text),) if (text or "").strip() else (), weights)
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        return None
+
+
+def _list(loaded: Loaded) -> None:
+    """Reviews of the store, newest first, with a link to each."""
+    found = in_words(lambda: list_reviews(open_folder(store_root())))
+    if not found:
+        st.html(markup.box("There is no review in this store yet: state a question below and open one."))
+        return
+    st.html(markup.block(markup.heading("Reviews", 2)))
+    for history in found[:100]:
+        first = history.opened
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            title = first.title if first else f"Review {history.review}"
+            st.page_link(
+                "pages_/review.py",
+                label=markup.as_label(plain(title)),
+                query_params=in_address(loaded, review=history.review),
+            )
+            told = f"{_state(history)} · {first.sweep if first else 'damaged'}"
+            if history.events:
+                told += f" · {len(history.events)} events, last {history.events[-1].at[:16].replace('T', ' ')} UTC"
+            st.html(markup.block(markup.line(markup.text(told), css="quiet small")), width="content")
+
+
+def _state(history: History) -> str:
+    """Where a review stands, in a word or two, on the data as they are now."""
+    if history.problems:
+        return "damaged"
+    return f"{history.state}, flagged for reopening" if _flags(version(), history) else history.state
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={History: lambda h: h.hashes})
+def _flags(version: str, history: History) -> tuple[str, ...]:
+    """Why an approved review should be looked at again."""
+    del version
+    if history.choice is None:
+        return ()
+
+    def told(snapshot: Snapshot) -> tuple[str, ...]:
+        return reasons_to_reopen(for_review(snapshot, history), history)
+
+    try:
+        return ask(told)
+    except StoreError as error:
+        return (str(error),)
+
+
+def _one(chosen: str, loaded: Loaded) -> None:
+    """One review."""
+    history = in_words(lambda: review_writing.read(chosen))
+    first = history.opened
+    st.button("← All reviews", on_click=_leave)
+    if first is None:
+        gone = history.problems[0] if history.problems else "It is not in this store: choose another one."
+        st.html(markup.box(f"This review cannot be shown. {gone}"))
+        return
+    weighed = tuple(first.weights.items())
+    reasons = _flags(version(), history)
+    about = f"{first.sweep} · opened by {first.person.name} · {first.at[:16].replace('T', ' ')} UTC"
+    st.html(markup.block(markup.heading(first.title, 1), markup.line(markup.text(about), css="quiet small")))
+    review_drawing.draw_state(history, reasons)
+    _signing()
+    try:
+        case = _case(version(), first.sweep_id, first.base, first.constraints, weighed)
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        review_drawing.draw_history(history)
+        return
+    asked = ", ".join(r.text for r in case.found.board.constraints) or "none"
+    weights = "; ".join(
+        f"{case.board.axes[key].title}: {weight:.2f}" for key, weight in case.found.question.weights.items()
+    )
+    st.html(markup.block(markup.table(("constraints", "weights"), [(asked, weights)])))
+    review_drawing.draw_shortlist(case.found)
+    review_drawing.draw_sensitivity(case.found)
+    row = review_drawing.choose_variant(case, subject(case, history))
+    if row is not None:
+        with st.container(border=True):
+            review_drawing.draw_evidence(case, row, loaded)
+    if not history.problems:
+        _write(case, history, row)
+    review_drawing.draw_history(history)
+    _exports(case, history, reasons)
+    review_writing.remember(case, history)
+
+
+def _write(case: Case, history: History, row: Row | None) -> None:
+    """Forms to comment and to decide. Whether one may is asked again by what writes."""
+    if mode() == "none" or (mode() == "oidc" and signed_in() is None):
+        return
+    name = "no variant" if row is None else plain(row.name)
+    left, right = st.columns(2, gap="medium")
+    with left, st.form("comment", clear_on_submit=True):
+        text = st.text_area("Comment", max_chars=10_000, help="Shown to everyone as text. It cannot be changed later.")
+        about = row is not None and st.checkbox(f"About {markup.as_label(name)}", value=False)
+        if st.form_submit_button("Comment"):
+            _do(
+                lambda: review_writing.comment(case, history, text, row if about else None, _typed()),
+                "Your comment is in.",
+            )
+    with right, st.form("decide", clear_on_submit=True):
+        reason = st.text_area("Reason", max_chars=10_000, help="Required: why this variant, or why not.")
+        with st.container(horizontal=True, gap="small"):
+            yes = st.form_submit_button(f"Approve {markup.as_label(name)}", type="primary", disabled=row is None)
+            no = st.form_submit_button(f"Reject {markup.as_label(name)}", disabled=row is None)
+            back = bool(history.decisions) and st.form_submit_button("Withdraw mine")
+            again = bool(history.decisions) and st.form_submit_button("Reopen the review")
+        if row is not None and yes:
+            _do(lambda: review_writing.decide(case, history, "approve", row, reason, _typed()), "You approved it.")
+        elif row is not None and no:
+            _do(lambda: review_writing.decide(case, history, "reject", row, reason, _typed()), "You rejected it.")
+        elif back:
+            _do(lambda: review_writing.withdraw(case, history, reason, _typed()), "Your decision is withdrawn.")
+        elif again:
+            _do(lambda: review_writing.reopen(case, history, reason, _typed()), "The review is open again.")
+
+
+def _do(write: Callable[[], History], said: str, *, go: bool = False) -> None:
+    """Write, and draw the page anew; or say why not."""
+    try:
+        history = in_words(write)
+    except (NotSignedIn, StoreError) as error:
+        st.html(markup.box(str(error)))
+        return
+    st.session_state[WROTE] = said
+    if go:
+        st.query_params[REVIEW] = history.review
+    st.rerun()
+
+
+def _typed() -> str:
+    return str(st.session_state.get(TYPED) or "")
+
+
+def _signing() -> None:
+    """Who is signed in, or how one does; and what signing means here."""
+    now = mode()
+    if now == "none":
+        st.html(markup.block(markup.line(markup.text(f"Nobody can write here. {HOW}"), css="quiet small")))
+    elif now == "local":
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.text_input("Your name", key=TYPED, max_chars=200, width=260)
+            st.html(markup.block(markup.line(markup.text(words.SIGNED_LOCALLY), css="failed small")), width="content")
+    else:
+        _with_provider()
+    with st.expander("What signed means"):
+        st.html(markup.block(markup.line(markup.text(words.SIGNED))))
+
+
+def _with_provider() -> None:
+    person = signed_in()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if person is not None:
+            told = f"Signed in as {words.who(person)}"
+            st.html(markup.block(markup.line(markup.text(told), css="small")), width="content")
+            st.button("Sign out", on_click=st.logout)
+            return
+        for name in providers():
+            at = f" with {name}" if name else ""
+            st.button(f"Sign in{at}", key=f"sign in {name}", on_click=st.login, args=(name,) if name else ())
+        said = "Only signed-in people can write. Signing in leads back to the leaderboard."
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")), width="content")
+
+
+def _exports(case: Case, history: History | None, reasons: tuple[str, ...]) -> None:
+    """The whole of it as files."""
+    parts = document(case, history, reasons)
+    title = history.opened.title if history and history.opened else f"Shortlist of {case.board.name}"
+    name = f"review-{history.review}" if history else "shortlist"
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "Markdown", as_markdown(parts), file_name=f"{name}.md", mime="text/markdown", on_click="ignore"
+        )
+        st.download_button(
+            "HTML",
+            as_html(parts, title),
+            file_name=f"{name}.html",
+            mime="text/html",
+            on_click="ignore",
+            help="One file without scripts that opens offline.",
+        )
+
+
+def _leave() -> None:
+    st.query_params.pop(REVIEW, None)
+
+
+if __name__ == "__main__":  # which Streamlit calls a page
+    main()

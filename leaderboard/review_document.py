@@ -1,0 +1,212 @@
+"""A review as a document: to read offline, to mail, to keep. Markdown and HTML come from the same parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+from bench.store.reviews import History
+from leaderboard import review_words as words
+from leaderboard.format import without_folders
+from leaderboard.report import MOST_BYTES, NEVER
+from leaderboard.review_case import Case, licences_of, weights_text
+from leaderboard.rows import Row
+
+MOST_CANDIDATES = 200
+CONTROLS = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!~>|$:<&])")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of level 1, 2 or 3."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Text; `quiet` where it only explains."""
+
+    text: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A command or hash, as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text below their headings."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+Part = Heading | Paragraph | Code | Table
+
+
+def document(case: Case, history: History | None, reasons: Sequence[str] = ()) -> list[Part]:
+    """The parts of a review, or of a question that nobody has opened a review on yet."""
+    return [*_head(case, history, reasons), *_evidence(case), *_subject(case, history), *_history(history)]
+
+
+def _head(case: Case, history: History | None, reasons: Sequence[str]) -> Iterator[Part]:
+    found, board = case.found, case.board
+    first = history.opened if history else None
+    yield Heading(1, first.title if first else f"Shortlist of {board.name}")
+    if history is not None:
+        yield Paragraph(words.state_sentence(history, reasons))
+        for reason in reasons:
+            yield Paragraph(f"To look at again: {reason}")
+        for problem in history.problems:
+            yield Paragraph(f"The history is damaged: {problem}")
+    rows = [
+        ("sweep", board.name),
+        ("hardware class", board.hardware_class),
+        ("base", found.question.base),
+        ("constraints", ", ".join(r.text for r in found.board.constraints) or "none"),
+        ("weights", weights_text(found.question.weights)),
+        ("data as of", f"{case.seen.published[:19].replace('T', ' ')} UTC, snapshot {case.seen.snapshot}"),
+        ("SHA-256 of the data", case.seen.digest),
+    ]
+    if history is not None:
+        rows.append(("review", history.review))
+        rows.append(("SHA-256 of the last event", history.hashes[-1] if history.hashes else "none"))
+    yield Table(("", ""), rows)
+
+
+def _evidence(case: Case) -> Iterator[Part]:
+    found = case.found
+    yield Heading(2, "Shortlist")
+    yield Paragraph(words.constraints_sentence(found))
+    yield Paragraph(words.choice_sentence(found))
+    if found.candidates:
+        yield Table(words.shortlist_head(found), words.shortlist_rows(found)[:MOST_CANDIDATES])
+        if len(found.candidates) > MOST_CANDIDATES:
+            yield Paragraph(f"{len(found.candidates) - MOST_CANDIDATES:,} more with higher scores are left out here.")
+        yield Paragraph(f"{words.METHOD} {words.SHARES}", quiet=True)
+        yield Table(("scale", "loss 0", "loss 1"), words.scale_rows(found))
+    if found.open:
+        yield Paragraph(f"Open to keep the constraints: {', '.join(row.name for row in found.open[:MOST_CANDIDATES])}.")
+    if len(found.candidates) > 1:
+        yield Heading(2, "Sensitivity")
+        for sentence in words.sensitivity_sentences(found):
+            yield Paragraph(sentence)
+        yield Table(words.SENSITIVITY, words.sensitivity_rows(found))
+
+
+def _subject(case: Case, history: History | None) -> Iterator[Part]:
+    """What is known of the variant that was decided on, or else of the first of the shortlist."""
+    row = subject(case, history)
+    if row is None:
+        return
+    yield Heading(2, f"Evidence for {row.name}")
+    yield Paragraph(f"Recipe {row.recipe_id}, artefact {row.artefact_id or 'none'}.")
+    yield Table(words.EVIDENCE, words.evidence_rows(row, case.found))
+    yield Heading(3, "Licences")
+    yield Table(words.LICENCES, [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)])
+    yield Heading(3, "Unopened data")
+    sentence, command = words.confirmation_sentence(case, row)
+    yield Paragraph(sentence)
+    if command:
+        yield Code(command)
+    confirmed = words.confirmation_rows(case, row.recipe_id)
+    if confirmed:
+        yield Table(words.CONFIRMED, confirmed)
+
+
+def subject(case: Case, history: History | None) -> Row | None:
+    """The variant that a review is about: the approved one, the one decided on last, or the first of the shortlist."""
+    wanted = None
+    if history is not None and history.decisions:
+        wanted = (history.choice or history.decisions[-1]).recipe_id
+    for row in case.board.rows:
+        if row.recipe_id == wanted:
+            candidate = case.found.find(wanted)
+            return candidate.row if candidate else row
+    return case.found.choice.row if case.found.choice else None
+
+
+def _history(history: History | None) -> Iterator[Part]:
+    if history is None:
+        return
+    yield Heading(2, "History")
+    rows = [(*line[:-1], hashed) for line, hashed in zip(words.history_rows(history), history.hashes, strict=True)]
+    yield Table(words.HISTORY, rows)
+    yield Paragraph(words.SIGNED, quiet=True)
+    if any(event.person.how == "local" for event in history.events):
+        yield Paragraph("Some events are marked “local, identity not verified”: nobody checked who wrote them.")
+
+
+def plain(text: str) -> str:
+    """The text with control characters, also those that turn the direction of writing, told by their numbers."""
+    return CONTROLS.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text)
+
+
+def as_markdown(parts: Sequence[Part]) -> str:
+    """The document as Markdown in which all text stays text."""
+    return "\n\n".join(_markdown(part) for part in parts) + "\n"
+
+
+def _markdown(part: Part) -> str:
+    if isinstance(part, Heading):
+        return f"{'#' * part.level} {_inert(part.text)}"
+    if isinstance(part, Paragraph):
+        return _inert(part.text)
+    if isinstance(part, Code):
+        return "\n".join(f"    {line}" for line in plain(part.text).splitlines())
+    lines = [_cells(part.head), "|" + " --- |" * len(part.head), *(_cells(row) for row in part.rows)]
+    return "\n".join(lines)
+
+
+def _cells(row: Sequence[str]) -> str:
+    return "| " + " | ".join(_inert(cell) for cell in row) + " |"
+
+
+def _inert(text: str) -> str:
+    """On one line, with every sign escaped that Markdown or HTML would read."""
+    return SPECIAL.sub(r"\\\1", plain(" ".join(text.split())))
+
+
+def as_html(parts: Sequence[Part], title: str) -> str:
+    """The document as one HTML file: no script, nothing from outside, under 5 MB."""
+    body: list[str] = []
+    room = MOST_BYTES
+    for part in parts:
+        piece = _html(part)
+        room -= len(piece.encode())
+        if room < 0:
+            body.append("<p>The rest did not fit: `paredown review` prints it.</p>")
+            break
+        body.append(piece)
+    style = files("leaderboard").joinpath("report.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{NEVER}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(plain(title))}</title><style>{style}</style></head><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _html(part: Part) -> str:
+    if isinstance(part, Heading):
+        return f'<h{part.level} dir="auto">{escape(plain(part.text))}</h{part.level}>'
+    if isinstance(part, Paragraph):
+        css = ' class="quiet small"' if part.quiet else ""
+        return f'<p{css} dir="auto">{escape(plain(part.text))}</p>'
+    if isinstance(part, Code):
+        return f"<pre>{escape(plain(part.text))}</pre>"
+    head = "".join(f"<th>{escape(plain(cell))}</th>" for cell in part.head)
+    rows = "".join(
+        "<tr>" + "".join(f'<td dir="auto">{escape(plain(cell))}</td>' for cell in row) + "</tr>" for row in part.rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -1,0 +1,151 @@
+"""The evidence of a review on the page: shortlist, sensitivity, licences, unopened data, history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from bench.store.reviews import History
+from leaderboard import markup
+from leaderboard import review_words as words
+from leaderboard.controls import in_address
+from leaderboard.format import without_folders
+from leaderboard.review_case import Case, licences_of
+from leaderboard.review_document import plain
+from leaderboard.review_shortlist import Shortlist
+from leaderboard.rows import Row
+from leaderboard.source import Loaded
+from leaderboard.table import label
+
+SHORT = 8  # candidates listed at first
+HUES = 8  # colours of the strips; the names say more
+
+
+def draw_shortlist(found: Shortlist) -> None:
+    """Who may be chosen, with the evidence; and who would be, if it were known to keep the constraints."""
+    st.html(markup.block(markup.line(markup.text(words.constraints_sentence(found)), css="quiet")))
+    if not found.candidates:
+        st.html(markup.box(words.choice_sentence(found)))
+        _open(found)
+        return
+    st.html(markup.block(markup.line(f"<b>{markup.text(words.choice_sentence(found))}</b>")))
+    rows = words.shortlist_rows(found)
+    everything = len(rows) <= SHORT or st.toggle(f"All {len(rows):,}", key="all", bind="query-params")
+    numbers = frozenset(range(2, 2 + len(found.question.weights) + 3))
+    shown = rows[:500] if everything else rows[:SHORT]
+    st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers)))
+    st.caption(markup.as_label(f"{words.METHOD} {words.SHARES}"))
+    _open(found)
+
+
+def _open(found: Shortlist) -> None:
+    if not found.open:
+        return
+    keys = list(found.question.weights)
+    head = ("open to keep the constraints", "constraints", *(found.board.axes[key].title for key in keys))
+    rows = [
+        (
+            label(row, found.board),
+            "; ".join(f"{r.text}: {kept.state}" for r, kept in zip(found.board.constraints, row.kept, strict=True)),
+            *(words.value_text(row, found.board.axes[key]) for key in keys),
+        )
+        for row in found.open[:100]
+    ]
+    said = "Their intervals straddle a bound, or they have no number: they are not proposed, and beat nobody."
+    with st.expander(f"{len(found.open):,} may keep the constraints", expanded=not found.candidates):
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small"), markup.table(head, rows)))
+
+
+def draw_sensitivity(found: Shortlist) -> None:
+    """At which weights the choice changes: in words, as strips, and as rows."""
+    if len(found.candidates) < 2:
+        return
+    told = words.sensitivity_sentences(found)
+    strips = []
+    for (key, parts), sentence in zip(found.sensitivity.items(), told, strict=True):
+        pieces = [
+            (part.high - part.low, part.choice % HUES, label(found.candidates[part.choice].row, found.board))
+            for part in parts
+        ]
+        strips.append(markup.line(markup.text(sentence)) + markup.strip(pieces, found.question.weights[key]))
+    st.html(
+        markup.block(
+            markup.heading("Sensitivity", 3),
+            *strips,
+            markup.line(
+                markup.text(
+                    "Each strip runs from weight 0 to 1 of one number, the others in proportion; the line is the "
+                    "stated weight."
+                ),
+                css="quiet small",
+            ),
+        )
+    )
+    with st.expander("Sensitivity as rows"):
+        st.html(markup.block(markup.table(words.SENSITIVITY, words.sensitivity_rows(found), frozenset({1, 2}))))
+        st.html(markup.block(markup.table(("scale", "loss 0", "loss 1"), words.scale_rows(found), frozenset({1, 2}))))
+
+
+def choose_variant(case: Case, first: Row | None) -> Row | None:
+    """A box with the shortlist, what may be on it, and what was decided on."""
+    offered = {each.row.recipe_id: each.row for each in case.found.candidates}
+    offered |= {row.recipe_id: row for row in case.found.open}
+    if first is not None:
+        offered = {first.recipe_id: offered.get(first.recipe_id, first)} | offered
+    if not offered:
+        return None
+    picked = st.selectbox(
+        "Variant",
+        list(offered),
+        key=f"looked at {case.board.sweep_id}",
+        format_func=lambda recipe_id: plain(label(offered[recipe_id], case.board)),
+        help="Whose evidence is shown below, and whom a comment or a decision is about.",
+    )
+    return offered.get(str(picked), first)
+
+
+def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
+    """What is known of one variant: numbers, licences, and what unopened data said."""
+    sentence, command = words.confirmation_sentence(case, row)
+    confirmed = words.confirmation_rows(case, row.recipe_id)
+    licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    open_points = words.open_points(row, case.found)
+    st.html(
+        markup.block(
+            markup.heading(row.name, 2),
+            markup.line(markup.text(f"{row.verdict}: {row.verdict_reason}"), css="small"),
+            *(markup.line(markup.text(f"Open: {without_folders(said)}"), css="small") for said in open_points),
+            markup.table(words.EVIDENCE, words.evidence_rows(row, case.found), frozenset({1, 2, 3})),
+            markup.heading("Licences, as stated", 3),
+            markup.table(words.LICENCES, licences),
+            markup.heading("Unopened data", 3),
+            markup.line(markup.text(sentence)),
+            markup.table(words.CONFIRMED, confirmed, frozenset({1, 2})) if confirmed else "",
+        )
+    )
+    if command:
+        st.code(plain(command), language=None)
+    to = in_address(loaded, variant=row.recipe_id[:16])
+    st.page_link("pages_/variant.py", label="Everything known of it →", query_params=to)
+
+
+def draw_state(history: History, reasons: Sequence[str]) -> None:
+    """Where the review stands, why it should be looked at again, and what is wrong with its files."""
+    st.html(markup.box(words.state_sentence(history, reasons)))
+    for said in reasons:
+        st.html(markup.block(markup.line(markup.text(f"To look at again: {said}"), css="failed")))
+    for problem in history.problems:
+        sentence = f"The history of this review is damaged: {problem} Nothing more can be added to it."
+        st.html(markup.block(markup.line(markup.text(sentence), css="failed")))
+
+
+def draw_history(history: History) -> None:
+    """Every event, with who wrote it and under which data."""
+    st.html(
+        markup.block(
+            markup.heading("History", 2),
+            markup.table(words.HISTORY, [[plain(cell) for cell in line] for line in words.history_rows(history)]),
+            markup.line(markup.text(words.SIGNED), css="quiet small"),
+        )
+    )

@@ -1,0 +1,279 @@
+"""What a review says, as sentences and rows of text for the page, the terminal and the files. Draws nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
+from leaderboard.format import SIGNS, interval, number
+from leaderboard.review_case import Case, confirmation_of
+from leaderboard.review_shortlist import Candidate, Shortlist
+from leaderboard.rows import Axis, Key, Row, judged_as
+from leaderboard.table import full_name, label, notes
+from leaderboard.wording import against_base
+
+Line = tuple[str, ...]
+SIGNED = (
+    "Signed means two things. Who: the identity that the identity provider vouched for when the person signed in "
+    "(subject and issuer are in the event). What: the SHA-256 of the data that were on their screen. Each event also "
+    "holds the SHA-256 of the one before. It is no cryptographic signature of the person: whoever may write into the "
+    "store could write a whole new history, so keep the hash of the last event with the decision."
+)
+SIGNED_LOCALLY = (
+    "This page signs locally: whoever can open it on this machine can write under any name. Events say "
+    "“local, identity not verified”."
+)
+METHOD = (
+    "Score: the augmented weighted Chebyshev distance from the best of each number (Steuer and Choo 1983); 0 is best. "
+    "Losses run from 0, the best of the shortlist, to 1, the worst: a new variant at an end moves the scale."
+)
+SHARES = (
+    "In resamples: how often it comes first when examples and rounds are drawn again, with these weights. In all "
+    "weightings: how often it comes first when weights are drawn evenly. Both are shares, not probabilities."
+)
+EVIDENCE = ("number", "value (95% interval)", "against the base", "loss")
+LICENCES = ("part", "name", "licence", "said by")
+CONFIRMED = ("number", "on held-back examples", "on those chosen by", "finding")
+SENSITIVITY = ("weight of", "from", "to", "choice", "as stated")
+HISTORY = ("event", "when", "who", "what", "data seen", "SHA-256 of the event")
+VERBS = {"opened": "opened", "comment": "commented", "approve": "approved", "reject": "rejected"}
+VERBS |= {"withdrawn": "withdrew their decision", "reopened": "reopened the review"}
+STATES = {
+    "open": "Open: nobody has decided yet.",
+    "approved": "Approved.",
+    "rejected": "Rejected.",
+    "disputed": "Disputed: the decisions that count do not say the same.",
+}
+
+
+def constraints_sentence(found: Shortlist) -> str:
+    """Who of how many keeps the constraints, and who is beaten."""
+    counts, board = found.counts, found.board
+    texts = ", ".join(required.text for required in board.constraints)
+    said = f"{counts['all']:,} variants of {found.question.base}, the base among them."
+    if texts:
+        kept = counts["all"] - counts["not met"] - counts["open"]
+        said += f" {kept:,} are known to keep {texts}; {counts['not met']:,} do not"
+        said += f", for {counts['open']:,} it is open." if counts["open"] else "."
+    if counts["unknown"]:
+        said += f" {counts['unknown']:,} lack a number that is weighed."
+    if counts["beaten"]:
+        said += (
+            f" {counts['beaten']:,} are dominated by one that keeps them."
+            if texts
+            else (f" {counts['beaten']:,} are dominated.")
+        )
+    return said
+
+
+def choice_sentence(found: Shortlist) -> str:
+    """Who comes first with these weights, and how far that holds; the advice where nobody does."""
+    choice = found.choice
+    if choice is None:
+        return found.advice or "Everyone who keeps the constraints is beaten by another."
+    if len(found.candidates) == 1:
+        return f"{choice.row.name} is the only one on the shortlist."
+    return (
+        f"First with these weights: {choice.row.name}, in {percent(choice.resampled)} of resamples, and in "
+        f"{percent(choice.anyhow)} of all weightings."
+    )
+
+
+def percent(share: float) -> str:
+    """A share; never rounded to all or nothing."""
+    if 0 < share < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < share < 1 else f"{100 * share:.0f}%"
+
+
+def shortlist_head(found: Shortlist) -> Line:
+    """Headings of the shortlist."""
+    axes = found.board.axes
+    names = (f"{full_name(axes[key])}, weighs {weight:.2f}" for key, weight in found.question.weights.items())
+    return ("variant", "verdict", *names, "score", "first in resamples", "first in all weightings", "open points")
+
+
+def shortlist_rows(found: Shortlist) -> list[Line]:
+    """One line a candidate, the best score first."""
+    return [candidate_line(each, found) for each in found.candidates]
+
+
+def candidate_line(each: Candidate, found: Shortlist) -> Line:
+    """Evidence: numbers with intervals, verdict, score and shares, and what is not settled."""
+    row, board = each.row, found.board
+    cells = (value_text(row, board.axes[key]) for key in found.question.weights)
+    verdict = f"{SIGNS[row.verdict]} {row.verdict}"
+    shares = percent(each.resampled), percent(each.anyhow)
+    return (label(row, board), verdict, *cells, f"{each.score:.3f}", *shares, "; ".join(open_points(row, found)))
+
+
+def value_text(row: Row, axis: Axis) -> str:
+    """A number with its interval."""
+    cell = row.cells.get(axis.key)
+    if cell is None:
+        return "–"
+    text = number(cell.estimate, axis.unit, axis.metric)
+    return text if cell.low == cell.high else f"{text} ({interval(cell.low, cell.high, axis.unit, axis.metric)})"
+
+
+def open_points(row: Row, found: Shortlist) -> list[str]:
+    """What is not settled about a candidate."""
+    said = list(notes(row, found.board))
+    if row.verdict == "contested":
+        said.insert(0, "contested: not shown to be unbeaten")
+    return said
+
+
+def evidence_rows(row: Row, found: Shortlist) -> list[Line]:
+    """(number, value, against the base, loss) for each that is weighed."""
+    candidate = found.find(row.recipe_id)
+    return [
+        (
+            full_name(found.board.axes[key]),
+            value_text(row, found.board.axes[key]),
+            against_base(row.places.get(key), found.board.axes[key]),
+            "–" if candidate is None else f"{candidate.losses[key]:.2f}",
+        )
+        for key in found.question.weights
+    ]
+
+
+def scale_rows(found: Shortlist) -> list[Line]:
+    """(number, at loss 0, at loss 1), in the form in which it is judged."""
+    rows: list[Line] = []
+    for key, (best, worst) in found.scale.items():
+        axis = found.board.axes.get(judged_as(key), found.board.axes[key])
+        ends = (number(value, axis.unit, axis.metric) for value in (best, worst))
+        rows.append((full_name(axis), *ends))
+    return rows
+
+
+def sensitivity_rows(found: Shortlist) -> list[Line]:
+    """(number, from weight, to weight, choice, whether the stated weight lies there), all others in proportion."""
+    rows: list[Line] = []
+    for key, parts in found.sensitivity.items():
+        title, weight = found.board.axes[key].title, found.question.weights[key]
+        for part in parts:
+            here = part.low <= weight <= part.high and part.choice == 0
+            name = label(found.candidates[part.choice].row, found.board)
+            rows.append((title, f"{part.low:.3f}", f"{part.high:.3f}", name, "now" if here else ""))
+    return rows
+
+
+def sensitivity_sentences(found: Shortlist) -> list[str]:
+    """For each number, at which weights the choice changes and to whom."""
+    return [] if len(found.candidates) < 2 else [_changes(found, key) for key in found.sensitivity]
+
+
+def _changes(found: Shortlist, key: Key) -> str:
+    parts, weight = found.sensitivity[key], found.question.weights[key]
+    title = found.board.axes[key].title
+    if len(parts) == 1:
+        return f"{title} weighs {weight:.2f}: no other weight of it changes the choice."
+    at = next(
+        (i for i, part in enumerate(parts) if part.choice == 0 and part.low <= weight <= part.high),
+        min(range(len(parts)), key=lambda i: min(abs(parts[i].low - weight), abs(parts[i].high - weight))),
+    )
+    said = []
+    if at > 0:
+        name = found.candidates[parts[at - 1].choice].row.name
+        said.append(f"to {name} if it weighs under {parts[at].low:.3g}")
+    if at < len(parts) - 1:
+        name = found.candidates[parts[at + 1].choice].row.name
+        said.append(f"to {name} if it weighs over {parts[at].high:.3g}")
+    return f"{title} weighs {weight:.2f}: the choice changes {' and '.join(said)}."
+
+
+def confirmation_rows(case: Case, recipe_id: str) -> list[Line]:
+    """(number, on examples nobody chose by, on those chosen by, finding) of the newest opening that has the variant."""
+    mine = confirmation_of(case, recipe_id)
+    last = mine[-1]["opening"] if mine else None
+    return [_confirmed(case, each) for each in mine if each["opening"] == last]
+
+
+def _confirmed(case: Case, each: Mapping[str, Any]) -> Line:
+    key = (each["metric"], each["scope"])
+    axis = case.board.axes.get(key)
+    unit, title = (axis.unit, axis.title) if axis else ("plain", " ".join(key))
+    between = interval(each["low"], each["high"], unit, key[0])
+    chosen = "–" if each["chosen"] is None else number(each["chosen"], unit, key[0])
+    return title, f"{number(each['estimate'], unit, key[0])} ({between})", chosen, each["finding"] or "not chosen by"
+
+
+def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
+    """Whether a variant was confirmed on unopened data, and the command that does it where it was not."""
+    findings = {line[3] for line in confirmation_rows(case, row.recipe_id)}
+    if findings:
+        if "overstated" in findings:
+            return "Looked at on held-back examples: they contradict a number that it was chosen by.", None
+        return "Confirmed on held-back examples: they contradict no number that it was chosen by.", None
+    if row.is_base:
+        return "The base is what others are confirmed against.", None
+    if not case.holds_back:
+        return (
+            "Not confirmed, and it cannot be: the sweep holds no examples back. Declare `holdout` in the sweep file.",
+            None,
+        )
+    fresh = (
+        "The held-back examples of this sweep were opened before, for others: that is recorded, and they are no longer "
+        "fresh."
+        if case.opened
+        else "Held-back examples are opened once: confirm the shortlist that you mean, not one after another."
+    )
+    names = shlex.join([case.board.name, row.name])
+    return f"Not confirmed on unopened data. {fresh} This command does it:", f"paredown confirm {names} --store STORE"
+
+
+def who(person: Person) -> str:
+    """A person, and who vouches for them."""
+    if person.how == "local":
+        return f"{person.name} (account {person.subject}; local, identity not verified)"
+    mail = f", {person.email}" if person.email else ""
+    return f"{person.name}{mail} (subject {person.subject} at {person.issuer})"
+
+
+def history_rows(history: History) -> list[Line]:
+    """(number, when, who, what, data seen, hash) of each event, the oldest first."""
+    return [
+        (
+            str(event.number),
+            f"{event.at[:19].replace('T', ' ')} UTC",
+            who(event.person),
+            event_text(event),
+            f"snapshot {event.seen.snapshot}, data {event.seen.digest[:16]}",
+            hashed[:16],
+        )
+        for event, hashed in zip(history.events, history.hashes, strict=True)
+    ]
+
+
+def event_text(event: Event) -> str:
+    """What was done and said."""
+    if isinstance(event, Opened):
+        said = f"opened: {event.title}"
+    elif isinstance(event, Comment):
+        said = f"commented: {event.text}"
+    elif isinstance(event, Decision):
+        said = f"{VERBS[event.kind]} {event.name}: {event.reason}"
+    else:
+        assert isinstance(event, Withdrawn | Reopened)
+        said = f"{VERBS[event.kind]}: {event.reason}"
+    missed = event.number - 1 - event.read_to
+    if missed > 0:
+        said += f" [written before {missed} event{'s' * (missed != 1)} ahead of it were read]"
+    return said
+
+
+def state_sentence(history: History, reasons: Sequence[str]) -> str:
+    """Where a review stands, in words."""
+    said = STATES[history.state]
+    if history.state == "approved" and history.choice is not None:
+        names = ", ".join(dict.fromkeys(d.person.name for d in history.decisions))
+        said = f"Approved: {history.choice.name}, by {names}."
+    elif history.state == "rejected":
+        said = f"Rejected: {', '.join(dict.fromkeys(d.name for d in history.decisions))}."
+    if reasons:
+        said += " Flagged for reopening."
+    return said
