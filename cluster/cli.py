@@ -10,12 +10,14 @@ from typing import Annotated, Literal
 import typer
 
 from bench.errors import BadInput
+from cluster.cli_board import board
 from cluster.cli_doctor import doctor
 from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
 from cluster.options import (
     STORE,
     AddressOption,
     FormatOption,
+    HardwareOption,
     JsonOption,
     Overrides,
     RunnerOption,
@@ -27,6 +29,7 @@ from cluster.options import (
     out,
 )
 from cluster.report import report
+from cluster.review import review
 from cluster.store import app as store_app
 
 app = typer.Typer(
@@ -56,12 +59,13 @@ def plan(
 
     loaded = load_sweep(sweep, overrides or [])
     prepare()
-    planner = Planner(loaded, machine_here(loaded.file))
+    machine = machine_here(loaded.file)
+    planner = Planner(loaded, machine)
     known = known_without_writing(store)
     found = planner(known, frozenset())
     slots = workers_for(cpu_quota())
     print_table(
-        plan_table(loaded, found, estimates(known, loaded.file.device), slots), "json" if as_json else form, out
+        plan_table(loaded, found, estimates(known, machine.hardware_class), slots), "json" if as_json else form, out
     )
 
 
@@ -74,6 +78,7 @@ def run(
     address: AddressOption = None,
     workers: WorkersOption = None,
     take_over: TakeOverOption = False,
+    hardware: HardwareOption = None,
     race: Annotated[
         bool | None, typer.Option("--race/--no-race", help="Stop variants that are beaten, or complete every one.")
     ] = None,
@@ -82,17 +87,18 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it: nothing that is finished is repeated."""
     from bench.sweep import load_sweep
-    from cluster.declare import board_id
     from cluster.follow import follow, runner_for
-    from cluster.session import Options, machine_here, run_sweep
+    from cluster.session import Options, run_sweep
 
     racing = [] if race is None else [f"race.on={str(race).lower()}"]
     loaded = load_sweep(sweep, [*(overrides or []), *racing])
     chosen = runner_for(loaded.file.runner if runner == "auto" else runner, address)
-    options = Options(store, chosen, address, workers, take_over)
-    follow(partial(run_sweep, loaded, options), workers, err)
-    here = machine_here(loaded.file)
-    raise typer.Exit(_conclude(store, board_id(loaded, here), "json" if as_json else form))
+    if hardware is not None and chosen == "local":
+        raise BadInput(f"--hardware is {hardware!r}, but the local runner measures on this machine: leave it out.")
+    options = Options(store, chosen, address, workers, take_over, hardware)
+    boards: list[str] = []
+    follow(partial(run_sweep, loaded, options, declared=boards.append), workers, err)
+    raise typer.Exit(_conclude(store, boards[0], "json" if as_json else form))
 
 
 def _conclude(store: Path, sweep_id: str, form: str) -> int:
@@ -308,18 +314,6 @@ def retry(
     out.print(f"{count} failed job{'s' * (count != 1)} will be tried again by the next `paredown run`.")
 
 
-@app.command()
-def board(
-    store: StoreOption = STORE,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 8501,
-) -> None:
-    """Open the leaderboard page, on the loopback address."""
-    from bench.store.folder import open_folder
-    from leaderboard.serve import serve
-
-    raise typer.Exit(serve(Path(open_folder(store).location), port))
-
-
 @app.command("ls")
 def list_known(
     what: Annotated[Literal["methods", "tasks", "metrics", "sweeps", "models"], typer.Argument(help="What to list.")],
@@ -332,9 +326,11 @@ def list_known(
     print_table(known_table(what), "json" if as_json else form, out)
 
 
+app.command()(board)
 app.command()(doctor)
 app.add_typer(store_app, name="store")
 app.command()(report)
+app.command()(review)
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ class Confirmation:
     jobs: tuple[EvaluateJob, ...]
     limits: LimitsSection
     device: str
+    hardware_class: str  # that the sweep was measured on
     runner: str
     before: tuple[Opening, ...]  # of the same data, oldest first; without this one
     stated: bool  # whether this one stands in the journal already
@@ -108,6 +109,7 @@ def ask(snapshot: Snapshot, sweep: Row, variants: Sequence[str], level: float) -
         jobs=tuple({job.key: job for job in every}.values()),
         limits=LimitsSection.model_validate(body["limits"]),
         device=body["questions"]["LatencyJob"]["device"],
+        hardware_class=body["hardware_class"],
         runner=body["runner"],
         before=tuple(o for o in stated if o.shares_data(opening) and o.identity != opening.identity),
         stated=any(o.identity == opening.identity for o in stated),

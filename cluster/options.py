@@ -26,5 +26,8 @@ RunnerOption = Annotated[
     Literal["auto", "local", "ray"], typer.Option(help="Where jobs run; auto is ray if installed.")
 ]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to use; one is started here without it.")]
+HardwareOption = Annotated[
+    str | None, typer.Option(help="Hardware class to measure on, or its beginning, where a cluster has several.")
+]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")]
 TakeOverOption = Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")]

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bench.errors import BadInput
 from bench.execute import Site
 from bench.processor import CAP, CHECKED, prepare
+from cluster.hardware import Offer
 from cluster.placement import Node
 from cluster.ray_start import alive_nodes, node_name, our_code
 
@@ -38,7 +39,7 @@ PREEMPTED = ("preempt", "drain")
 class Answer:
     """What a node says of itself."""
 
-    hardware: frozenset[str]
+    offer: Offer
     gpu_memory: int
     code: str
     sees_store: bool
@@ -49,7 +50,7 @@ def ask(store: Path | None, store_id: str) -> Answer:
     """Runs on a node: what it is, and whether the folder `store` is there and is the store of that id."""
     here: Any = ray._private.worker.global_worker.node
     found = _prepared(Path(here.get_session_dir_path()) / PROCESSOR)
-    return Answer(_classes(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
+    return Answer(_offer(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
 
 
 def _prepared(kept: Path) -> dict[str, str]:
@@ -67,14 +68,14 @@ def _prepared(kept: Path) -> dict[str, str]:
     return found
 
 
-def _classes() -> frozenset[str]:
-    """The hardware classes that jobs here may belong to: one for each number of threads, and that of the GPUs."""
+def _offer() -> Offer:
+    """The hardware classes of this node."""
     from bench.measure.conditions import cpu_quota, hardware_class
 
-    found = {hardware_class(threads) for threads in range(1, math.ceil(cpu_quota()) + 1)}
+    gpu = None
     with suppress(Exception):  # no GPU here, or none that can be asked
-        found.add(hardware_class(1, "cuda"))
-    return frozenset(found)
+        gpu = hardware_class(1, "cuda")
+    return Offer(tuple(hardware_class(threads) for threads in range(1, math.ceil(cpu_quota()) + 1)), gpu)
 
 
 def _gpu_memory() -> int:
@@ -144,6 +145,7 @@ class Nodes:
         self.draining: frozenset[str] = frozenset()
         self.taken_back: set[str] = set()  # nodes that were ever seen to drain, or died preempted
         self.unfit: dict[str, str] = {}
+        self.offers: dict[str, Offer] = {}  # by node_id
         self.environments: dict[str, dict[str, str]] = {}  # of workers, by node_id
 
     def begin(self) -> None:
@@ -213,6 +215,7 @@ class Nodes:
             )
         else:
             self._known[node_id] = _node(node_id, name, row, answer)
+            self.offers[node_id] = _offered(row, answer)
             self.environments[node_id] = answer.environment
 
     def _refuse(self, node_id: str, name: str, sentence: str) -> None:
@@ -237,6 +240,11 @@ class Nodes:
         return any(r["NodeID"] == node_id and r["Alive"] for r in ray.nodes())  # type: ignore[no-untyped-call]
 
 
+def _offered(row: dict[str, Any], answer: Answer) -> Offer:
+    """What a node offers as Ray counts it: a card that Ray does not give out is none."""
+    return answer.offer if row["Resources"].get("GPU") else replace(answer.offer, gpu=None)
+
+
 def _node(node_id: str, name: str, row: dict[str, Any], answer: Answer) -> Node:
     resources = row["Resources"]
     return Node(
@@ -246,6 +254,6 @@ def _node(node_id: str, name: str, row: dict[str, Any], answer: Answer) -> Node:
         memory=int(resources.get("memory", 0)),
         gpus=int(resources.get("GPU", 0)),
         gpu_memory=answer.gpu_memory,
-        hardware=answer.hardware,
+        hardware=_offered(row, answer).classes,
         measures=(row.get("Labels") or {}).get(MEASURES) == "true",
     )

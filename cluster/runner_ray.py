@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.errors import BadInput, DiskFull, StaleLease
+from bench.errors import DiskFull, StaleLease
 from bench.execute import Execute, Site, execute
 from bench.job import Job
 from bench.record import FailureKind, Record
@@ -37,7 +37,7 @@ from cluster.needs import Needs
 from cluster.placement import FitsNowhere, Lease, fair_bound
 from cluster.processes import end_attempt
 from cluster.ray_metrics import SweepMetrics
-from cluster.ray_nodes import Nodes, of_site, on_node
+from cluster.ray_nodes import Nodes, on_node
 from cluster.ray_share import Share
 from cluster.ray_start import NAMESPACE, node_name, our_code, start
 from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
@@ -71,19 +71,13 @@ class Flight:
 
 
 class RayPool:
-    """The cluster's workers."""
+    """The cluster's workers. `nodes` have begun."""
 
     def __init__(
-        self, writer: Any, site: Site, *, limits: Limits, run: Execute = execute, most: int | None = None
+        self, writer: Any, site: Site, nodes: Nodes, *, limits: Limits, run: Execute = execute, most: int | None = None
     ) -> None:
-        self._writer, self._limits, self._most = writer, limits, most
+        self._writer, self._nodes, self._limits, self._most = writer, nodes, limits, most
         self._log = AttemptLog(site.acknowledgements)
-        self._nodes = Nodes(*of_site(site))
-        try:
-            self._nodes.begin()
-        except BadInput:
-            end_writer(writer, CLOSE_SECONDS)  # the cluster is left as it was
-            raise
         self._ledger = Ledger(Needs(site.artefacts))
         self._ledger.use(self._nodes.fit)
         self._orders = ray.put(Orders(site, run, limits, writer, our_code(), site.acknowledgements))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from cluster.confirm import Confirmation
 from cluster.declare import board_id, declare
 from cluster.drive import Planning, Pool, Watch, drive
 from cluster.estimates import Estimates
+from cluster.hardware import Offer, measured_class
 from cluster.plan import Plan, Planner
 from cluster.racing import Stopped
 from cluster.runner_local import Limits, LocalPool, workers_for
@@ -50,6 +51,7 @@ class Options:
     address: str | None = None
     workers: int | None = None
     take_over: bool = False
+    hardware: str | None = None  # class to measure on, or how it begins, where a cluster has several
 
 
 @dataclass
@@ -73,10 +75,9 @@ def machine_here(file: SweepFile) -> Machine:
     return Machine(hardware_class(file.latency.threads, file.device), library_versions())
 
 
-def estimates(known: Known, device: str) -> Estimates:
-    """What jobs will take here, on this CPU and this device, as far as a store's records tell."""
-    classes = [hardware_class(1, device)] if gpu_index(device) is not None else []
-    return known.times.on(*classes, hardware_class(1))
+def estimates(known: Known, measured: str) -> Estimates:
+    """What jobs will take on the class that is measured and beside it on this CPU, as far as a store's records tell."""
+    return known.times.on(measured, hardware_class(1))
 
 
 def known_in(folder: Folder) -> Known:
@@ -105,15 +106,25 @@ def known_in(folder: Folder) -> Known:
     return known
 
 
-def run_sweep(sweep: Sweep, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
-    """Run a sweep to its end, or go on with it; yields each record as it is acknowledged. Raises as `run_work`."""
+def run_sweep(
+    sweep: Sweep,
+    options: Options,
+    watch: Watch,
+    started: Started,
+    declared: Callable[[str], None] = lambda _: None,
+) -> Iterator[Record]:
+    """Run a sweep to its end, or go on with it; yields each record as it is acknowledged. Raises as `run_work`.
 
-    def work() -> Work:
-        machine = machine_here(sweep.file)
+    `declared` is told the id of the sweep's board, once its hardware class is known.
+    """
+
+    def work(offers: Collection[Offer] | None) -> Work:
+        machine = machine_here(sweep.file) if offers is None else _machine_of(offers, sweep.file, options.hardware)
         planner = Planner(sweep, machine)
         board = board_id(sweep, machine)
         entry = declare(sweep, machine, planner)
-        return Work(planner, entry, sweep.file.limits, lambda stop: stop.entry(board))
+        declared(board)
+        return Work(planner, entry, sweep.file.limits, machine.hardware_class, lambda stop: stop.entry(board))
 
     return run_work(work, sweep.file.device, options, watch, started)
 
@@ -121,9 +132,10 @@ def run_sweep(sweep: Sweep, options: Options, watch: Watch, started: Started) ->
 def run_confirmation(asked: Confirmation, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """State that held-back examples are opened, then evaluate on them; as `run_sweep`."""
 
-    def work() -> Work:
-        require_device(asked.device)
-        return Work(asked, asked.opening.entry, asked.limits)
+    def work(offers: Collection[Offer] | None) -> Work:
+        if offers is None:
+            require_device(asked.device)
+        return Work(asked, asked.opening.entry, asked.limits, asked.hardware_class)
 
     return run_work(work, asked.device, options, watch, started)
 
@@ -131,11 +143,22 @@ def run_confirmation(asked: Confirmation, options: Options, watch: Watch, starte
 def run_batch(batch: Batch, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """Run the leases of a batch that is to settle something; as `run_sweep`."""
 
-    def work() -> Work:
-        require_device(batch.device)
-        return Work(batch, batch.entry, batch.limits)
+    def work(offers: Collection[Offer] | None) -> Work:
+        if offers is None:
+            require_device(batch.device)
+        return Work(batch, batch.entry, batch.limits, batch.hardware_class)
 
     return run_work(work, batch.device, options, watch, started)
+
+
+def _machine_of(offers: Collection[Offer], file: SweepFile, asked: str | None) -> Machine:
+    """A cluster's measuring nodes, of the one class that a sweep's board is about."""
+    here = None
+    with suppress(BadInput):  # this machine has no such device, and need not
+        here = hardware_class(file.latency.threads, file.device)
+    gpu = gpu_index(file.device) is not None
+    found = measured_class(offers, gpu=gpu, threads=file.latency.threads, asked=asked, here=here)
+    return Machine(found, library_versions())
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +168,21 @@ class Work:
     planning: Planning
     entry: Entry  # what the journal is told before the first job
     limits: LimitsSection
+    hardware_class: str  # that is measured
     audit: Callable[[Stopped], Entry] | None = None
 
+    @property
+    def of_a_job(self) -> Limits:
+        memory = self.limits.memory_gb
+        return Limits(self.limits.seconds, None if memory is None else int(memory * 1e9), max(2, self.limits.attempts))
 
-def run_work(
-    prepared: Callable[[], Work],
-    device: str,
-    options: Options,
-    watch: Watch,
-    started: Started,
-) -> Iterator[Record]:
+
+Prepare = Callable[
+    [Collection[Offer] | None], Work
+]  # given what a cluster's nodes offer, or None for this machine alone
+
+
+def run_work(prepared: Prepare, device: str, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
     """Take the store, do the work to its end, let go of everything; yields each record as it is acknowledged.
 
     Raises BadInput where the store cannot be used, DiskFull where there is no more room, StaleLease when another driver
@@ -168,55 +196,59 @@ def run_work(
         )
     folder = open_folder(options.store, create=True)
     lease = take_lease(folder, take_over=options.take_over)
+    workers = _workers_here if options.runner == "local" else _workers_of_a_cluster
     try:
         folder.open_artefacts().sweep_drafts()
-        work = prepared()
-        with _pool(work, options, lease) as (pool, known):
-            started(work.planning(known, frozenset()), estimates(known, device))
+        with workers(prepared, options, lease) as (work, pool, known):
+            started(work.planning(known, frozenset()), estimates(known, work.hardware_class))
             yield from drive(work.planning, known, pool, watch, work.audit)
     finally:
         lease.release()
 
 
 @contextmanager
-def _pool(work: Work, options: Options, lease: Lease) -> Iterator[tuple[Pool, Known]]:
-    """Workers and what the store knew before, for either runner."""
+def _workers_here(prepared: Prepare, options: Options, lease: Lease) -> Iterator[tuple[Work, Pool, Known]]:
+    """What is to be done, processes of this machine that do it, and what the store knew before."""
     folder = lease.folder
-    memory = work.limits.memory_gb
-    limits = Limits(work.limits.seconds, None if memory is None else int(memory * 1e9), max(2, work.limits.attempts))
-    pool: Pool
-    if options.runner == "local":
-        writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
-        writer.append([work.entry])
-        known = known_in(folder)
-        workers = workers_for(cpu_quota(), options.workers)
-        pool = LocalPool(
-            writer,
-            Site(folder.artefacts, bucket=folder.artefacts_url),
-            workers=workers,
-            limits=limits,
-            logs=folder.logs,
-        )
-        try:
-            yield pool, known
-        finally:
-            pool.close()
-        return
+    work = prepared(None)
+    writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
+    writer.append([work.entry])
+    known = known_in(folder)
+    pool = LocalPool(
+        writer,
+        Site(folder.artefacts, bucket=folder.artefacts_url),
+        workers=workers_for(cpu_quota(), options.workers),
+        limits=work.of_a_job,
+        logs=folder.logs,
+    )
+    try:
+        yield work, pool, known
+    finally:
+        pool.close()
+
+
+@contextmanager
+def _workers_of_a_cluster(prepared: Prepare, options: Options, lease: Lease) -> Iterator[tuple[Work, Pool, Known]]:
+    """The same on a Ray cluster, or on one that is started here."""
+    folder = lease.folder
     ray_settings.apply()
     import ray
 
     from cluster import runner_ray
+    from cluster.ray_nodes import Nodes, of_site
 
     runner_ray.start(options.address, options.workers)
     try:
+        site = Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url)
+        nodes = Nodes(*of_site(site))
+        nodes.begin()
+        work = prepared([nodes.offers[node_id] for node_id in nodes.fit])
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
         runner_ray.append(actor, [work.entry])
         known = known_in(folder)
-        pool = runner_ray.RayPool(
-            actor, Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url), limits=limits
-        )
+        pool = runner_ray.RayPool(actor, site, nodes, limits=work.of_a_job)
         try:
-            yield pool, known
+            yield work, pool, known
         finally:
             pool.close()
     finally:

@@ -65,6 +65,7 @@ class Batch:
     entry: Entry
     limits: LimitsSection
     device: str
+    hardware_class: str
     seconds: float  # predicted
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
@@ -116,6 +117,7 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
         entry=Entry.statement("settle", f"settle {jobs[0].key}", statement),
         limits=LimitsSection.model_validate(body["limits"]),
         device=body["questions"]["LatencyJob"]["device"],
+        hardware_class=body["hardware_class"],
         seconds=seconds,
     )
 

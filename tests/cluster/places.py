@@ -91,14 +91,17 @@ def ray_place(
     """The workers and the writer of the Ray cluster that this process is connected to."""
 
     from cluster import runner_ray
+    from cluster.ray_nodes import Nodes, of_site
 
     lease = take_lease(open_folder(root, create=True), take_over=take_over)
     try:
         folder = lease.folder
+        site = Site(folder.artefacts, acknowledgements=folder.logs)
+        nodes = Nodes(*of_site(site))
+        nodes.begin()
         writer = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
         known = known_in(lease.folder)
-        site = Site(folder.artefacts, acknowledgements=folder.logs)
-        pool = runner_ray.RayPool(writer, site, limits=limits, run=run)
+        pool = runner_ray.RayPool(writer, site, nodes, limits=limits, run=run)
         try:
             yield Place(pool, known, lease, writer)
         finally:
