@@ -40,9 +40,15 @@ def copies_of(identity: str) -> Path:
     return Path(root).absolute() / "stores" / identity
 
 
-@cache
 def _connected(url: str) -> Any:
-    """A client for everything under a URL. Raises BadInput where there is no library or the URL is none."""
+    """A client for everything under a URL, with this moment's AWS variables. Raises as `_client`."""
+    return _client(url, tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))))
+
+
+@cache
+def _client(url: str, variables: tuple[tuple[str, str], ...]) -> Any:
+    """A client of its own for each set of variables. Raises BadInput where there is no library or the URL is none."""
+    del variables  # the library reads them where they are
     if find_spec("obstore") is None:
         raise BadInput(f"The store {url} needs the S3 library, which is not installed: pip install 'paredown[s3]'.")
     from obstore.exceptions import BaseError

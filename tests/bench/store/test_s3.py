@@ -64,7 +64,7 @@ RESET = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], metho
 
 def forget() -> None:
     """As in a new process."""
-    bucket._connected.cache_clear()
+    bucket._client.cache_clear()
     bucket._answered.clear()
 
 
