@@ -21,8 +21,8 @@ from cluster.plan import Plan  # noqa: E402
 from tests.cluster.jobs import Act, Listed  # noqa: E402
 from tests.cluster.places import local_place, ray_place  # noqa: E402
 
-JOBS = 60
-ATTEMPTS = 8  # five workers are killed, and it may be the same job's each time
+JOBS = 40
+ATTEMPTS = 8  # three workers are killed, and it may be the same job's each time
 
 
 def jobs(count: int = JOBS) -> list[Act]:
