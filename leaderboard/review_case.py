@@ -94,22 +94,12 @@ def reasons_to_reopen(case: Case, history: History) -> tuple[str, ...]:
 
 def weighable(board: Board) -> list[Key]:
     """The numbers that can be weighed: declared objectives first, then exact ones and those that were resampled."""
-    declared = list(board.objectives)
-    others = [
-        key
-        for key, axis in board.axes.items()
-        if axis.exact and key not in declared and separates_nothing(board, key) is None
-    ]
-    scores = [key for key in board.axes if key[1] in board.tasks and key[0] in _metrics(board, key[1])]
-    return list(dict.fromkeys([*declared, *others, *scores]))
-
-
-def _metrics(board: Board, task: str) -> set[str]:
-    return {metric for metric, scope in board.axes if scope == task and f"{metric}_difference" in _names(board, task)}
-
-
-def _names(board: Board, task: str) -> set[str]:
-    return {metric for metric, scope in board.axes if scope == task}
+    found = list(board.objectives)
+    for key, axis in board.axes.items():
+        resampled = any(key in row.cells and row.cells[key].evidence is not None for row in board.rows)
+        if (axis.exact or resampled) and judged_as(key) == key and separates_nothing(board, key) is None:
+            found.append(key)
+    return list(dict.fromkeys(found))
 
 
 def confirmation_of(case: Case, recipe_id: str) -> list[Mapping[str, Any]]:

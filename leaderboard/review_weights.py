@@ -96,11 +96,14 @@ def _lowest(height: FloatArray, slope: FloatArray, low: float, high: float, befo
 
 
 def _joined(parts: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The same from end to end, equal neighbours as one; what is no wider than rounding belongs to a neighbour."""
     joined: list[Segment] = []
     for part in parts:
-        if joined and joined[-1].choice == part.choice:
+        if joined and (joined[-1].choice == part.choice or part.high - part.low <= CLOSE):
+            joined[-1] = Segment(joined[-1].low, part.high, joined[-1].choice)
+        elif joined and joined[-1].high - joined[-1].low <= CLOSE:
             joined[-1] = Segment(joined[-1].low, part.high, part.choice)
-        elif part.high - part.low > CLOSE:
+        else:
             joined.append(part)
     return tuple(joined)
 
