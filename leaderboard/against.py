@@ -62,6 +62,10 @@ def beside(snapshot: Snapshot, board: Board, asked: str) -> tuple[Row, tuple[Bes
 
 
 def _row_of(snapshot: Snapshot, board: Board, asked: str) -> Row:
+    exact = next((row for row in board.rows if row.recipe_id == asked), None)
+    known = "select 1 from variants where sweep_id = ? and recipe_id = ?"
+    if exact is not None and snapshot.rows(known, [board.sweep_id, asked]):
+        return exact
     variants = snapshot.rows("select * from variants where sweep_id = ? order by position", [board.sweep_id])
     found = find_variant(variants, asked)
     row = next((row for row in board.rows if row.recipe_id == found["recipe_id"]), None)

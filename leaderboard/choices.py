@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboard.judging import judge
+from leaderboard.large import all_met, judge_field, listed, matching
+from leaderboard.listing import Listing
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
 
 SHORTEST = 8  # characters of a recipe_id that name a variant
@@ -20,6 +22,7 @@ class Choice:
     text: str = ""
     standings: tuple[str, ...] = ()  # verdicts
     statuses: tuple[str, ...] = ()
+    task: str | None = None
 
     @property
     def narrows(self) -> bool:
@@ -32,21 +35,53 @@ class View:
 
     board: Board
     keys: tuple[Key, ...]
-    field: tuple[Row, ...]
-    rows: tuple[Row, ...]
+    field: Sequence[Row]  # tuples, or of a large sweep a `Listing` each
+    rows: Sequence[Row]
     narrowed: bool
 
     def find(self, recipe_id: str | None) -> Row | None:
         """The variant with that recipe_id, or beginning of one; judged among the field where it is in it."""
-        for row in (*self.field, *self.board.rows):
-            if recipe_id and len(recipe_id) >= SHORTEST and row.recipe_id.startswith(recipe_id):
-                return row
+        if not recipe_id or len(recipe_id) < SHORTEST:
+            return None
+        for rows in (self.field, self.board.rows):
+            if isinstance(rows, Listing):
+                found = rows.find(recipe_id)
+            else:
+                found = next((row for row in rows if row.recipe_id.startswith(recipe_id)), None)
+            if found is not None:
+                return found
         return None
 
     @property
     def matching(self) -> int:
         """Rows of the field apart from the bases."""
-        return sum(not row.is_base for row in self.field)
+        return variants_in(self.field)
+
+    def competes(self, row: Row) -> bool:
+        """Whether a variant is in the field."""
+        if isinstance(self.field, Listing):
+            return self.field.find(row.recipe_id) is not None
+        return any(row.recipe_id == other.recipe_id for other in self.field)
+
+    def base_of(self, row: Row) -> Row | None:
+        """The base of a variant; the row itself of a base."""
+        if row.is_base:
+            return row
+        if isinstance(self.board.rows, Listing):
+            return self.board.rows.base(row.base)
+        return next((r for r in self.board.rows if r.is_base and r.base == row.base), None)
+
+
+def some_met(board: Board) -> bool:
+    """Whether some variant is known to meet all constraints of the board."""
+    if isinstance(board.rows, Listing):
+        return all_met(board.rows, board.constraints)
+    return any(not row.is_base and all(kept.state == "met" for kept in row.kept) for row in board.rows)
+
+
+def variants_in(rows: Sequence[Row]) -> int:
+    """How many rows, bases apart."""
+    return rows.variants if isinstance(rows, Listing) else sum(not row.is_base for row in rows)
 
 
 def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> View:
@@ -55,6 +90,8 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> Vie
     The frontier is recomputed among the rows that match and the base, never among those that happen to have one
     verdict: a list of dominated variants does not make the best of them certain.
     """
+    if isinstance(board.rows, Listing):
+        return _look_at(board, board.rows, choice, tuple(keys))
     field = tuple(row for row in board.rows if _matches(row, choice))
     # A board under constraints has fewer rows than the verdicts that it carries are about.
     narrowed = board.among is not None or (choice.narrows and len(field) < len(board.rows))
@@ -64,7 +101,25 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> Vie
     return View(board, tuple(keys), field, rows, narrowed)
 
 
+def _look_at(board: Board, listing: Listing, choice: Choice, keys: tuple[Key, ...]) -> View:
+    """The same of a large sweep: nothing but what verdicts need is read."""
+    field = listing.narrowed(matching(choice.base, choice.methods, choice.text))
+    narrowed = board.among is not None or (choice.narrows and len(field) < len(listing))
+    if narrowed or keys != board.objectives:
+        field = replace(field, anew=judge_field(board, field, keys))
+    standings = [VERDICT_ORDER[name] for name in choice.standings]
+    rows = field.narrowed(listed(field, standings, choice.statuses, choice.task))
+    return View(board, keys, field, rows, narrowed)
+
+
+def has_task(key: Key, task: str) -> bool:
+    """Whether a number is of a task or of a part of it."""
+    return key[1] == task or key[1].startswith(f"{task} / ")
+
+
 def _listed(row: Row, choice: Choice) -> bool:
+    if choice.task and not any(has_task(key, choice.task) for key in row.cells):
+        return False
     standing = not choice.standings or row.verdict in choice.standings
     return standing and (not choice.statuses or row.status in choice.statuses)
 
@@ -81,8 +136,10 @@ def _matches(row: Row, choice: Choice) -> bool:
     return all(word in described for word in words)
 
 
-def in_order(rows: Sequence[Row], by: Key | str | None, *, descending: bool) -> list[Row]:
+def in_order(rows: Sequence[Row], by: Key | str | None, *, descending: bool) -> Sequence[Row]:
     """Rows sorted by a number, or by "name" or "verdict"; each base stays above its variants, missing numbers last."""
+    if isinstance(rows, Listing):
+        return replace(rows, order=replace(rows.order, by=by, descending=descending))
     if by is None:
         return list(rows)
 
@@ -99,8 +156,10 @@ def in_order(rows: Sequence[Row], by: Key | str | None, *, descending: bool) -> 
     return sorted(ordered, key=lambda row: (bases.index(row.base), not row.is_base))
 
 
-def with_seeds_together(rows: Sequence[Row]) -> list[Row]:
+def with_seeds_together(rows: Sequence[Row]) -> Sequence[Row]:
     """The same rows, those of one recipe with several seeds below the first of them."""
+    if isinstance(rows, Listing):
+        return replace(rows, order=replace(rows.order, together=True))
     first: dict[str, int] = {}
     for place, row in enumerate(rows):
         first.setdefault(row.group, place)
@@ -110,6 +169,8 @@ def with_seeds_together(rows: Sequence[Row]) -> list[Row]:
 def several_seeds(rows: Sequence[Row]) -> dict[str, int]:
     """How many seeds each recipe has that has more than one, by its group."""
     counts: dict[str, set[int]] = {}
+    if isinstance(rows, Listing):
+        return dict(rows.ask("r.recipe_group, any_value(r.seeds)", "and r.seeds > 1 group by 1"))
     for row in rows:
         if row.seed is not None:
             counts.setdefault(row.group, set()).add(row.seed)

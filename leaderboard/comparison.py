@@ -10,6 +10,7 @@ from bench.statistics.frontier import Comparison
 from bench.store.reader import Snapshot
 from leaderboard.against import Tested, beside
 from leaderboard.format import MINUS, SIGNS, interval, number
+from leaderboard.listing import Listing
 from leaderboard.rows import Board, Key, Row
 from leaderboard.table import full_name, share, usual_columns
 from leaderboard.wording import change_text
@@ -46,9 +47,12 @@ def compare(snapshot: Snapshot, board: Board, chosen: Sequence[Row]) -> tuple[Pa
 
 
 def _with_bases(board: Board, chosen: Sequence[Row]) -> list[Row]:
-    wanted = {row.recipe_id for row in chosen}
-    bases = {row.base for row in chosen}
-    return [row for row in board.rows if row.recipe_id in wanted or (row.is_base and row.base in bases)]
+    wanted = {row.recipe_id: row for row in chosen}
+    if isinstance(board.rows, Listing):
+        bases = (board.rows.base(name) for name in dict.fromkeys(row.base for row in chosen))
+        return list({row.recipe_id: row for row in (*bases, *chosen) if row is not None}.values())
+    named = {row.base for row in chosen}
+    return [row for row in board.rows if row.recipe_id in wanted or (row.is_base and row.base in named)]
 
 
 def side_by_side(board: Board, chosen: Sequence[Row]) -> list[tuple[str, ...]]:

@@ -12,7 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from bench.errors import BadInput
 from leaderboard import markup
-from leaderboard.choices import Choice, View, look
+from leaderboard.choices import Choice, View, look, some_met, variants_in
+from leaderboard.listing import Listing
 from leaderboard.live import draw_progress, follow, offer
 from leaderboard.rows import VERDICT_ORDER, Board
 from leaderboard.source import Loaded, StoreError, chosen_keys, load, newest, store_root
@@ -165,10 +166,10 @@ def _filters(loaded: Loaded) -> Choice:
             base = st.selectbox(
                 "Base model", board.bases, index=None, key="base", placeholder="all", bind="query-params"
             )
-        known = sorted({method for row in board.rows for method in row.methods})
+        known = list(board.about.methods)
         methods = _several("Method", known, "method", "Variants whose recipe has one of these steps compete.")
         standings = _several("Verdict", list(VERDICT_ORDER), "verdict", "Only lists: who competes stays the same.")
-        found = sorted({row.status for row in board.rows})
+        found = sorted(board.about.statuses)
         statuses = _several("Status", found, "status", "Only lists: complete, partial, stopped, failed or waiting.")
         if len(board.tasks) > 1:
             st.selectbox(
@@ -178,9 +179,10 @@ def _filters(loaded: Loaded) -> Choice:
                 key="task",
                 placeholder="all",
                 bind="query-params",
-                help="Numbers of other tasks are not offered as columns.",
+                help="Only lists: variants with a number of this task, without the columns of others.",
             )
-    return Choice(base, methods, text or "", standings, statuses)
+    task = st.session_state.get("task")
+    return Choice(base, methods, text or "", standings, statuses, task if task in board.tasks else None)
 
 
 def _several(name: str, options: list[str], key: str, said: str) -> tuple[str, ...]:
@@ -211,23 +213,37 @@ def _among(view: View, choice: Choice) -> None:
     if view.board.among is not None:
         kept, of = view.board.among
         texts = ", ".join(required.text for required in view.board.constraints)
-        said.append(f"{of - kept} of {of} variants do not meet {texts} and are left out.")
+        said.append(f"{of - kept:,} of {of:,} variants do not meet {texts} and are left out.")
     if view.narrowed:
         n = view.matching
-        said.append(f"Frontier recomputed among {n} shown and the base: verdicts hold among these only.")
+        said.append(f"Frontier recomputed among {n:,} shown and the base: verdicts hold among these only.")
     if view.keys != view.board.objectives:
         titles = " and ".join(view.board.axes[key].title for key in view.keys)
         said.append(f"Verdicts on {titles}, instead of the objectives that the sweep declared.")
     if choice.standings or choice.statuses:
-        listed = sum(not row.is_base for row in view.rows)
-        said.append(f"{listed} of {view.matching} variants have the chosen verdict or status.")
-    met = any(not row.is_base and all(kept.state == "met" for kept in row.kept) for row in view.board.rows)
-    if view.board.among is not None and not met:
+        listed = variants_in(view.rows)
+        with_task = f", and a number of {choice.task}" if choice.task else ""
+        said.append(f"{listed:,} of {view.matching:,} variants have the chosen verdict or status{with_task}.")
+    elif choice.task:
+        said.append(f"{variants_in(view.rows):,} of {view.matching:,} variants have a number of {choice.task}.")
+    said += _candidates(view)
+    if view.board.among is not None and not some_met(view.board):
         st.html(markup.box("No variant is known to meet the constraints: loosen one of them to see more."))
     elif view.matching == 0 and view.board.rows:
         st.html(markup.box("No variant matches these filters: clear one of them to see more."))
     elif said:
         st.html(markup.block(markup.line(markup.text(" ".join(said)), css="small quiet")))
+
+
+def _candidates(view: View) -> list[str]:
+    """How much of a large field was compared in pairs, where that was not everything that may matter."""
+    anew = view.field.anew if isinstance(view.field, Listing) else None
+    if anew is None or anew.compared == anew.candidates:
+        return []
+    return [
+        f"{anew.compared:,} of {anew.candidates:,} candidates, those nearest to the frontier, were compared in pairs; "
+        "the others stay contested: narrow the filters to compare them."
+    ]
 
 
 def chosen_variant() -> str | None:

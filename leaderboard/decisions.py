@@ -16,8 +16,8 @@ Decisions = Mapping[str, Mapping[str, Any]]  # step -> what it found and decided
 
 def read_decisions(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Decisions:
     """The evidence that the builds behind a variant kept; nothing for an unknown one."""
-    bodies = snapshot.rows("select body from sweeps where sweep_id = ?", [sweep_id])
-    variants = json.loads(bodies[0]["body"])["variants"] if bodies else []
+    body = snapshot.body(sweep_id, [recipe_id])
+    variants = body["variants"] if body else []
     variant: Mapping[str, Any] = next((v for v in variants if v["recipe_id"] == recipe_id), {"prefixes": []})
     rows = snapshot.rows(
         "select recipe_id, answer from records where kind = 'build' and status = 'finished' and answer is not null "

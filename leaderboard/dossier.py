@@ -79,16 +79,16 @@ def read_why(snapshot: Snapshot, sweep_id: str, recipe_id: str, key: Key) -> Why
 
 def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[str, Any], Any, Any]:
     """The sweep's declaration, the variant's row and its base's."""
-    bodies = snapshot.rows("select body from sweeps where sweep_id = ?", [sweep_id])
+    body = snapshot.body(sweep_id, [recipe_id])
     rows = snapshot.rows(
         "select * from variants where sweep_id = ? and (recipe_id = ? or is_base) order by position",
         [sweep_id, recipe_id],
     )
     variant = next((row for row in rows if row["recipe_id"] == recipe_id), None)
-    if variant is None or not bodies:
+    if variant is None or body is None:
         raise BadInput("This variant is not in the store any more: choose another one.")
     base = next((row for row in rows if row["is_base"] and row["base"] == variant["base"]), variant)
-    return json.loads(bodies[0]["body"]), variant, base
+    return body, variant, base
 
 
 def _attempts(snapshot: Snapshot, artefact_id: str | None, prefixes: Sequence[str]) -> list[Attempt]:

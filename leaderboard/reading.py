@@ -16,9 +16,11 @@ from bench.errors import BadInput
 from bench.store.outcomes import Change, Count, Line, example_texts, open_outcomes
 from bench.store.reader import Snapshot
 from bench.store.why import Why
+from leaderboard.choices import Choice, look
 from leaderboard.comparison import Pair, compare
 from leaderboard.dossier import Dossier, read_dossier, read_why
-from leaderboard.rows import Key, read_board
+from leaderboard.large import board_in
+from leaderboard.rows import Key
 from leaderboard.running import Bar, Cause, Contested, Elimination, Work, bars, causes, contested, eliminations, work
 from leaderboard.source import ask
 
@@ -87,11 +89,13 @@ def pairs(sweep_id: str, recipe_ids: tuple[str, ...], version: str) -> tuple[Pai
     del version
 
     def read(snapshot: Snapshot) -> tuple[Pair, ...]:
-        board = read_board(snapshot, sweep_id)
-        by_id = {row.recipe_id: row for row in board.rows}
-        if not all(recipe_id in by_id for recipe_id in recipe_ids):
+        board = board_in(snapshot, sweep_id)
+        view = look(board, Choice(), board.objectives, {})
+        found = [view.find(recipe_id) for recipe_id in recipe_ids]
+        chosen = [row for row in found if row is not None]
+        if len(chosen) < len(found):
             raise BadInput("One of these variants is not in the store any more: choose others.")
-        return compare(snapshot, board, [by_id[recipe_id] for recipe_id in recipe_ids])
+        return compare(snapshot, board, chosen)
 
     return ask(read)
 
@@ -102,7 +106,7 @@ def told_of(sweep_id: str, version: str) -> Told:
     del version
 
     def read(snapshot: Snapshot) -> Told:
-        body = next((s["body"] for s in snapshot.sweeps() if s["sweep_id"] == sweep_id), None)
+        body = snapshot.body(sweep_id)
         if body is None:
             raise BadInput("This sweep is not in the store any more: choose another one.")
         asked = [str(word) for word in body.get("asked", ())] or ["SWEEP.yaml"]
@@ -146,7 +150,7 @@ def _examples(snapshot: Snapshot, asked: Examples) -> Shown:
 
 
 def _task(snapshot: Snapshot, asked: Examples) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    body = next((s["body"] for s in snapshot.sweeps() if s["sweep_id"] == asked.sweep_id), None)
+    body = snapshot.body(asked.sweep_id)
     task = next((t for t in (body or {}).get("tasks", ()) if t["name"] == asked.task), None)
     if body is None or task is None:
         raise BadInput(f"This sweep has no task called {asked.task!r} any more: choose another.")

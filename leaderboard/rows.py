@@ -14,6 +14,7 @@ from bench.metrics import TIMED
 from bench.statistics.constraints import Constraint, State
 from bench.statistics.frontier import Relation
 from bench.store.reader import Snapshot
+from leaderboard.facts import Facts, facts_of
 
 Key = tuple[str, str]  # metric, scope
 Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
@@ -130,6 +131,7 @@ class Row:
     places: Mapping[Key, Place] = field(default_factory=dict)  # by objective
     kept: tuple[Kept, ...] = ()  # by the board's constraints
     undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
+    seeds: int | None = None  # of its recipe on the board, where that is known without looking at all rows
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -148,27 +150,33 @@ class Board:
     progress: Mapping[str, Any]
     objectives: tuple[Key, ...]
     axes: Mapping[Key, Axis]  # everything that some row has a number for
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]  # a tuple, or of a large sweep a `Listing`
     matters: Mapping[Key, float] = field(default_factory=dict)  # smallest difference that does, by declared objective
     constraints: tuple[Required, ...] = ()
     tasks: tuple[str, ...] = ()
     among: tuple[int, int] | None = None  # variants shown of all there are, bases apart, where some were left out
+    facts: Facts | None = None  # of all rows, where that is known without looking at them
 
     @property
     def bases(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(row.base for row in self.rows))
+        return self.facts.bases if self.facts else tuple(dict.fromkeys(row.base for row in self.rows))
+
+    @property
+    def about(self) -> Facts:
+        """What is true of all rows together."""
+        return self.facts or facts_of(self.rows)
 
 
 def find_sweep(snapshot: Snapshot, asked: str | None = None) -> dict[str, Any]:
     """The declaration of a sweep by name or id prefix; the newest without one. Raises BadInput."""
-    sweeps = snapshot.sweeps()
+    sweeps = snapshot.rows("select sweep_id, name, declared from sweeps order by declared desc")
     if not sweeps:
         raise BadInput(f"The store {snapshot.folder.root} holds no sweep yet: start one with `paredown run`.")
-    if asked is None:
-        return sweeps[0]
     for sweep in sweeps:
-        if sweep["name"] == asked or (len(asked) >= 6 and sweep["sweep_id"].startswith(asked)):
-            return sweep
+        mine = asked is not None and len(asked) >= 6 and sweep["sweep_id"].startswith(asked)
+        if asked in (None, sweep["name"]) or mine:
+            return {**sweep, "body": snapshot.body(sweep["sweep_id"])}
+    assert asked is not None
     raise unknown("sweep in this store", asked, {s["name"] for s in sweeps})
 
 
@@ -178,7 +186,7 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
     body, sweep_id = sweep["body"], sweep["sweep_id"]
     objectives = tuple((o["metric"], o["scope"]) for o in body["objectives"])
     cells = _cells(snapshot, sweep_id)
-    axes = _axes(snapshot, cells, objectives)
+    axes = axes_of(snapshot, {key for mine in cells.values() for key in mine}, objectives)
     undelivered = _undelivered(snapshot, body["variants"])
     stops = {r["artefact_id"]: r for r in snapshot.rows("select * from stops where sweep_id = ?", [sweep_id])}
     stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
@@ -195,17 +203,22 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
         )
         for record in snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep_id])
     ]
-    info = snapshot.info()
+    return board_of(snapshot, sweep, axes, ranked(rows, axes.get(objectives[0])))
+
+
+def board_of(snapshot: Snapshot, sweep: Mapping[str, Any], axes: Mapping[Key, Axis], rows: Sequence[Row]) -> Board:
+    """A board of these rows, with what the sweep declared."""
+    info, body = snapshot.info(), sweep["body"]
     return Board(
-        sweep_id=sweep_id,
+        sweep_id=sweep["sweep_id"],
         name=body["name"],
         description=body["description"],
         hardware_class=body["hardware_class"],
         published=info["published"],
         progress=json.loads(info["progress"]),
-        objectives=objectives,
+        objectives=tuple((o["metric"], o["scope"]) for o in body["objectives"]),
         axes=axes,
-        rows=ranked(rows, axes.get(objectives[0])),
+        rows=rows,
         tasks=tuple(task["name"] for task in body["tasks"]),
         matters={(o["metric"], o["scope"]): o.get("matters", 0.0) for o in body["objectives"]},
         constraints=tuple(
@@ -265,11 +278,10 @@ def own_builds(variant: Mapping[str, Any]) -> Sequence[str]:
     return found
 
 
-def _axes(snapshot: Snapshot, cells: Mapping[str, Mapping[Key, Cell]], objectives: Sequence[Key]) -> dict[Key, Axis]:
+def axes_of(snapshot: Snapshot, have: set[Key], objectives: Sequence[Key]) -> dict[Key, Axis]:
     """Objectives first, then whatever has numbers, in the order of the metrics table."""
     metrics = {r["name"]: r for r in snapshot.rows("select * from metrics")}
     order = {name: i for i, name in enumerate(metrics)}
-    have = {key for mine in cells.values() for key in mine}
     keys = [*objectives, *sorted(have - set(objectives), key=lambda k: (order.get(k[0], 99), k[1]))]
     axes = {}
     for name, scope in keys:
@@ -311,12 +323,14 @@ def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
 
 
 def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
-    """Bootstrap draws of what the named numbers are judged as."""
+    """Bootstrap draws of what the named numbers are judged as; none of a large sweep, which is asked for candidates."""
     found = {}
+    wanted = [row.recipe_id for row in board.rows] if isinstance(board.rows, tuple) else []
     for metric, scope in dict.fromkeys(judged_as(key) for key in keys):
         for r in snapshot.rows(
-            "select recipe_id, draws from draws where sweep_id = ? and metric = ? and scope = ?",
-            [board.sweep_id, metric, scope],
+            "select recipe_id, draws from draws where sweep_id = ? and metric = ? and scope = ? "
+            "and recipe_id in (select unnest(?))",
+            [board.sweep_id, metric, scope, wanted],
         ):
             found[r["recipe_id"], (metric, scope)] = np.asarray(r["draws"], dtype=np.float64)
     return found

@@ -16,7 +16,9 @@ from bench.store.folder import open_folder, store_id
 from bench.store.reader import Snapshot, current_name, open_snapshot
 from leaderboard.axes import default_axes
 from leaderboard.decisions import Decisions, read_decisions
-from leaderboard.rows import Board, Draws, Key, read_board, read_draws
+from leaderboard.index import Index, open_index
+from leaderboard.large import board_in
+from leaderboard.rows import Board, Draws, Key, read_draws
 from leaderboard.table import full_name
 
 T = TypeVar("T")
@@ -94,7 +96,8 @@ def ask(question: Callable[[Snapshot], T]) -> T:
     """The answer of the newest snapshot to a question. Raises StoreError."""
 
     def read() -> T:
-        with open_snapshot(store_root()) as snapshot:
+        index = _index(str(store_root()), version())
+        with index.snapshot() if index else open_snapshot(store_root()) as snapshot:
             return question(snapshot)
 
     return in_words(read)
@@ -103,12 +106,12 @@ def ask(question: Callable[[Snapshot], T]) -> T:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read(root: str, version: str, sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
     """Everything from one open of one snapshot. Shared between visitors: nothing in it is ever changed."""
-    del version  # part of the cache's key
-    with open_snapshot(Path(root)) as snapshot:
+    index = _index(root, version)
+    with index.snapshot() if index else open_snapshot(Path(root)) as snapshot:
         sweeps = snapshot.sweeps()
         called = names_of(sweeps)
         found = next((sweep_id for sweep_id, name in called if name == sweep), None)
-        board = read_board(snapshot, found)
+        board = board_in(snapshot, found)
         keys = chosen_keys(board, axes)
         draws = read_draws(snapshot, board, keys)
         metrics = tuple(snapshot.rows("select * from metrics"))
@@ -116,14 +119,21 @@ def _read(root: str, version: str, sweep: str | None, axes: tuple[str | None, ..
         return Loaded(snapshot.name, called, classes, board, keys, draws, metrics)
 
 
+@st.cache_resource(max_entries=2, show_spinner="Preparing a large sweep: once for each state of the store …")
+def _index(root: str, version: str) -> Index | None:
+    """What large sweeps are read by; None where there is none."""
+    del version  # part of the cache's key
+    with open_snapshot(Path(root)) as snapshot:
+        return open_index(snapshot)
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def decisions(sweep_id: str, recipe_id: str, version: str) -> Decisions:
     """What the builds behind a variant kept; nothing where the store cannot be read just now."""
     del version  # of the snapshot: part of the cache's key
     try:
-        with open_snapshot(store_root()) as snapshot:
-            return read_decisions(snapshot, sweep_id, recipe_id)
-    except (BadInput, OSError, duckdb.Error):
+        return ask(lambda snapshot: read_decisions(snapshot, sweep_id, recipe_id))
+    except StoreError:
         return {}
 
 

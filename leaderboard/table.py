@@ -9,6 +9,7 @@ from typing import Any
 from bench.metrics import of_base
 from leaderboard.choices import View, several_seeds
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
@@ -66,8 +67,8 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
             found.append(f"{'does not meet' if kept.state == 'not met' else 'open'}: {required.text}")
     found += dict.fromkeys(cell.note for cell in row.cells.values() if cell.note)
     if row.status == "complete" and row.seed is not None:
-        seeds = {other.seed for other in board.rows if other.group == row.group}
-        found += ["one seed"] if len(seeds) == 1 else []
+        seeds = row.seeds or len({other.seed for other in board.rows if other.group == row.group})
+        found += ["one seed"] if seeds == 1 else []
     if row.status == "complete" and row.reason:
         found.append(f"a job failed: {row.reason}")
     return tuple(found)
@@ -114,7 +115,9 @@ def payload(
     board = view.board
     axes = [board.axes[key] for key in keys]
     ends = {key: column_ends(rows, key) for key in keys}
-    seeds = several_seeds(board.rows)
+    # Of a large sweep each row knows its own.
+    seeds = {} if isinstance(board.rows, Listing) else several_seeds(board.rows)
+    seeds |= {row.group: row.seeds for row in rows if row.seeds is not None and row.seeds > 1}
     return {
         "columns": [
             {

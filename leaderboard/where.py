@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.errors import BadInput
-from bench.metrics import of_base
 from bench.metrics.bounds import bound, read, refuse_contradictions
-from bench.statistics.constraints import Constraint, combined, state
+from bench.statistics.constraints import combined
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
+from leaderboard.facts import keeps
 from leaderboard.judging import judged_anew
-from leaderboard.rows import Board, Kept, Required, Row
+from leaderboard.large import kept_by
+from leaderboard.listing import Listing
+from leaderboard.rows import Board, Required, Row
 
 
 def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> Board:
@@ -27,6 +29,11 @@ def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> 
 def kept_under(board: Board, texts: Sequence[str]) -> Board:
     """The same, with the verdicts still those among all. Raises BadInput."""
     asked = understand(board, texts)
+    if isinstance(board.rows, Listing):
+        listing = replace(board.rows, asked=(*board.rows.asked, *asked))
+        left = listing.narrowed(kept_by(listing, asked))
+        counts = [each.variants for each in (left, listing)]
+        return replace(board, rows=left, constraints=(*board.constraints, *asked), among=(counts[0], counts[1]))
     rows = tuple(_with_kept(row, asked) for row in board.rows)
     kept = tuple(
         row for row in rows if row.is_base or combined([k.state for k in row.kept[-len(asked) :]]) != "not met"
@@ -48,16 +55,7 @@ def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
 
 
 def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
-    return replace(row, kept=(*row.kept, *(_kept(row, each.constraint) for each in asked)))
-
-
-def _kept(row: Row, constraint: Constraint) -> Kept:
-    """As the store says it of declared constraints: what compares with the base is known of the base."""
-    cell = row.cells.get((constraint.metric, constraint.scope))
-    if cell is not None:
-        return Kept(state(constraint, cell.low, cell.high), cell.estimate, cell.low, cell.high)
-    itself = of_base(constraint.metric) if row.is_base else None
-    return Kept(state(constraint, itself, itself), itself, itself, itself)
+    return replace(row, kept=(*row.kept, *(keeps(row.cells, row.is_base, each.constraint) for each in asked)))
 
 
 def with_limit(text: str, name: str, bound: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from leaderboard.choices import View
 from leaderboard.format import SIGNS, difference, interval, number
+from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Key, Place, Row
 from leaderboard.table import full_name, share
 
@@ -43,7 +44,7 @@ def number_rows(row: Row, view: View) -> list[tuple[str, str, str, str]]:
 
 def verdict_sentence(row: Row, view: View) -> str:
     """Where the variant stands, on what, and why."""
-    outside = all(row.recipe_id != other.recipe_id for other in view.field)
+    outside = not view.competes(row)
     keys = view.board.objectives if outside else view.keys
     titles = " and ".join(view.board.axes[key].title for key in keys)
     if outside:
@@ -86,7 +87,7 @@ def rank_text(place: Place | None, row: Row, board: Board, key: Key) -> str:
     if place is None or place.rank is None:
         return "–"
     best, worst = place.rank
-    tied = sum(
+    tied = not isinstance(board.rows, Listing) and sum(
         other is not row
         and other.base == row.base
         and key in other.places
@@ -115,7 +116,8 @@ def group_rows(row: Row, board: Board) -> list[tuple[str, str, str, str]]:
     """The variants of the same recipe with other seeds: (name, seed, verdict, first objective)."""
     key = board.objectives[0]
     axis = board.axes[key]
-    mine = [other for other in board.rows if other.group == row.group and other.base == row.base]
+    rows = board.rows.of_group(row.group) if isinstance(board.rows, Listing) else board.rows
+    mine = [other for other in rows if other.group == row.group and other.base == row.base]
     if len(mine) < 2:
         return []
     return [

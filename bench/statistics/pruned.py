@@ -109,8 +109,9 @@ def ends(each: Evidence, about: Spread | None, pairs: int, level: float) -> Ends
         return Ends(costs, costs, noisy=False)
     padding = 0.0 if each.n is None else PSEUDO_EXAMPLES * (each.span / each.n) ** 2 / 4
     reach = widest_quantile(each, pairs, level) * np.sqrt(about.deviation**2 + padding)
-    # Of draws that never differ nothing is known.
-    reach = np.where(about.own, reach, math.inf)
+    # Of two whose draws never differ nothing is known; of a single one, as a base of ratios, the others' draws tell.
+    if np.count_nonzero(~about.own & np.isfinite(costs)) > 1:
+        reach = np.where(about.own, reach, math.inf)
     return Ends(costs - np.maximum(reach, -about.least), costs + np.maximum(reach, about.most), noisy=True)
 
 
@@ -183,7 +184,8 @@ def judge(
     """
     pruned = prune(between)
     size = pruned.by.size
-    middle = np.column_stack([(each.low + each.high) / 2 for each in between])
+    with np.errstate(invalid="ignore"):
+        middle = np.column_stack([(each.low + each.high) / 2 for each in between])
     chosen, rest = _nearest(pruned.candidates, middle)
     found = Judged(
         states=np.where(pruned.by >= 0, DOMINATED, NOT_EVALUATED).astype(np.int8),
@@ -217,18 +219,24 @@ def judge(
     return found
 
 
-def reason(found: Judged, between: Sequence[Ends], names: Sequence[str], row: int) -> str:
-    """Why a variant has its verdict, in words; `names` are the objectives'."""
-    if row in found.reasons:
-        return found.reasons[row]
-    if found.states[row] == NOT_EVALUATED:
-        missing = [name for name, each in zip(names, between, strict=True) if np.isnan(each.low[row])]
-        return f"no finite number for {' and '.join(missing)}"
-    by = int(found.by[row])
-    clear = [bool(each.high[by] < each.low[row]) for each in between]
-    better, same = ([n for n, c in zip(names, clear, strict=True) if c == wanted] for wanted in (True, False))
-    text = f"another is better beyond the interval on {', '.join(better)}"
-    return f"{text} and equal on {', '.join(same)}" if same else text
+def reasons(found: Judged, between: Sequence[Ends], names: Sequence[str]) -> NDArray[np.object_]:
+    """[V]: why each variant has its verdict, in words; `names` are the objectives'."""
+    missing = sum((np.isnan(each.low).astype(np.intp) << k for k, each in enumerate(between)))
+    by = np.maximum(found.by, 0)
+    with np.errstate(invalid="ignore"):
+        clear = sum(((each.high[by] < each.low).astype(np.intp) << k for k, each in enumerate(between)))
+    told: NDArray[np.object_] = np.full(found.by.size, "", dtype=object)
+    for code in range(1 << len(between)):
+        mine = [name for k, name in enumerate(names) if code >> k & 1]
+        others = [name for k, name in enumerate(names) if not code >> k & 1]
+        text = f"another is better beyond the interval on {', '.join(mine)}"
+        told[clear == code] = f"{text} and equal on {', '.join(others)}" if others else text
+    for code in range(1, 1 << len(between)):
+        mine = [name for k, name in enumerate(names) if code >> k & 1]
+        told[(missing == code) & (found.states == NOT_EVALUATED)] = f"no finite number for {' and '.join(mine)}"
+    for row, text in found.reasons.items():
+        told[row] = text
+    return told
 
 
 def rank_ends(each: Ends) -> list[tuple[int, int] | None]:

@@ -16,7 +16,7 @@ from bench.statistics.pruned import (
     judge,
     rank_ends,
     reach_to_pivot,
-    reason,
+    reasons,
     spread,
 )
 from bench.statistics.ranks import rank_intervals, tie_groups, tie_letters
@@ -93,12 +93,13 @@ def stand_among_many(
     ]
     found = judge(between, lambda rows: [each.only(rows) for each in every], pairs, level)
     names = [each.objective.name for each in every]
+    words = reasons(found, between, names)
     told = [
         Verdict(
             STATES[found.states[row]],
             float(found.share[row]),
             None if found.by[row] < 0 else int(found.by[row]),
-            reason(found, between, names, row),
+            words[row],
         )
         for row in range(size)
     ]

@@ -31,6 +31,12 @@ class Snapshot:
         """For what is more than a query; it is open for reading only."""
         return self._connection
 
+    @property
+    def segments(self) -> list[Path]:
+        """Files with records that the snapshot names, on this machine."""
+        told = json.loads(self.info().get("segments", "[]"))
+        return [self.folder.place.near(f"published/{each}") for each in told]
+
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The result of a query, one dict a row."""
         cursor = self._connection.execute(query, list(parameters))
@@ -45,6 +51,16 @@ class Snapshot:
         """Declarations of all sweeps, newest first, with the body parsed."""
         rows = self.rows("select sweep_id, name, declared, body from sweeps order by declared desc")
         return [{**row, "body": json.loads(row["body"])} for row in rows]
+
+    def body(self, sweep_id: str, recipe_ids: Sequence[str] = ()) -> dict[str, Any] | None:
+        """The declaration of a sweep, None for one that is not there.
+
+        A snapshot that is read by an index may leave variants out that are not among `recipe_ids`.
+        """
+        del recipe_ids
+        rows = self.rows("select body from sweeps where sweep_id = ?", [sweep_id])
+        found: dict[str, Any] | None = json.loads(rows[0]["body"]) if rows else None
+        return found
 
 
 def current_name(folder: Folder) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from leaderboard import markup, table
-from leaderboard.choices import View, in_order, several_seeds, with_seeds_together
+from leaderboard.choices import View, has_task, in_order, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
 from leaderboard.controls import COMPARED, compared, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
@@ -32,7 +32,7 @@ def main() -> None:
     sort = _sort(keys)
     by = keys.get(sort[0], sort[0]) if sort else None
     rows = in_order(view.rows, by, descending=bool(sort and sort[1]))
-    if several_seeds(view.board.rows):
+    if view.board.about.several_seeds:
         with bar:
             said = "Variants of one recipe with several training seeds stand below the first of them."
             if st.toggle("Seeds together", value=True, key="together", bind="query-params", help=said):
@@ -50,7 +50,7 @@ def _of_task(view: View) -> list[Key]:
     """The numbers to choose columns from: all, or without those of other tasks than the chosen one."""
     board, task = view.board, st.session_state.get("task")
     others = [name for name in board.tasks if task in board.tasks and name != task]
-    return [key for key in board.axes if not any(key[1] == name or key[1].startswith(f"{name} / ") for name in others)]
+    return [key for key in board.axes if not any(has_task(key, name) for name in others)]
 
 
 def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
@@ -134,10 +134,10 @@ def tick(recipe_id: str) -> None:
 def _missing(view: View, loaded: Loaded) -> None:
     """Say how many rows lack numbers, and where their causes stand."""
     counts = [
-        (sum(row.status == status for row in view.board.rows), words)
+        (view.board.about.statuses.get(status, 0), words)
         for status, words in (("failed", "failed"), ("waiting", "not built yet"), ("partial", "not finished"))
     ]
-    told = ", ".join(f"{count} {words}" for count, words in counts if count)
+    told = ", ".join(f"{count:,} {words}" for count, words in counts if count)
     if told:
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             said = f"{told}: their rows stay listed, with the cause in the notes."
@@ -163,11 +163,11 @@ def sort_by(name: str) -> None:
         st.query_params[SORT] = name
 
 
-def _part(rows: list[Row]) -> list[Row]:
-    size = table.A_PAGE
-    if len(rows) <= size:
-        return rows
-    last = -(-len(rows) // size)
+def _part(rows: Sequence[Row]) -> Sequence[Row]:
+    size, count = table.A_PAGE, len(rows)
+    if count <= size:
+        return rows[:]
+    last = -(-count // size)
     page = int(st.number_input(f"Page of {last}", 1, last, key="page", bind="query-params", width=160))
     return rows[(page - 1) * size : page * size]
 

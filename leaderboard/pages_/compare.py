@@ -127,7 +127,7 @@ def _disagreements(view: View, chosen: Sequence[Row], names: Sequence[str]) -> N
     if len({row.base for row in chosen}) > 1:
         st.html(markup.box("These variants have different bases: choose variants of one base to see their answers."))
         return
-    base = next((r for r in view.board.rows if r.is_base and r.base == chosen[0].base), chosen[0])
+    base = view.base_of(chosen[0]) or chosen[0]
     try:
         tasks = dossier(view.board.sweep_id, chosen[0].recipe_id, version()).tasks
     except StoreError as error:

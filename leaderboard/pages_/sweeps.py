@@ -45,8 +45,8 @@ def main() -> None:
 
 
 def _variants(loaded: Loaded) -> None:
-    rows = loaded.board.rows
-    counts = [(sum(row.status == status for row in rows), status) for status in STATUSES]
+    rows, statuses = loaded.board.rows, loaded.board.about.statuses
+    counts = [(statuses.get(status, 0), status) for status in STATUSES]
     said = ", ".join(f"{count:,} {status}" for count, status in counts if count)
     st.html(markup.block(markup.line(markup.text(f"{len(rows):,} variants: {said}."))))
 

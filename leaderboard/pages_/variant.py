@@ -60,7 +60,7 @@ def main() -> None:
 
 def _head(row: Row, view: View, known: Dossier, loaded: Loaded) -> None:
     st.html(markup.block(head_html(row, view, known)))
-    base = next((r for r in view.board.rows if r.is_base and r.base == row.base), None)
+    base = view.base_of(row)
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.page_link("pages_/board.py", label="← Leaderboard", query_params=in_address(loaded))
         st.page_link(
@@ -124,7 +124,7 @@ def _lineage(row: Row, view: View, known: Dossier) -> None:
 
 
 def _examples(row: Row, view: View, known: Dossier) -> None:
-    base = next((r for r in view.board.rows if r.is_base and r.base == row.base), row)
+    base = view.base_of(row) or row
     rows = [base, row] if base is not row else [row]
     draw_examples(view.board.sweep_id, rows, [label(r, view.board) for r in rows], base, known.tasks)
 

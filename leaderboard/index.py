@@ -1,0 +1,301 @@
+"""What pages ask of large sweeps, worked out once a snapshot: a DuckDB file beside it, or in a temporary folder.
+
+Boards of up to `LARGE` variants are read as they are. Of larger ones a page reads only the rows that it shows, and the
+file holds what would otherwise be worked out for every view: the order of the rows, words to search in, who has which
+seeds, and how far the resamples of each variant lie from its base's. It is written beside and renamed, so that readers
+who come at once do the same work twice at worst; the writer's own database is never opened.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import RLock
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import duckdb
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from bench.store.folder import Folder
+from bench.store.reader import Snapshot
+from leaderboard.rows import own_builds
+
+T = TypeVar("T")
+LARGE = 2000  # variants of a sweep
+LAYOUT = 1  # of the file; raised whenever it would hold something else
+STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
+MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
+REMEMBERED = 48  # answers of up to a few megabytes
+BATCH = 2000  # variants whose resamples are looked at together
+
+
+TABLES: tuple[str, ...] = ("info", "metrics", "variants", "numbers", "verdicts", "stops", "openings", "confirmations")
+TABLES += ("standings", "constraints", "hits", "draws", "claims")
+
+
+class Indexed(Snapshot):
+    """A snapshot as its index reads it: declarations of large sweeps come without variants that nobody asked for."""
+
+    def __init__(self, index: Index, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(folder, name, connection)
+        self.index = index
+
+    def body(self, sweep_id: str, recipe_ids: Sequence[str] = ()) -> dict[str, Any] | None:
+        found = super().body(sweep_id)
+        if found is not None and not found["variants"]:
+            rows = self.rows(
+                "select body from declared where sweep_id = ? and recipe_id in (select unnest(?))",
+                [sweep_id, list(recipe_ids)],
+            )
+            found["variants"] = [json.loads(row["body"]) for row in rows]
+        return found
+
+
+class Index:
+    """A snapshot with its index, open for reading. Cursors of it may be used by several threads at once."""
+
+    def __init__(self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, large: dict[str, int]) -> None:
+        self._folder, self._name = snapshot.folder, snapshot.name
+        self._connection = connection
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = RLock()
+        self.large = large  # sweep_id -> variants, of the sweeps that are in it
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own: tables of the index, and those of the snapshot as `snap.TABLE`."""
+        return self._connection.cursor()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The snapshot, to be asked by one thread."""
+        cursor = self.cursor()
+        try:
+            yield Indexed(self, self._folder, self._name, cursor)
+        finally:
+            cursor.close()
+
+    def remembered(self, asked: Hashable, read: Callable[[], T]) -> T:
+        """What `read` gives, kept for the next one who asks the same; one works it out at a time."""
+        with self._lock:
+            if asked not in self._known:
+                self._known[asked] = read()
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(asked)
+            found: T = self._known[asked]
+            return found
+
+
+def large_sweeps(snapshot: Snapshot) -> dict[str, int]:
+    """sweep_id -> how many variants, of those whose rows do not all come into Python."""
+    rows = snapshot.rows("select sweep_id, count(*) as n from variants group by 1 having count(*) > ?", [LARGE])
+    return {row["sweep_id"]: row["n"] for row in rows}
+
+
+def open_index(snapshot: Snapshot) -> Index | None:
+    """The index of a snapshot, made if there is none yet; None where no sweep is large.
+
+    Raises duckdb.Error or OSError where it cannot be made.
+    """
+    large = large_sweeps(snapshot)
+    if not large:
+        return None
+    near = snapshot.folder.place.near(f"published/{snapshot.name}")
+    told = f"{LAYOUT} {LARGE} {near} {snapshot.info()['published']} {near.stat().st_size}"
+    name = f".board-{sha256(told.encode()).hexdigest()[:32]}.index"
+    found = next((p for p in (snapshot.folder.published / name, _own_folder() / name) if p.exists()), None)
+    path = found or _make(snapshot, near, name, list(large))
+    connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
+    connection.execute(f"attach if not exists '{_quoted(near)}' as snap (read_only)")
+    return Index(snapshot, connection, large)
+
+
+@cache
+def _own_folder() -> Path:
+    """A folder of this process, for stores that may only be read."""
+    path = Path(mkdtemp(prefix="paredown-board-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def _make(snapshot: Snapshot, near: Path, name: str, sweeps: list[str]) -> Path:
+    """In a process of its own, whose memory goes with it: declarations of large sweeps are large."""
+    beside = snapshot.folder.published
+    folder = beside if os.access(beside, os.W_OK) else _own_folder()
+    records = [str(path) for path in snapshot.segments]
+    asked = json.dumps({"near": str(near), "path": str(folder / name), "sweeps": sweeps, "segments": records})
+    run = [sys.executable, "-P", "-c", "import sys; from leaderboard.index import write; write(sys.argv[1])", asked]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(errno.EIO, f"its index could not be written: {done.stderr.strip().splitlines()[-1:]}")
+    _tidy(folder, name)
+    return folder / name
+
+
+def write(asked: str) -> None:
+    """Write an index, beside and then renamed: what `_make` runs."""
+    told = json.loads(asked)
+    path = Path(told["path"])
+    draft = path.with_name(f".{uuid4().hex}.indexing")
+    try:
+        with duckdb.connect(str(draft), config={"memory_limit": "1GB", "threads": 2}) as connection:
+            connection.execute("set preserve_insertion_order = false")
+            connection.execute(f"attach '{_quoted(Path(told['near']))}' as snap (read_only)")
+            connection.execute("create temp table large as select unnest(?) as sweep_id", [told["sweeps"]])
+            _fill(connection, told["segments"])
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
+
+
+def _tidy(folder: Path, current: str) -> None:
+    for path in (*folder.glob(".board-*.index"), *folder.glob(".*.indexing*")):
+        with suppress(OSError):
+            if path.name != current and path.stat().st_mtime < time.time() - STALE_SECONDS:
+                path.unlink()
+
+
+def _undelivered(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> pa.Table:
+    """(recipe_id of the step, sentence) of every build that did not do what it promised; the first published counts."""
+    columns = "select recipe_id, answer, ordinal from {} where kind = 'build' and status = 'finished' and answer like ?"
+    parts = [columns.format("snap.records"), *([columns.format("read_parquet(?)")] if segments else [])]
+    like = "%not delivered%"
+    found: dict[str, str] = {}
+    for recipe_id, answer, _ in connection.execute(
+        f"{' union all '.join(parts)} order by ordinal", [like, *([segments, like] if segments else [])]
+    ).fetchall():
+        told = json.loads(answer).get("delivered", {})
+        if told.get("verdict") == "not delivered":
+            found.setdefault(recipe_id, told["reason"])
+    return pa.table({"build": pa.array(found, pa.string()), "reason": pa.array(found.values(), pa.string())})
+
+
+def _declarations(connection: duckdb.DuckDBPyConnection) -> None:
+    """Declarations without their variants, and each variant of a large one by itself, with what its builds are."""
+    connection.execute("create table heads (sweep_id varchar, name varchar, declared varchar, body varchar)")
+    connection.execute("create table declared (sweep_id varchar, recipe_id varchar, body varchar, builds varchar[])")
+    large = {sweep_id for (sweep_id,) in connection.execute("from large").fetchall()}
+    for sweep_id, name, when in connection.execute("select sweep_id, name, declared from snap.sweeps").fetchall():
+        ((text,),) = connection.execute("select body from snap.sweeps where sweep_id = ?", [sweep_id]).fetchall()
+        body = json.loads(text)
+        variants = body["variants"]
+        if sweep_id in large:
+            body["variants"] = []
+        connection.execute("insert into heads values (?, ?, ?, ?)", [sweep_id, name, when, json.dumps(body)])
+        if sweep_id in large:
+            table = pa.table(
+                {
+                    "sweep_id": [sweep_id] * len(variants),
+                    "recipe_id": [v["recipe_id"] for v in variants],
+                    "body": [json.dumps(v) for v in variants],
+                    "builds": [list(own_builds(v)) for v in variants],
+                }
+            )
+            connection.register("incoming", table)
+            connection.execute("insert into declared select * from incoming")
+            connection.unregister("incoming")
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> None:
+    _declarations(connection)
+    connection.register("undelivered", _undelivered(connection, segments))
+    connection.create_function("folded", str.casefold, ["VARCHAR"], "VARCHAR")
+    for statement in STATEMENTS:
+        connection.execute(statement)
+    for table in TABLES:
+        connection.execute(f"create view {table} as from snap.{table}")
+    every = "".join(f" union all by name from read_parquet('{_quoted(Path(path))}')" for path in segments)
+    connection.execute(f"create view records as from snap.records{every}")
+    for sweep_id, metric, scope in connection.execute(
+        "select distinct sweep_id, metric, scope from snap.draws where sweep_id in (from large) order by all"
+    ).fetchall():
+        for rows in _spreads(connection, sweep_id, metric, scope):
+            connection.register("incoming", rows)
+            connection.execute(
+                "insert into spreads by name select ? as sweep_id, ? as metric, ? as scope, * from incoming",
+                [sweep_id, metric, scope],
+            )
+            connection.unregister("incoming")
+
+
+# A board's order is that of `rows.ranked`.
+STATEMENTS = (
+    "create view sweeps as from heads",
+    """create temp table main as select sweep_id, json_extract_string(body, '$.objectives[0].metric') as metric,
+    json_extract_string(body, '$.objectives[0].scope') as scope from heads""",
+    """create temp table own as
+    select sweep_id, recipe_id, list(reason order by step) as undelivered from (
+        select sweep_id, recipe_id, unnest(builds) as build, generate_subscripts(builds, 1) as step from declared)
+    join undelivered using (build) group by all""",
+    """create table rows as
+    with seeded as (select sweep_id, recipe_group, count(distinct seed) as seeds from snap.variants group by all),
+    stood as (
+        select v.*, coalesce(d.verdict, 'not evaluated') as verdict, coalesce(d.share, 0) as share,
+        coalesce(d.reason, 'no number yet') as verdict_reason, d.dominated_by, s.seeds,
+        coalesce(o.undelivered, []) as undelivered, json_extract_string(v.steps, '$[*].step') as methods,
+        list_position(['certain', 'contested', 'dominated', 'not evaluated'], coalesce(d.verdict, 'not evaluated')) - 1
+            as standing,
+        coalesce(case when m.better = 'higher' then -n.estimate else n.estimate end, 'infinity') as value
+        from snap.variants v left join snap.verdicts d using (sweep_id, recipe_id)
+        join seeded s using (sweep_id, recipe_group) join main using (sweep_id)
+        join snap.metrics m on m.name = main.metric
+        left join snap.numbers n on n.sweep_id = v.sweep_id and n.recipe_id = v.recipe_id and n.metric = main.metric
+            and n.scope = main.scope
+        left join own o on o.sweep_id = v.sweep_id and o.recipe_id = v.recipe_id
+        where v.sweep_id in (from large))
+    select * exclude (value), folded(name) as folded,
+    folded(name || ' ' || array_to_string(methods, ' ') || ' ' || recipe_id) as searched,
+    row_number() over (partition by sweep_id order by base, not is_base, standing, value, position)::integer as place
+    from stood order by sweep_id, place""",
+    """create table cells as select r.place, n.* from snap.numbers n join rows r using (sweep_id, recipe_id)
+    order by sweep_id, metric, scope, place""",
+    """create table spreads (sweep_id varchar, metric varchar, scope varchar, place integer, deviation double,
+    least double, most double, own boolean)""",
+)
+
+
+def _spreads(connection: duckdb.DuckDBPyConnection, sweep_id: str, metric: str, scope: str) -> Iterator[pa.Table]:
+    """How far each variant's resamples of one number, about its estimate, lie from its base's."""
+    told = """select r.place, r.base, c.estimate, d.draws from snap.draws d join rows r using (sweep_id, recipe_id)
+    join cells c on c.sweep_id = d.sweep_id and c.metric = d.metric and c.scope = d.scope and c.place = r.place
+    where d.sweep_id = ? and d.metric = ? and d.scope = ?"""
+    asked = [sweep_id, metric, scope]
+    pivots: dict[str, Any] = {
+        base: np.asarray(draws, dtype=np.float64) - estimate
+        for _, base, estimate, draws in connection.execute(f"{told} and r.is_base", asked).fetchall()
+    }
+    size = max((each.size for each in pivots.values()), default=0)
+    for batch in connection.cursor().sql(told, params=asked).to_arrow_reader(BATCH):
+        lengths = batch["draws"].value_lengths().to_numpy(zero_copy_only=False)
+        whole = lengths == size
+        found = {name: np.full(lengths.size, np.inf) for name in ("deviation", "least", "most")}
+        own = np.zeros(lengths.size, dtype=np.bool_)
+        if size and whole.all():
+            draws = batch["draws"].flatten().to_numpy().reshape(-1, size).astype(np.float64)
+            off = draws - batch["estimate"].to_numpy()[:, None]
+            own = off.max(axis=1) > off.min(axis=1)
+            bases = batch["base"].to_pylist()
+            off -= np.stack([pivots.get(base, np.zeros(size)) for base in bases])
+            found = {"deviation": np.sqrt((off**2).mean(axis=1)), "least": off.min(axis=1), "most": off.max(axis=1)}
+        yield pa.table({"place": batch["place"], **found, "own": own})
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

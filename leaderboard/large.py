@@ -1,0 +1,311 @@
+"""Boards of large sweeps: rows stay in DuckDB, and verdicts on other questions are worked out among candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.pruned import DOMINATED, NOT_EVALUATED, Ends, Judged, Spread, count_pairs, ends, judge, reasons
+from bench.store.reader import Snapshot
+from leaderboard.facts import Facts
+from leaderboard.index import Index, Indexed
+from leaderboard.listing import Anew, Clause, Listing
+from leaderboard.rows import Board, Key, Required, axes_of, board_of, find_sweep, judged_as, read_board
+
+LEVEL = 0.95
+# Where <=> stands comes one of the four operators that a constraint may have.
+CELLS = "(select place from cells where sweep_id = ? and metric = ? and scope = ? and low <= high"
+BROKEN = f"r.place not in {CELLS} and not (low <=> ?) and not (high <=> ?))"
+MET = f"r.place in {CELLS} and low <=> ? and high <=> ?)"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One number of all variants of a sweep, by their place on the board (from 1); NaN where there is none."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+    evidence: Floats
+    span: Floats
+    spread: Spread
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Members:
+    """Who the variants are, by place."""
+
+    recipes: NDArray[np.object_]
+    base: NDArray[np.intp]  # a number for each base
+    is_base: NDArray[np.bool_]
+    stopped: NDArray[np.bool_]
+
+
+def board_in(snapshot: Snapshot, sweep_id: str | None) -> Board:
+    """The board of a sweep, the newest without one; of a large one nothing of its rows is read yet. Raises BadInput."""
+    sweep = find_sweep(snapshot, sweep_id)
+    if not isinstance(snapshot, Indexed) or sweep["sweep_id"] not in snapshot.index.large:
+        return read_board(snapshot, sweep_id)
+    index, sweep_id = snapshot.index, str(sweep["sweep_id"])
+    declared = len(sweep["body"].get("constraints", ()))
+    listing = Listing(index, sweep_id, declared=declared)
+    have = snapshot.rows("select distinct metric, scope from cells where sweep_id = ?", [sweep_id])
+    objectives = [(o["metric"], o["scope"]) for o in sweep["body"]["objectives"]]
+    axes = axes_of(snapshot, {(row["metric"], row["scope"]) for row in have}, objectives)
+    return replace(board_of(snapshot, sweep, axes, listing), facts=facts_in(listing))
+
+
+def facts_in(listing: Listing) -> Facts:
+    """Of all rows of a listing."""
+    bases = [base for (base,) in listing.ask("r.base", "group by 1 order by min(r.place)")]
+    methods = [name for (name,) in listing.ask("distinct unnest(r.methods) as m", "order by m")]
+    statuses = {status: int(count) for status, count in listing.ask("r.status, count(*)", "group by 1")}
+    ((several,),) = listing.ask("coalesce(max(r.seeds), 0) > 1")
+    return Facts(tuple(bases), tuple(methods), statuses, bool(several))
+
+
+def matching(base: str | None, methods: Sequence[str], text: str) -> Clause:
+    """Who competes: variants with one of the methods and all words, and the bases."""
+    found = Clause()
+    if base is not None:
+        found = found.both(Clause("r.base = ?", (base,)))
+    mine = Clause()
+    if methods:
+        mine = mine.both(Clause("list_has_any(r.methods, ?)", (tuple(methods),)))
+    for word in text.casefold().split():
+        mine = mine.both(Clause("contains(r.searched, ?)", (word,)))
+    return found if mine.sql == "true" else found.both(Clause(f"(r.is_base or ({mine.sql}))", mine.parameters))
+
+
+def listed(listing: Listing, standings: Sequence[int], statuses: Sequence[str], task: str | None) -> Clause:
+    """Who is listed of those who compete; bases always are."""
+    mine = Clause()
+    if standings:
+        mine = mine.both(Clause(f"{listing.standing} in (select unnest(?))", (tuple(standings),)))
+    if statuses:
+        mine = mine.both(Clause("r.status in (select unnest(?))", (tuple(statuses),)))
+    if task:
+        there = (
+            "r.place in (select place from cells where sweep_id = ? and (scope = ? or starts_with(scope, ? || ' / ')))"
+        )
+        mine = mine.both(Clause(there, (listing.sweep_id, task, task)))
+    return Clause() if mine.sql == "true" else Clause(f"(r.is_base or ({mine.sql}))", mine.parameters)
+
+
+def kept_by(listing: Listing, asked: Sequence[Required]) -> Clause:
+    """Who is not known to break one of the bounds; bases always stay."""
+    found = Clause()
+    for required in asked:
+        c = required.constraint
+        broken = BROKEN.replace("<=>", c.operator)
+        found = found.both(Clause(broken, (listing.sweep_id, c.metric, c.scope, c.bound, c.bound)))
+    return Clause(f"(r.is_base or ({found.sql}))", found.parameters)
+
+
+def all_met(listing: Listing, constraints: Sequence[Required]) -> bool:
+    """Whether some variant is known to meet all of these bounds."""
+    found = Clause("not r.is_base")
+    for required in constraints:
+        c = required.constraint
+        met = MET.replace("<=>", c.operator)
+        found = found.both(Clause(met, (listing.sweep_id, c.metric, c.scope, c.bound, c.bound)))
+    return bool(listing.narrowed(found))
+
+
+def judge_field(board: Board, field: Listing, keys: Sequence[Key]) -> Anew:
+    """Verdicts of the rows of a field among themselves, base by base, on any numbers; remembered for others."""
+    different = tuple(dict.fromkeys(keys))
+    asked = ("judged", field.sweep_id, field.keeping, different)
+    return field.source.remembered(asked, lambda: _judge_field(board, field, different))
+
+
+def _judge_field(board: Board, field: Listing, keys: tuple[Key, ...]) -> Anew:
+    index, sweep_id = field.source, field.sweep_id
+    who = members(index, sweep_id)
+    places = np.asarray(field.arrays("r.place as place", "order by r.place")["place"], dtype=np.intp)
+    state = np.full(places.size, NOT_EVALUATED, dtype=np.int8)
+    share, by = np.zeros(places.size), np.full(places.size, -1, dtype=np.intp)
+    words: NDArray[np.object_] = np.full(places.size, "", dtype=object)
+    compared = candidates = 0
+    for base in np.unique(who.base[places]):
+        at = np.flatnonzero(who.base[places] == base)
+        mine = places[at]
+        found, between = _judge_base(board, index, sweep_id, keys, mine)
+        state[at], share[at] = found.states, found.share
+        by[at] = np.where(found.by >= 0, mine[np.maximum(found.by, 0)], -1)
+        words[at] = reasons(found, between, [board.axes[key].title for key in keys])
+        compared, candidates = compared + found.compared, candidates + found.candidates
+    _with_stops(index, sweep_id, keys, places, who, state, by, words)
+    table = pa.table(
+        {
+            "place": pa.array(places, pa.int32()),
+            "standing": pa.array(state, pa.int32()),
+            "share": share,
+            "by": pa.array(by, pa.int32(), mask=by < 0),
+            "reason": pa.array(words, pa.string()).dictionary_encode(),
+        }
+    )
+    return Anew(table, keys, compared, candidates)
+
+
+def _judge_base(
+    board: Board, index: Index, sweep_id: str, keys: Sequence[Key], mine: NDArray[np.intp]
+) -> tuple[Judged, list[Ends]]:
+    """The variants of one base, the statistics as for fewer of them (`judging.evidence_of`)."""
+    who = members(index, sweep_id)
+    evidence: list[Evidence] = []
+    spreads: list[Spread | None] = []
+    for key in keys:
+        each, about = _evidence(board, column(index, sweep_id, judged_as(key)), key, mine, who.stopped[mine])
+        evidence.append(each)
+        spreads.append(about)
+    present = [np.isfinite(each.estimates) for each in evidence]
+    pairs = count_pairs(present, [about is not None for about in spreads])
+    between = [ends(each, about, pairs, LEVEL) for each, about in zip(evidence, spreads, strict=True)]
+
+    def pick(rows: NDArray[np.intp]) -> list[Evidence]:
+        recipes = who.recipes[mine[rows]].tolist()
+        picked = []
+        for key, each, about in zip(keys, evidence, spreads, strict=True):
+            freedom = None if each.freedom is None else each.freedom[rows]
+            draws = None if about is None else _draws(index, sweep_id, judged_as(key), recipes, each.estimates[rows])
+            picked.append(Evidence(each.objective, each.estimates[rows], draws, each.n, each.span, freedom))
+        return picked
+
+    return judge(between, pick, pairs, LEVEL), between
+
+
+def _evidence(
+    board: Board, found: Column, key: Key, mine: NDArray[np.intp], stopped: NDArray[np.bool_]
+) -> tuple[Evidence, Spread | None]:
+    """What is known of some variants on one number, without draws, and how these are spread; None where it is exact."""
+    axis = board.axes[key]
+    objective = Objective(axis.title, axis.better, board.matters.get(key, 0.0))
+    out = stopped if not axis.exact else np.zeros(mine.size, dtype=np.bool_)
+    estimates = np.where(out, np.nan, found.estimate[mine])
+    spread = found.spread
+    drawn = np.isfinite(spread.deviation[mine]) & np.isfinite(estimates)
+    if not drawn.any():
+        if (found.low[mine] < found.high[mine])[~out].any():
+            estimates = np.full(mine.size, np.nan)  # noisy, but nothing to pair
+        return Evidence(objective, estimates), None
+    worth = np.where(np.isfinite(estimates), found.evidence[mine], np.nan)
+    known = np.isfinite(worth)
+    span = float(np.max(found.span[mine][known], initial=0.0))
+    n = int(worth[known].min()) if known.any() and span > 0 else None
+    freedom = np.where(known, np.maximum(worth - 1, 1), np.inf) if known.any() and span <= 0 else None
+    least, most = spread.least[mine], spread.most[mine]
+    if axis.better == "higher":
+        least, most = -most, -least
+    about = Spread(np.where(drawn, spread.deviation[mine], np.inf), least, most, spread.own[mine])
+    return Evidence(objective, estimates, None, n, span, freedom), about
+
+
+def _draws(index: Index, sweep_id: str, key: Key, recipes: list[str], estimates: Floats) -> Floats:
+    """[B, V] resamples of one number; the estimate throughout for a variant without."""
+    told = index.cursor().sql(
+        "select recipe_id, draws from snap.draws where sweep_id = ? and metric = ? and scope = ? "
+        "and recipe_id in (select unnest(?))",
+        params=[sweep_id, *key, recipes],
+    )
+    rows: Any = told.to_arrow_table().combine_chunks()
+    place = {recipe_id: i for i, recipe_id in enumerate(recipes)}
+    order = [place[recipe_id] for recipe_id in rows["recipe_id"].to_pylist()]
+    size = len(rows["draws"][0]) if order else 1
+    found = np.tile(estimates, (size, 1))
+    if order:
+        found[:, order] = np.asarray(rows["draws"].chunk(0).flatten()).reshape(-1, size).T
+    return np.asarray(found, dtype=np.float64)
+
+
+def _with_stops(
+    index: Index,
+    sweep_id: str,
+    keys: Sequence[Key],
+    places: NDArray[np.intp],
+    who: Members,
+    state: NDArray[np.int8],
+    by: NDArray[np.intp],
+    words: NDArray[np.object_],
+) -> None:
+    """What a race stopped: dominated as the race showed it, where its objectives and its winner are in the field."""
+    wanted = {judged_as(key) for key in keys}
+    at = np.flatnonzero(who.stopped[places] & (state == NOT_EVALUATED))
+    if not at.size:
+        return
+    shown = set(places.tolist())
+    told = stops(index, sweep_id)
+    for i in at.tolist():
+        objectives, winner, reason = told[int(places[i])]
+        if winner is not None and wanted <= {judged_as(key) for key in objectives} and winner in shown:
+            state[i], by[i], words[i] = DOMINATED, winner, reason
+        else:
+            words[i] = "stopped by a race on other objectives or variants: `--no-race` completes it"
+
+
+def members(index: Index, sweep_id: str) -> Members:
+    """Who is at which place of a sweep."""
+
+    def read() -> Members:
+        rows = index.cursor().execute(
+            "select place, recipe_id, dense_rank() over (order by base) as base, is_base, status = 'stopped' as gone "
+            "from rows where sweep_id = ? order by place",
+            [sweep_id],
+        )
+        found = rows.fetchnumpy()
+        return Members(*(np.concatenate([each[:1], each]) for each in map(np.asarray, list(found.values())[1:])))
+
+    return index.remembered(("members", sweep_id), read)
+
+
+def column(index: Index, sweep_id: str, key: Key) -> Column:
+    """One number of a sweep with the spread of its resamples."""
+
+    def read() -> Column:
+        size = index.large[sweep_id] + 1
+        found = {name: np.full(size, np.nan) for name in ("estimate", "low", "high", "evidence", "span")}
+        asked = [sweep_id, *key]
+        where = "where sweep_id = ? and metric = ? and scope = ?"
+        names = ", ".join(f"{name}::double as {name}" for name in found)
+        told = index.cursor().execute(f"select place, {names} from cells {where}", asked).fetchnumpy()  # noqa: S608
+        for name, values in found.items():
+            values[told["place"]] = np.ma.filled(told[name], np.nan)
+        drawn = index.cursor().execute(
+            f"select place, deviation, least, most, own from spreads {where}",  # noqa: S608
+            asked,
+        )
+        spread = drawn.fetchnumpy()
+        ends = {name: np.full(size, np.nan) for name in ("deviation", "least", "most")}
+        for name, values in ends.items():
+            values[spread["place"]] = spread[name]
+        own = np.zeros(size, dtype=np.bool_)
+        own[spread["place"]] = spread["own"]
+        return Column(**found, spread=Spread(**ends, own=own))
+
+    return index.remembered(("column", sweep_id, key), read)
+
+
+def stops(index: Index, sweep_id: str) -> Mapping[int, tuple[tuple[Key, ...], int | None, str]]:
+    """place -> the race's objectives, the winner's place and the reason, of what a race stopped."""
+
+    def read() -> dict[int, Any]:
+        rows = index.cursor().execute(
+            "select r.place, s.objectives, b.place, r.verdict_reason from rows r join snap.stops s "
+            "on s.sweep_id = r.sweep_id and s.artefact_id = r.artefact_id left join rows b "
+            "on b.sweep_id = r.sweep_id and b.recipe_id = r.dominated_by where r.sweep_id = ? and r.status = 'stopped'",
+            [sweep_id],
+        )
+        return {
+            place: (tuple((m, s) for m, s in json.loads(told)), winner, reason)
+            for place, told, winner, reason in rows.fetchall()
+        }
+
+    return index.remembered(("stops", sweep_id), read)

@@ -1,0 +1,202 @@
+"""A large sweep's rows, read from DuckDB a page at a time, are those of a small one: the sample read both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.store.reader import Snapshot, open_snapshot
+from leaderboard import index as index_module
+from leaderboard.choices import Choice, in_order, look, several_seeds, some_met, variants_in, with_seeds_together
+from leaderboard.downloads import as_csv
+from leaderboard.index import Index, open_index
+from leaderboard.large import board_in
+from leaderboard.listing import Listing
+from leaderboard.rows import Board, Draws, Key, Row, read_board, read_draws
+from leaderboard.table import payload, usual_columns
+from leaderboard.where import kept_under
+from leaderboard.wording import group_rows
+from tests.leaderboard import sample
+from tests.leaderboard.sample import BASE, SCOPE, TASK, VARIANTS
+
+SEEDED = tuple(
+    replace(v, name=f"{v.name}, seed {seed}", seed=seed, lost=v.lost + 0.01 * seed)
+    for v in VARIANTS[2:5]
+    for seed in (0, 1, 2)
+)
+KEYS: tuple[tuple[Key, ...], ...] = (
+    (("accuracy", TASK), ("latency_ratio", SCOPE)),
+    (("accuracy", TASK), ("size", "")),
+    (("size", ""), ("parameters", "")),
+    (("host_peak", SCOPE), ("latency_ms", SCOPE)),
+)
+CHOICES = (
+    Choice(),
+    Choice(text="decoder"),
+    Choice(text="DECODER 12 fine"),
+    Choice(text="'; DROP table"),
+    Choice(text="no such thing"),
+    Choice(methods=("int8_dynamic", "cast")),
+    Choice(base=BASE),
+    Choice(standings=("certain", "not evaluated"), statuses=("complete", "failed")),
+    Choice(task=TASK),
+    Choice(task="another"),
+    Choice(base="another"),
+)
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample.make_store(tmp_path_factory.mktemp("seeded") / "store", (*VARIANTS, *SEEDED))
+
+
+@pytest.fixture(scope="module")
+def small(seeded: Path) -> Iterator[tuple[Snapshot, Board]]:
+    with open_snapshot(seeded) as found:
+        yield found, read_board(found)
+
+
+@pytest.fixture(scope="module")
+def index(seeded: Path) -> Index:
+    with pytest.MonkeyPatch.context() as patch, open_snapshot(seeded) as found:
+        patch.setattr(index_module, "LARGE", 1)
+        made = open_index(found)
+    assert made is not None
+    return made
+
+
+@pytest.fixture(scope="module")
+def large(index: Index) -> Board:
+    with index.snapshot() as found:
+        board = board_in(found, None)
+    assert isinstance(board.rows, Listing)
+    return board
+
+
+def plain(row: Row) -> Row:
+    """Without what only a large sweep's row knows by itself."""
+    return replace(row, seeds=None)
+
+
+def test_every_row_is_the_same_in_the_same_order(small: tuple[Snapshot, Board], large: Board) -> None:
+    assert [plain(row) for row in large.rows] == list(small[1].rows)
+    assert len(large.rows) == len(small[1].rows) == 20
+    assert plain(large.rows[-1]) == small[1].rows[-1]
+    assert [plain(row) for row in large.rows[3:7]] == list(small[1].rows[3:7])
+    assert replace(large, rows=small[1].rows, facts=None) == small[1]
+    with pytest.raises(IndexError):
+        large.rows[20]
+
+
+def test_the_whole_is_known_without_its_rows(small: tuple[Snapshot, Board], large: Board) -> None:
+    assert large.about == small[1].about
+    assert large.bases == small[1].bases
+    assert several_seeds(large.rows) == several_seeds(small[1].rows)
+    row = next(row for row in large.rows if row.seed == 2)
+    assert group_rows(row, large) == group_rows(plain(row), small[1])
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("keys", KEYS, ids=lambda keys: "-".join(metric for metric, _ in keys))
+def test_filters_and_axes_give_the_same_rows_and_verdicts(
+    small: tuple[Snapshot, Board], large: Board, choice: Choice, keys: tuple[Key, ...]
+) -> None:
+    draws: Draws = read_draws(*small, keys)
+    here, there = look(small[1], choice, keys, draws), look(large, choice, keys, {})
+    assert there.narrowed == here.narrowed
+    assert there.matching == here.matching
+    assert [row.recipe_id for row in there.rows] == [row.recipe_id for row in here.rows]
+    assert variants_in(there.rows) == variants_in(here.rows)
+    # Among so few the small board's intervals come from the bootstrap of the largest deviation, a little narrower.
+    states = [(row.verdict, mine.verdict) for row, mine in zip(here.rows, there.rows, strict=True)]
+    assert all(a == b or b == "contested" for a, b in states)
+    assert sum(a != b for a, b in states) <= 3
+    assert [row.share for row in there.rows] == pytest.approx([row.share for row in here.rows])
+    for row in there.rows:
+        assert (row.dominated_by is not None) == (row.verdict == "dominated")
+        assert row.verdict_reason
+
+
+@pytest.mark.parametrize("by", [None, "name", "verdict", ("size", ""), ("accuracy", TASK)])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_orders_are_the_same(
+    small: tuple[Snapshot, Board], large: Board, by: Key | str | None, descending: bool, together: bool
+) -> None:
+    rows = [in_order(board.rows, by, descending=descending) for board in (small[1], large)]
+    if together:
+        rows = [with_seeds_together(each) for each in rows]
+    here, there = ([row.recipe_id for row in each] for each in rows)
+    assert there == here
+    assert [row.recipe_id for row in rows[1][4:9]] == here[4:9]
+
+
+def test_constraints_leave_out_the_same(small: tuple[Snapshot, Board], large: Board) -> None:
+    for texts in (["size <= 1 GB"], ["latency_ratio <= 0.7", "accuracy >= 80%"], ["size <= 1 B"]):
+        here, there = (kept_under(board, texts) for board in (small[1], large))
+        assert there.among == here.among
+        assert there.constraints == here.constraints
+        assert [row.recipe_id for row in there.rows] == [row.recipe_id for row in here.rows]
+        assert [row.kept for row in there.rows] == [row.kept for row in here.rows]
+        assert some_met(there) == some_met(here)
+
+
+def test_the_table_and_the_download_are_the_same(small: tuple[Snapshot, Board], large: Board) -> None:
+    views = [look(board, Choice(), board.objectives, {}) for board in (small[1], large)]
+    tables = [payload(view, view.rows[:12], usual_columns(view.board), None) for view in views]
+    assert tables[0] == tables[1]
+    assert as_csv(views[0].board, views[0].rows) == as_csv(views[1].board, views[1].rows)
+
+
+def test_variants_are_found_by_the_beginning_of_their_id(large: Board) -> None:
+    view = look(large, Choice(text="int8"), large.objectives, {})
+    outside = next(row for row in large.rows if row.name == f"{BASE}: bf16")
+    found = view.find(outside.recipe_id[:16])
+    assert found == outside
+    assert not view.competes(outside)
+    assert view.find(outside.recipe_id[:3]) is None
+    assert view.find("%_%_%_%_%") is None
+    base = view.base_of(outside)
+    assert base is not None
+    assert base.is_base
+
+
+def test_an_index_is_made_once_and_an_older_one_goes(
+    seeded: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "LARGE", 1)
+    folder = seeded / "published"
+    (made,) = folder.glob(".board-*")
+    before = made.stat().st_mtime_ns
+    with open_snapshot(seeded) as found:
+        assert open_index(found) is not None
+        assert made.stat().st_mtime_ns == before
+        monkeypatch.setattr(index_module, "LAYOUT", 99)
+        monkeypatch.setattr(index_module, "STALE_SECONDS", -1.0)
+        assert open_index(found) is not None
+    assert [path != made for path in folder.glob(".board-*")] == [True]
+    assert not list(folder.glob(".*.indexing*"))
+    assert len(look(board_of(index), Choice(), board_of(index).objectives, {}).rows) == 20  # still open, still there
+
+
+def board_of(index: Index) -> Board:
+    with index.snapshot() as found:
+        return board_in(found, None)
+
+
+def test_a_place_that_may_only_be_read_gets_a_temporary_folder(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "LARGE", 1)
+    monkeypatch.setattr(index_module, "LAYOUT", 98)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    before = sorted((seeded / "published").iterdir())
+    with open_snapshot(seeded) as found:
+        assert open_index(found) is not None
+    assert sorted((seeded / "published").iterdir()) == before
+
+
+def test_a_small_store_needs_no_index(seeded: Path) -> None:
+    with open_snapshot(seeded) as found:
+        assert open_index(found) is None
