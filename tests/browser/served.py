@@ -28,7 +28,9 @@ SERVE = """
 import sys
 from pathlib import Path
 from leaderboard.serve import serve
-sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2])))
+from leaderboard.sign_in import read_auth
+auth = read_auth(Path(sys.argv[4])) if sys.argv[3:4] == ["--auth"] else None
+sys.exit(serve(Path(sys.argv[1]), int(sys.argv[2]), auth, locally=sys.argv[3:4] == ["--sign-locally"]))
 """
 
 
@@ -47,10 +49,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[str]:
-    """Serve the store as `paredown board` does; yields the address."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(store), str(port)], stdout=subprocess.DEVNULL)
+def serving(store: Path, *signing: str, port: int | None = None) -> Iterator[str]:
+    """Serve the store as `paredown board` does, with --sign-locally or --auth FILE; yields the address."""
+    port = port or free_port()
+    command = [sys.executable, "-c", SERVE, str(store), str(port), *signing]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
