@@ -70,30 +70,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
     The same sweep may be declared with other constraints and differences that matter: it stays the same board, and the
     newest declaration counts.
     """
-    names = names_of(sweep.recipes)
-    stated: dict[str, dict[str, Any]] = {}  # each licence once, in order
-    mine = {
-        recipe.recipe_id: _numbered(licences.of_recipe(recipe, sweep.file.data), stated) for recipe in sweep.recipes
-    }
-    variants = tuple(
-        {
-            "recipe_id": recipe.recipe_id,
-            "position": position,
-            "name": names[recipe.recipe_id],
-            "base": recipe.base.name,
-            "model": recipe.base.model,
-            "licence": recipe.base.licence,
-            "licences": mine[recipe.recipe_id],
-            "is_base": recipe.is_base,
-            "batch_dependent": recipe.batch_dependent,
-            "seed": recipe.seed,
-            "group": recipe.group_name,
-            "steps": recipe.request["steps"],
-            "prefixes": list(stands_on(recipe)),
-            "chain": [recipe.prefix(length).recipe_id for length in range(len(recipe.stages) + 1)],
-        }
-        for position, recipe in enumerate(sweep.recipes)
-    )
+    variants, stated = _variants(sweep)
     sweep_id = board_id(sweep, machine)
     body = Declaration(
         sweep_id=sweep_id,
@@ -122,12 +99,38 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
             for task in sweep.tasks
         ),
         variants=variants,
-        licences=tuple(stated.values()),
+        licences=stated,
         questions=planner.questions(),
         limits=sweep.file.limits.model_dump(),
         runner=sweep.file.runner,
     )
     return Entry.statement("sweep", f"sweep {sweep_id} {body.declared}", body.model_dump(mode="json"))
+
+
+def _variants(sweep: Sweep) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+    """What is declared of each variant, and all licences of what they were made of."""
+    names = names_of(sweep.recipes)
+    stated: dict[str, dict[str, Any]] = {}  # each licence once, in order
+    variants = tuple(
+        {
+            "recipe_id": recipe.recipe_id,
+            "position": position,
+            "name": names[recipe.recipe_id],
+            "base": recipe.base.name,
+            "model": recipe.base.model,
+            "licence": recipe.base.licence,
+            "licences": _numbered(licences.of_recipe(recipe, sweep.file.data), stated),
+            "is_base": recipe.is_base,
+            "batch_dependent": recipe.batch_dependent,
+            "seed": recipe.seed,
+            "group": recipe.group_name,
+            "steps": recipe.request["steps"],
+            "prefixes": list(stands_on(recipe)),
+            "chain": [recipe.prefix(length).recipe_id for length in range(len(recipe.stages) + 1)],
+        }
+        for position, recipe in enumerate(sweep.recipes)
+    )
+    return variants, tuple(stated.values())
 
 
 def _numbered(found: list[licences.Stated], stated: dict[str, dict[str, Any]]) -> list[int]:

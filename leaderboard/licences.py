@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 NOT_STATED = "not stated"
-OLDER = "not recorded: this sweep was declared by an older paredown; running it again records them and repeats nothing"
+NOT_RECORDED = "not recorded"
+OLDER = f"{NOT_RECORDED}: an older paredown declared this sweep; running it again records them and repeats nothing"
 
 
 def licence_rows(body: Mapping[str, Any], recipe_id: str) -> list[tuple[str, str, str, str]]:

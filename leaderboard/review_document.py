@@ -113,7 +113,10 @@ def _subject(case: Case, history: History | None) -> Iterator[Part]:
     yield Paragraph(f"Recipe {row.recipe_id}, artefact {row.artefact_id or 'none'}.")
     yield Table(words.EVIDENCE, words.evidence_rows(row, case.found))
     yield Heading(3, "Licences")
-    yield Table(words.LICENCES, [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)])
+    licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    yield Table(words.LICENCES, licences)
+    if words.missing_licences(licences):
+        yield Paragraph(words.missing_licences(licences))
     yield Heading(3, "Unopened data")
     sentence, command = words.confirmation_sentence(case, row)
     yield Paragraph(sentence)

@@ -32,7 +32,7 @@ def draw_shortlist(found: Shortlist) -> None:
     st.html(markup.block(markup.line(f"<b>{markup.text(words.choice_sentence(found))}</b>")))
     rows = words.shortlist_rows(found)
     everything = len(rows) <= SHORT or st.toggle(f"All {len(rows):,}", key="all", bind="query-params")
-    numbers = frozenset(range(2, 2 + len(found.question.weights) + 3))
+    numbers = frozenset(range(1, 2 + len(found.question.weights) + 3))
     shown = rows[:500] if everything else rows[:SHORT]
     st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers)))
     st.caption(markup.as_label(f"{words.METHOD} {words.SHARES}"))
@@ -110,6 +110,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
     sentence, command = words.confirmation_sentence(case, row)
     confirmed = words.confirmation_rows(case, row.recipe_id)
     licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    missing = words.missing_licences(licences)
     open_points = words.open_points(row, case.found)
     st.html(
         markup.block(
@@ -119,6 +120,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
             markup.table(words.EVIDENCE, words.evidence_rows(row, case.found), frozenset({1, 2, 3})),
             markup.heading("Licences, as stated", 3),
             markup.table(words.LICENCES, licences),
+            markup.line(markup.text(missing), css="failed small") if missing else "",
             markup.heading("Unopened data", 3),
             markup.line(markup.text(sentence)),
             markup.table(words.CONFIRMED, confirmed, frozenset({1, 2})) if confirmed else "",

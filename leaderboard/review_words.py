@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.licences import NOT_RECORDED, NOT_STATED
 from leaderboard.review_case import Case, confirmation_of
 from leaderboard.review_shortlist import Candidate, Shortlist
 from leaderboard.rows import Axis, Key, Row, judged_as
@@ -38,6 +39,7 @@ LICENCES = ("part", "name", "licence", "said by")
 CONFIRMED = ("number", "on held-back examples", "on those chosen by", "finding")
 SENSITIVITY = ("weight of", "from", "to", "choice", "as stated")
 HISTORY = ("event", "when", "who", "what", "data seen", "SHA-256 of the event")
+TIED = 1e-9  # scores that differ by less are the same
 VERBS = {"opened": "opened", "comment": "commented", "approve": "approved", "reject": "rejected"}
 VERBS |= {"withdrawn": "withdrew their decision", "reopened": "reopened the review"}
 STATES = {
@@ -75,6 +77,9 @@ def choice_sentence(found: Shortlist) -> str:
         return found.advice or "Everyone who keeps the constraints is beaten by another."
     if len(found.candidates) == 1:
         return f"{choice.row.name} is the only one on the shortlist."
+    tied = [each.row.name for each in found.candidates if each.score - choice.score < TIED]
+    if len(tied) > 1:
+        return f"With these weights {' and '.join(tied)} have the same score: weigh one number more to tell them apart."
     return (
         f"First with these weights: {choice.row.name}, in {percent(choice.resampled)} of resamples, and in "
         f"{percent(choice.anyhow)} of all weightings."
@@ -184,6 +189,14 @@ def _changes(found: Shortlist, key: Key) -> str:
         name = found.candidates[parts[at + 1].choice].row.name
         said.append(f"to {name} if it weighs over {parts[at].high:.3g}")
     return f"{title} weighs {weight:.2f}: the choice changes {' and '.join(said)}."
+
+
+def missing_licences(rows: Sequence[Line]) -> str:
+    """A sentence where not everything states a licence; nothing where all do."""
+    missing = sum(licence == NOT_STATED or licence.startswith(NOT_RECORDED) for _, _, licence, _ in rows)
+    if not missing:
+        return ""
+    return f"{missing} of {len(rows)} state no licence that this store knows of: find it out before you approve."
 
 
 def confirmation_rows(case: Case, recipe_id: str) -> list[Line]:

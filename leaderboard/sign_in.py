@@ -68,8 +68,8 @@ def _check_provider(path: Path, place: str, name: str, provider: Mapping[str, An
 
 
 def _host(path: Path, redirect: str) -> str:
-    found = urlsplit(redirect)
-    if not _safe(redirect) or found.path != CALLBACK or not found.hostname:
+    found = urlsplit(redirect) if _safe(redirect) else None
+    if found is None or found.path != CALLBACK or not found.hostname:
         raise BadInput(
             f"The redirect_uri in {path} is {redirect!r}: give the address at which people open the page, with "
             f"{CALLBACK} behind it, such as http://localhost:8501{CALLBACK}; https unless it is this machine."

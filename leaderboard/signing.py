@@ -62,8 +62,10 @@ def signed_in() -> Person | None:
 
 
 def providers() -> list[str | None]:
-    """Names of the identity providers to choose from; None for the only one."""
+    """Names of the identity providers to choose from, None for the only one; empty where none was named."""
     section = _section()
+    if not section:
+        return []
     named = [str(name) for name, value in section.items() if isinstance(value, Mapping) and "client_id" in value]
     return [*named] if named else [None]
 
@@ -97,7 +99,11 @@ def _vouched_for(claims: Mapping[str, Any]) -> Person:
 
 
 def _section() -> Mapping[str, Any]:
-    found = st.secrets.get("auth", {})
+    """What the file of the identity provider says; nothing where the page was started without one."""
+    try:
+        found = st.secrets.get("auth", {})
+    except FileNotFoundError:
+        return {}
     return found.to_dict() if hasattr(found, "to_dict") else dict(found)
 
 

@@ -222,6 +222,7 @@ def _write(case: Case, history: History, row: Row | None) -> None:
     if mode() == "none" or (mode() == "oidc" and signed_in() is None):
         return
     name = "no variant" if row is None else plain(row.name)
+    # Buttons have keys: were they known by their words, a click while newer results come in would be lost unsaid.
     left, right = st.columns(2, gap="medium")
     with left, st.form("comment", clear_on_submit=True):
         text = st.text_area("Comment", max_chars=10_000, help="Shown to everyone as text. It cannot be changed later.")
@@ -234,8 +235,10 @@ def _write(case: Case, history: History, row: Row | None) -> None:
     with right, st.form("decide", clear_on_submit=True):
         reason = st.text_area("Reason", max_chars=10_000, help="Required: why this variant, or why not.")
         with st.container(horizontal=True, gap="small"):
-            yes = st.form_submit_button(f"Approve {markup.as_label(name)}", type="primary", disabled=row is None)
-            no = st.form_submit_button(f"Reject {markup.as_label(name)}", disabled=row is None)
+            yes = st.form_submit_button(
+                f"Approve {markup.as_label(name)}", type="primary", disabled=row is None, key="approve"
+            )
+            no = st.form_submit_button(f"Reject {markup.as_label(name)}", disabled=row is None, key="reject")
             back = bool(history.decisions) and st.form_submit_button("Withdraw mine")
             again = bool(history.decisions) and st.form_submit_button("Reopen the review")
         if row is not None and yes:
@@ -288,10 +291,11 @@ def _with_provider() -> None:
             st.html(markup.block(markup.line(markup.text(told), css="small")), width="content")
             st.button("Sign out", on_click=st.logout)
             return
-        for name in providers():
+        known = providers()
+        for name in known:
             at = f" with {name}" if name else ""
             st.button(f"Sign in{at}", key=f"sign in {name}", on_click=st.login, args=(name,) if name else ())
-        said = "Only signed-in people can write. Signing in leads back to the leaderboard."
+        said = "Only signed-in people can write. " + ("Signing in leads back to the leaderboard." if known else HOW)
         st.html(markup.block(markup.line(markup.text(said), css="quiet small")), width="content")
 
 
@@ -302,10 +306,10 @@ def _exports(case: Case, history: History | None, reasons: tuple[str, ...]) -> N
     name = f"review-{history.review}" if history else "shortlist"
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Markdown", as_markdown(parts), file_name=f"{name}.md", mime="text/markdown", on_click="ignore"
+            "Export as Markdown", as_markdown(parts), file_name=f"{name}.md", mime="text/markdown", on_click="ignore"
         )
         st.download_button(
-            "HTML",
+            "Export as HTML",
             as_html(parts, title),
             file_name=f"{name}.html",
             mime="text/html",

@@ -75,7 +75,8 @@ def test_what_was_stated_outlives_the_folder(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     shutil.copytree(folder, mine)
     (mine / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
-    body = declared(tmp_path / "a", bases={"mine": {"model": str(mine)}}) if (tmp_path / "a").mkdir() is None else {}
+    (tmp_path / "a").mkdir()
+    body = declared(tmp_path / "a", bases={"mine": {"model": str(mine)}})
     shutil.rmtree(mine)
     told = body["licences"][body["variants"][0]["licences"][0]]
     assert (told["part"], told["licence"], told["said_by"]) == ("base model", "cc-by-4.0", "model card")

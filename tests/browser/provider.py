@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 import sys
 import time
@@ -26,22 +27,29 @@ PEOPLE = {
 FAULTS = ("nonce", "issuer", "expired", "key", "none")  # and "audience", which one library lets pass
 
 
-def make(port: int) -> Flask:
-    """The provider as an application."""
-    app = Flask("provider")
-    issuer = f"http://127.0.0.1:{port}"
-    key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
-    stranger = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
-    codes: dict[str, dict[str, str]] = {}
-    told: dict[str, str] = {"fault": ""}
+class Provider:
+    """What the provider knows, and what it answers."""
 
-    @app.get("/.well-known/openid-configuration")
-    def discovery() -> Response:
+    def __init__(self, port: int) -> None:
+        self.issuer = f"http://127.0.0.1:{port}"
+        self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
+        self.stranger = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
+        self.codes: dict[str, dict[str, str]] = {}
+        self.fault = ""
+        self.app = Flask("provider")
+        self.app.get("/.well-known/openid-configuration")(self.discovery)
+        self.app.get("/keys")(self.keys)
+        self.app.get("/authorize")(self.authorize)
+        self.app.post("/token")(self.token)
+        self.app.get("/favicon.ico")(lambda: ("", 204))
+        self.app.post("/fault")(self.told)
+
+    def discovery(self) -> Response:
         return jsonify(
-            issuer=issuer,
-            authorization_endpoint=f"{issuer}/authorize",
-            token_endpoint=f"{issuer}/token",
-            jwks_uri=f"{issuer}/keys",
+            issuer=self.issuer,
+            authorization_endpoint=f"{self.issuer}/authorize",
+            token_endpoint=f"{self.issuer}/token",
+            jwks_uri=f"{self.issuer}/keys",
             response_types_supported=["code"],
             subject_types_supported=["public"],
             id_token_signing_alg_values_supported=["RS256"],
@@ -49,12 +57,10 @@ def make(port: int) -> Flask:
             token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
         )
 
-    @app.get("/keys")
-    def keys() -> Response:
-        return jsonify(keys=[key.as_dict(private=False)])
+    def keys(self) -> Response:
+        return jsonify(keys=[self.key.as_dict(private=False)])
 
-    @app.get("/authorize")
-    def authorize() -> Any:
+    def authorize(self) -> Any:
         """A page that asks who one is; then back, with a code."""
         asked = request.args
         if asked.get("client_id") != CLIENT or asked.get("response_type") != "code":
@@ -66,55 +72,47 @@ def make(port: int) -> Flask:
             links = (f'<a href="?{urlencode({**asked, "as": name})}">{name}</a>' for name in PEOPLE)
             return f"<h1>Who are you?</h1>{' '.join(links)}"
         code = secrets.token_urlsafe(16)
-        codes[code] = {**asked.to_dict(), "as": person}
+        self.codes[code] = {**asked.to_dict(), "as": person}
         return redirect(f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}")
 
-    @app.post("/token")
-    def token() -> Any:
+    def token(self) -> Any:
         """A code for a token, once, to whom it was given."""
-        given = request.authorization
-        client = (given.username, given.password) if given else (request.form.get("client_id"), _secret())
-        asked = codes.pop(request.form.get("code", ""), None)
-        if client != (CLIENT, SECRET) or asked is None or asked["redirect_uri"] != request.form.get("redirect_uri"):
+        given, form = request.authorization, request.form
+        client = (given.username, given.password) if given else (form.get("client_id"), form.get("client_secret"))
+        asked = self.codes.pop(form.get("code", ""), None)
+        if client != (CLIENT, SECRET) or asked is None or asked["redirect_uri"] != form.get("redirect_uri"):
             return jsonify(error="invalid_grant"), 400
-        verifier = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
-        if base64.urlsafe_b64encode(verifier).rstrip(b"=").decode() != asked["code_challenge"]:
+        verifier = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if _text(verifier) != asked["code_challenge"]:
             return jsonify(error="invalid_grant"), 400
-        return jsonify(
-            access_token=secrets.token_urlsafe(16), token_type="Bearer", expires_in=300, id_token=_token(asked)
-        )
+        return jsonify(access_token=secrets.token_urlsafe(16), token_type="Bearer", id_token=self.identity(asked))
 
-    def _secret() -> str | None:
-        return request.form.get("client_secret")
-
-    def _token(asked: dict[str, str]) -> str:
-        now, fault = int(time.time()), told["fault"]
+    def identity(self, asked: dict[str, str]) -> str:
+        """Who somebody is, signed."""
+        now = int(time.time())
         claims = {
-            "iss": "http://127.0.0.1:1/another" if fault == "issuer" else issuer,
-            "aud": ["another-program"] if fault == "audience" else CLIENT,
+            "iss": "http://127.0.0.1:1/another" if self.fault == "issuer" else self.issuer,
+            "aud": ["another-program"] if self.fault == "audience" else CLIENT,
             "azp": CLIENT,
-            "iat": now - 7200 if fault == "expired" else now,
-            "exp": now - 3600 if fault == "expired" else now + 300,
-            "nonce": "another" if fault == "nonce" else asked["nonce"],
+            "iat": now - 7200 if self.fault == "expired" else now,
+            "exp": now - 3600 if self.fault == "expired" else now + 300,
+            "nonce": "another" if self.fault == "nonce" else asked["nonce"],
             **PEOPLE[asked["as"]],
         }
-        if fault == "none":
-            parts = (b'{"alg":"none","kid":"one"}', jsonify(claims).get_data())
-            return ".".join([*(base64.urlsafe_b64encode(p).rstrip(b"=").decode() for p in parts), ""])
-        return jwt.encode({"alg": "RS256", "kid": "one"}, claims, stranger if fault == "key" else key)
+        if self.fault == "none":
+            return f"{_text(json.dumps({'alg': 'none', 'kid': 'one'}).encode())}.{_text(json.dumps(claims).encode())}."
+        return jwt.encode({"alg": "RS256", "kid": "one"}, claims, self.stranger if self.fault == "key" else self.key)
 
-    @app.get("/favicon.ico")
-    def icon() -> tuple[str, int]:
-        return "", 204
-
-    @app.post("/fault")
-    def fault() -> str:
-        told["fault"] = request.get_data(as_text=True)
-        assert told["fault"] in ("", "audience", *FAULTS)
+    def told(self) -> str:
+        """Have the tokens to come be such that nobody may accept them."""
+        self.fault = request.get_data(as_text=True)
+        assert self.fault in ("", "audience", *FAULTS)
         return "ok"
 
-    return app
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 if __name__ == "__main__":
-    make(int(sys.argv[1])).run("127.0.0.1", int(sys.argv[1]), threaded=True)
+    Provider(int(sys.argv[1])).app.run("127.0.0.1", int(sys.argv[1]), threaded=True)

@@ -180,7 +180,7 @@ def test_licences_are_shown_as_they_were_stated(store: Path) -> None:
     case = case_of(store)
     rows = licence_rows(case.body, case.board.rows[0].recipe_id)
     assert rows[0] == ("base model", "zoo://sample", "MIT", "sweep file")
-    assert rows[1][2].startswith("not recorded: this sweep was declared by an older paredown")
+    assert rows[1][2].startswith("not recorded: an older paredown declared this sweep")
     assert rows[-1] == ("task data", TASK, "not stated", "")
     stated = [{"part": "base model", "name": "b", "licence": None, "said_by": None}]
     stated.append({"part": "teacher", "name": "t", "licence": "CC BY-NC 4.0", "said_by": "model card"})
