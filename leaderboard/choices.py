@@ -53,6 +53,11 @@ class View:
         return None
 
     @property
+    def waiting(self) -> bool:
+        """Whether verdicts are still being worked out."""
+        return isinstance(self.field, Listing) and self.field.anew is not None and self.field.anew.waiting
+
+    @property
     def matching(self) -> int:
         """Rows of the field apart from the bases."""
         return variants_in(self.field)
@@ -84,14 +89,15 @@ def variants_in(rows: Sequence[Row]) -> int:
     return rows.variants if isinstance(rows, Listing) else sum(not row.is_base for row in rows)
 
 
-def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> View:
+def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws, *, patience: float | None = None) -> View:
     """The board as `choice` asks for it, judged on `keys`.
 
     The frontier is recomputed among the rows that match and the base, never among those that happen to have one
-    verdict: a list of dominated variants does not make the best of them certain.
+    verdict: a list of dominated variants does not make the best of them certain. Of a large sweep the view is `waiting`
+    where that takes longer than `patience` seconds, and has no verdicts yet.
     """
     if isinstance(board.rows, Listing):
-        return _look_at(board, board.rows, choice, tuple(keys))
+        return _look_at(board, board.rows, choice, tuple(keys), patience)
     field = tuple(row for row in board.rows if _matches(row, choice))
     # A board under constraints has fewer rows than the verdicts that it carries are about.
     narrowed = board.among is not None or (choice.narrows and len(field) < len(board.rows))
@@ -101,12 +107,13 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws) -> Vie
     return View(board, tuple(keys), field, rows, narrowed)
 
 
-def _look_at(board: Board, listing: Listing, choice: Choice, keys: tuple[Key, ...]) -> View:
+def _look_at(board: Board, listing: Listing, choice: Choice, keys: tuple[Key, ...], patience: float | None) -> View:
     """The same of a large sweep: nothing but what verdicts need is read."""
     field = listing.narrowed(matching(choice.base, choice.methods, choice.text))
     narrowed = board.among is not None or (choice.narrows and len(field) < len(listing))
     if narrowed or keys != board.objectives:
-        field = replace(field, anew=judge_field(board, field, keys))
+        # Who is listed by verdict must have one.
+        field = replace(field, anew=judge_field(board, field, keys, None if choice.standings else patience))
     standings = [VERDICT_ORDER[name] for name in choice.standings]
     rows = field.narrowed(listed(field, standings, choice.statuses, choice.task))
     return View(board, keys, field, rows, narrowed)

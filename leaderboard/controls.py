@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from bench.errors import BadInput
 from leaderboard import markup
 from leaderboard.choices import Choice, View, look, some_met, variants_in
+from leaderboard.large import judge_field
 from leaderboard.listing import Listing
 from leaderboard.live import draw_progress, follow, offer
 from leaderboard.rows import VERDICT_ORDER, Board
@@ -25,6 +26,7 @@ COMPARED = "variants"
 NARROWING = ("base", "method", "verdict", "status", "task")
 WHERE = "where"
 HELD = "held"
+PATIENCE = 0.05  # seconds that a page waits for verdicts before it shows the rows without them
 KEPT = (SWEEP, "class", "q", WHERE, *NARROWING)
 
 
@@ -51,9 +53,24 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
         choice = _filters(loaded)
         loaded = _constrained(loaded)
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
-    view = look(loaded.board, choice, loaded.keys, loaded.draws)
+    if with_axes:
+        with st.spinner("Comparing candidates …", show_time=True):
+            view = look(loaded.board, choice, loaded.keys, loaded.draws)
+    else:
+        sorted_by = st.query_params.get("sort", "").removeprefix("-")
+        patience = None if sorted_by == "verdict" else PATIENCE
+        view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience)
+        if view.waiting:
+            _await(view)
     _among(view, choice)
     return view, bar, loaded
+
+
+@st.fragment(run_every="250ms")
+def _await(view: View) -> None:
+    """Draw the page again as soon as the verdicts are there."""
+    if isinstance(view.field, Listing) and not judge_field(view.board, view.field, view.keys, 0).waiting:
+        st.rerun()
 
 
 def held(sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
@@ -216,7 +233,12 @@ def _among(view: View, choice: Choice) -> None:
         said.append(f"{of - kept:,} of {of:,} variants do not meet {texts} and are left out.")
     if view.narrowed:
         n = view.matching
-        said.append(f"Frontier recomputed among {n:,} shown and the base: verdicts hold among these only.")
+        among = f"among {n:,} shown and the base"
+        said.append(
+            f"The frontier {among} is being recomputed: verdicts follow in a moment."
+            if view.waiting
+            else f"Frontier recomputed {among}: verdicts hold among these only."
+        )
     if view.keys != view.board.objectives:
         titles = " and ".join(view.board.axes[key].title for key in view.keys)
         said.append(f"Verdicts on {titles}, instead of the objectives that the sweep declared.")

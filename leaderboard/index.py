@@ -18,18 +18,20 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import RLock
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from bench.store.folder import Folder
 from bench.store.reader import Snapshot
@@ -40,7 +42,9 @@ LARGE = 2000  # variants of a sweep
 LAYOUT = 1  # of the file; raised whenever it would hold something else
 STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
-REMEMBERED = 48  # answers of up to a few megabytes
+WORKERS = 2  # that judge fields beside the pages
+REMEMBERED = 64  # answers of up to a few megabytes
+WIDTH = 4  # bytes of a resample
 BATCH = 2000  # variants whose resamples are looked at together
 
 
@@ -69,11 +73,15 @@ class Indexed(Snapshot):
 class Index:
     """A snapshot with its index, open for reading. Cursors of it may be used by several threads at once."""
 
-    def __init__(self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, large: dict[str, int]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, draws: Path, large: dict[str, int]
+    ) -> None:
         self._folder, self._name = snapshot.folder, snapshot.name
         self._connection = connection
-        self._known: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = RLock()
+        self._draws = draws.open("rb")
+        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+        self._lock = Lock()
+        self._workers = ThreadPoolExecutor(WORKERS)
         self.large = large  # sweep_id -> variants, of the sweeps that are in it
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -90,15 +98,48 @@ class Index:
             cursor.close()
 
     def remembered(self, asked: Hashable, read: Callable[[], T]) -> T:
-        """What `read` gives, kept for the next one who asks the same; one works it out at a time."""
+        """What `read` gives, kept for the next one who asks the same; one works it out, others wait for it."""
+        future, mine = self._future(asked)
+        if mine:
+            self._answer(asked, future, read)
+        found: T = future.result()
+        return found
+
+    def begin(self, asked: Hashable, read: Callable[[], T], patience: float) -> T | None:
+        """The same, worked out beside; None where it takes longer than so many seconds: ask again."""
+        future, mine = self._future(asked)
+        if mine:
+            self._workers.submit(self._answer, asked, future, read)
+        try:
+            found: T = future.result(patience)
+        except TimeoutError:
+            return None
+        return found
+
+    def _future(self, asked: Hashable) -> tuple[Future[Any], bool]:
+        """The answer to be, and whether the caller must work it out."""
         with self._lock:
-            if asked not in self._known:
-                self._known[asked] = read()
+            mine = asked not in self._known
+            if mine:
+                self._known[asked] = Future()
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
             self._known.move_to_end(asked)
-            found: T = self._known[asked]
-            return found
+            return self._known[asked], mine
+
+    def _answer(self, asked: Hashable, future: Future[Any], read: Callable[[], Any]) -> None:
+        try:
+            future.set_result(read())
+        except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+            with self._lock:
+                self._known.pop(asked, None)
+            future.set_exception(error)
+
+    def resamples(self, nth: Sequence[int], size: int) -> NDArray[np.float32]:
+        """[V, size]: those that begin at these places of the file."""
+        descriptor = self._draws.fileno()
+        parts = [os.pread(descriptor, size * WIDTH, at * WIDTH) for at in nth]
+        return np.frombuffer(b"".join(parts), dtype=np.float32).reshape(-1, size)
 
 
 def large_sweeps(snapshot: Snapshot) -> dict[str, int]:
@@ -122,7 +163,7 @@ def open_index(snapshot: Snapshot) -> Index | None:
     path = found or _make(snapshot, near, name, list(large))
     connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
     connection.execute(f"attach if not exists '{_quoted(near)}' as snap (read_only)")
-    return Index(snapshot, connection, large)
+    return Index(snapshot, connection, _draws_of(path), large)
 
 
 @cache
@@ -153,27 +194,36 @@ def write(asked: str) -> None:
     told = json.loads(asked)
     path = Path(told["path"])
     draft = path.with_name(f".{uuid4().hex}.indexing")
+    draws = draft.with_name(f"{draft.name}.draws")
     try:
         with duckdb.connect(str(draft), config={"memory_limit": "1GB", "threads": 2}) as connection:
             connection.execute("set preserve_insertion_order = false")
             connection.execute(f"attach '{_quoted(Path(told['near']))}' as snap (read_only)")
             connection.execute("create temp table large as select unnest(?) as sweep_id", [told["sweeps"]])
-            _fill(connection, told["segments"])
+            with draws.open("wb") as file:
+                _fill(connection, told["segments"], file)
+        draws.replace(_draws_of(path))  # first: an index without resamples is none
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+        draws.unlink(missing_ok=True)
         draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
 
 
+def _draws_of(path: Path) -> Path:
+    """The resamples of an index's variants, each where `spreads.nth` says: far apart ones are read at once from there."""
+    return path.with_name(f"{path.name}.draws")
+
+
 def _tidy(folder: Path, current: str) -> None:
-    for path in (*folder.glob(".board-*.index"), *folder.glob(".*.indexing*")):
+    for path in (*folder.glob(".board-*.index*"), *folder.glob(".*.indexing*")):
         with suppress(OSError):
-            if path.name != current and path.stat().st_mtime < time.time() - STALE_SECONDS:
+            if not path.name.startswith(current) and path.stat().st_mtime < time.time() - STALE_SECONDS:
                 path.unlink()
 
 
 def _undelivered(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> pa.Table:
-    """(recipe_id of the step, sentence) of every build that did not do what it promised; the first published counts."""
+    """(recipe_id of the step, sentence) of every build that did not do what it promised; the first one counts."""
     columns = "select recipe_id, answer, ordinal from {} where kind = 'build' and status = 'finished' and answer like ?"
     parts = [columns.format("snap.records"), *([columns.format("read_parquet(?)")] if segments else [])]
     like = "%not delivered%"
@@ -213,7 +263,7 @@ def _declarations(connection: duckdb.DuckDBPyConnection) -> None:
             connection.unregister("incoming")
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str], file: BinaryIO) -> None:
     _declarations(connection)
     connection.register("undelivered", _undelivered(connection, segments))
     connection.create_function("folded", str.casefold, ["VARCHAR"], "VARCHAR")
@@ -226,7 +276,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> None:
     for sweep_id, metric, scope in connection.execute(
         "select distinct sweep_id, metric, scope from snap.draws where sweep_id in (from large) order by all"
     ).fetchall():
-        for rows in _spreads(connection, sweep_id, metric, scope):
+        for rows in _spreads(connection, sweep_id, metric, scope, file):
             connection.register("incoming", rows)
             connection.execute(
                 "insert into spreads by name select ? as sweep_id, ? as metric, ? as scope, * from incoming",
@@ -262,17 +312,25 @@ STATEMENTS = (
         where v.sweep_id in (from large))
     select * exclude (value), folded(name) as folded,
     folded(name || ' ' || array_to_string(methods, ' ') || ' ' || recipe_id) as searched,
-    row_number() over (partition by sweep_id order by base, not is_base, standing, value, position)::integer as place
+    row_number() over (partition by sweep_id order by base, not is_base, standing, value, position)::integer as place,
+    dense_rank() over (partition by sweep_id order by recipe_group)::integer as family
     from stood order by sweep_id, place""",
     """create table cells as select r.place, n.* from snap.numbers n join rows r using (sweep_id, recipe_id)
-    order by sweep_id, metric, scope, place""",
+    order by sweep_id, place""",
+    """create table stood as select r.place, s.* from snap.standings s join rows r using (sweep_id, recipe_id)
+    order by sweep_id, place""",
     """create table spreads (sweep_id varchar, metric varchar, scope varchar, place integer, deviation double,
-    least double, most double, own boolean)""",
+    least double, most double, own boolean, nth bigint, size integer)""",
 )
 
 
-def _spreads(connection: duckdb.DuckDBPyConnection, sweep_id: str, metric: str, scope: str) -> Iterator[pa.Table]:
-    """How far each variant's resamples of one number, about its estimate, lie from its base's."""
+def _spreads(
+    connection: duckdb.DuckDBPyConnection, sweep_id: str, metric: str, scope: str, file: BinaryIO
+) -> Iterator[pa.Table]:
+    """How far each variant's resamples of one number, about its estimate, lie from its base's.
+
+    They go to a file too: `nth` is where they begin there, counted in numbers.
+    """
     told = """select r.place, r.base, c.estimate, d.draws from snap.draws d join rows r using (sweep_id, recipe_id)
     join cells c on c.sweep_id = d.sweep_id and c.metric = d.metric and c.scope = d.scope and c.place = r.place
     where d.sweep_id = ? and d.metric = ? and d.scope = ?"""
@@ -287,14 +345,18 @@ def _spreads(connection: duckdb.DuckDBPyConnection, sweep_id: str, metric: str, 
         whole = lengths == size
         found = {name: np.full(lengths.size, np.inf) for name in ("deviation", "least", "most")}
         own = np.zeros(lengths.size, dtype=np.bool_)
+        begin = file.tell() // WIDTH
+        flat = batch["draws"].flatten().to_numpy().astype(np.float32)
+        file.write(flat.tobytes())
+        nth = begin + np.concatenate([[0], np.cumsum(lengths)[:-1]])
         if size and whole.all():
-            draws = batch["draws"].flatten().to_numpy().reshape(-1, size).astype(np.float64)
+            draws = flat.reshape(-1, size).astype(np.float64)
             off = draws - batch["estimate"].to_numpy()[:, None]
             own = off.max(axis=1) > off.min(axis=1)
             bases = batch["base"].to_pylist()
             off -= np.stack([pivots.get(base, np.zeros(size)) for base in bases])
             found = {"deviation": np.sqrt((off**2).mean(axis=1)), "least": off.min(axis=1), "most": off.max(axis=1)}
-        yield pa.table({"place": batch["place"], **found, "own": own})
+        yield pa.table({"place": batch["place"], **found, "own": own, "nth": nth, "size": lengths})
 
 
 def _quoted(path: Path) -> str:

@@ -20,6 +20,7 @@ from leaderboard.listing import Anew, Clause, Listing
 from leaderboard.rows import Board, Key, Required, axes_of, board_of, find_sweep, judged_as, read_board
 
 LEVEL = 0.95
+WAITING = "it is being compared with the others shown"
 # Where <=> stands comes one of the four operators that a constraint may have.
 CELLS = "(select place from cells where sweep_id = ? and metric = ? and scope = ? and low <= high"
 BROKEN = f"r.place not in {CELLS} and not (low <=> ?) and not (high <=> ?))"
@@ -37,6 +38,8 @@ class Column:
     evidence: Floats
     span: Floats
     spread: Spread
+    nth: NDArray[np.int64]  # where its resamples are, -1 without
+    size: int  # of a variant's resamples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,17 +123,37 @@ def all_met(listing: Listing, constraints: Sequence[Required]) -> bool:
     return bool(listing.narrowed(found))
 
 
-def judge_field(board: Board, field: Listing, keys: Sequence[Key]) -> Anew:
-    """Verdicts of the rows of a field among themselves, base by base, on any numbers; remembered for others."""
+def judge_field(board: Board, field: Listing, keys: Sequence[Key], patience: float | None = None) -> Anew:
+    """Verdicts of the rows of a field among themselves, base by base, on any numbers; remembered for others.
+
+    With `patience`, what takes longer than so many seconds goes on beside, and nobody has a verdict yet: ask again.
+    """
     different = tuple(dict.fromkeys(keys))
     asked = ("judged", field.sweep_id, field.keeping, different)
-    return field.source.remembered(asked, lambda: _judge_field(board, field, different))
+    if patience is None:
+        return field.source.remembered(asked, lambda: _judge_field(board, field, different, asked))
+    found = field.source.begin(asked, lambda: _judge_field(board, field, different, asked), patience)
+    return _waiting(field, different) if found is None else found
 
 
-def _judge_field(board: Board, field: Listing, keys: tuple[Key, ...]) -> Anew:
+def _waiting(field: Listing, keys: tuple[Key, ...]) -> Anew:
+    places = np.sort(field.places())
+    table = pa.table(
+        {
+            "place": pa.array(places, pa.int32()),
+            "standing": pa.array(np.full(places.size, NOT_EVALUATED), pa.int32()),
+            "share": np.zeros(places.size),
+            "by": pa.nulls(places.size, pa.int32()),
+            "reason": pa.array(np.full(places.size, WAITING)).dictionary_encode(),
+        }
+    )
+    return Anew(table, keys, ("waiting",), 0, 0, waiting=True)
+
+
+def _judge_field(board: Board, field: Listing, keys: tuple[Key, ...], name: tuple[Any, ...]) -> Anew:
     index, sweep_id = field.source, field.sweep_id
     who = members(index, sweep_id)
-    places = np.asarray(field.arrays("r.place as place", "order by r.place")["place"], dtype=np.intp)
+    places = np.sort(field.places()).astype(np.intp)
     state = np.full(places.size, NOT_EVALUATED, dtype=np.int8)
     share, by = np.zeros(places.size), np.full(places.size, -1, dtype=np.intp)
     words: NDArray[np.object_] = np.full(places.size, "", dtype=object)
@@ -153,7 +176,7 @@ def _judge_field(board: Board, field: Listing, keys: tuple[Key, ...]) -> Anew:
             "reason": pa.array(words, pa.string()).dictionary_encode(),
         }
     )
-    return Anew(table, keys, compared, candidates)
+    return Anew(table, keys, name, compared, candidates)
 
 
 def _judge_base(
@@ -172,11 +195,11 @@ def _judge_base(
     between = [ends(each, about, pairs, LEVEL) for each, about in zip(evidence, spreads, strict=True)]
 
     def pick(rows: NDArray[np.intp]) -> list[Evidence]:
-        recipes = who.recipes[mine[rows]].tolist()
         picked = []
         for key, each, about in zip(keys, evidence, spreads, strict=True):
             freedom = None if each.freedom is None else each.freedom[rows]
-            draws = None if about is None else _draws(index, sweep_id, judged_as(key), recipes, each.estimates[rows])
+            found = column(index, sweep_id, judged_as(key))
+            draws = None if about is None else _draws(index, found, mine[rows], each.estimates[rows])
             picked.append(Evidence(each.objective, each.estimates[rows], draws, each.n, each.span, freedom))
         return picked
 
@@ -209,21 +232,13 @@ def _evidence(
     return Evidence(objective, estimates, None, n, span, freedom), about
 
 
-def _draws(index: Index, sweep_id: str, key: Key, recipes: list[str], estimates: Floats) -> Floats:
+def _draws(index: Index, found: Column, places: NDArray[np.intp], estimates: Floats) -> Floats:
     """[B, V] resamples of one number; the estimate throughout for a variant without."""
-    told = index.cursor().sql(
-        "select recipe_id, draws from snap.draws where sweep_id = ? and metric = ? and scope = ? "
-        "and recipe_id in (select unnest(?))",
-        params=[sweep_id, *key, recipes],
-    )
-    rows: Any = told.to_arrow_table().combine_chunks()
-    place = {recipe_id: i for i, recipe_id in enumerate(recipes)}
-    order = [place[recipe_id] for recipe_id in rows["recipe_id"].to_pylist()]
-    size = len(rows["draws"][0]) if order else 1
-    found = np.tile(estimates, (size, 1))
-    if order:
-        found[:, order] = np.asarray(rows["draws"].chunk(0).flatten()).reshape(-1, size).T
-    return np.asarray(found, dtype=np.float64)
+    nth = found.nth[places]
+    draws = np.tile(estimates, (found.size, 1))
+    there = np.flatnonzero(nth >= 0)
+    draws[:, there] = index.resamples(nth[there].tolist(), found.size).T
+    return draws
 
 
 def _with_stops(
@@ -279,16 +294,19 @@ def column(index: Index, sweep_id: str, key: Key) -> Column:
         for name, values in found.items():
             values[told["place"]] = np.ma.filled(told[name], np.nan)
         drawn = index.cursor().execute(
-            f"select place, deviation, least, most, own from spreads {where}",  # noqa: S608
+            f"select place, deviation, least, most, own, nth, size from spreads {where}",  # noqa: S608
             asked,
         )
         spread = drawn.fetchnumpy()
+        nth, size_of = np.full(size, -1, dtype=np.int64), 0
+        if spread["place"].size:
+            nth[spread["place"]], size_of = spread["nth"], int(spread["size"].max())
         ends = {name: np.full(size, np.nan) for name in ("deviation", "least", "most")}
         for name, values in ends.items():
             values[spread["place"]] = spread[name]
         own = np.zeros(size, dtype=np.bool_)
         own[spread["place"]] = spread["own"]
-        return Column(**found, spread=Spread(**ends, own=own))
+        return Column(**found, spread=Spread(**ends, own=own), nth=nth, size=size_of)
 
     return index.remembered(("column", sweep_id, key), read)
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from leaderboard.facts import keeps
 from leaderboard.index import Index
@@ -39,8 +41,10 @@ class Anew:
 
     table: pa.Table
     keys: tuple[Key, ...]
+    name: tuple[Any, ...]  # the same for the same field and numbers
     compared: int  # candidates that were compared in pairs
     candidates: int
+    waiting: bool = False  # nobody has a verdict yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +112,29 @@ class Listing(Sequence[Row]):
         return "r.standing" if self.anew is None else "o.standing"
 
     def __len__(self) -> int:
-        return int(self.ask("count(*)")[0][0])
+        return int(self.places().size)
 
-    def __bool__(self) -> bool:
-        return bool(self.ask("1", "limit 1"))
+    def places(self) -> NDArray[np.int32]:
+        """Where on the board the rows stand, in order; remembered for the next page and the next visitor."""
+        judged = None if self.anew is None else self.anew.name
+        asked = ("order", self.sweep_id, self.keeping, self.order, judged)
+        return self.source.remembered(asked, self._places)
+
+    def _places(self) -> NDArray[np.int32]:
+        key = self.order.by if isinstance(self.order.by, tuple) else None
+        joined = ""
+        if key is not None:
+            joined = (
+                "left join cells k on k.place = r.place and k.sweep_id = r.sweep_id and k.metric = ? and k.scope = ?"
+            )
+        found = self.arrays("r.place as place, r.family as family", f"order by {self._by()}", key or (), joined)
+        places: NDArray[np.int32] = np.asarray(found["place"], dtype=np.int32)
+        if self.order.together and places.size:
+            family = np.asarray(found["family"])
+            first = np.full(int(family.max()) + 1, places.size)
+            np.minimum.at(first, family, np.arange(places.size))
+            places = places[np.argsort(first[family], kind="stable")]
+        return places
 
     @overload
     def __getitem__(self, at: int) -> Row: ...
@@ -136,21 +159,7 @@ class Listing(Sequence[Row]):
         """Some rows in order."""
         if count <= 0:
             return []
-        key = self.order.by if isinstance(self.order.by, tuple) else None
-        joined, parameters = "", []
-        if key is not None:
-            joined = (
-                "left join cells k on k.place = r.place and k.sweep_id = r.sweep_id and k.metric = ? and k.scope = ?"
-            )
-            parameters = [*key]
-        sorted_ = f"row_number() over (order by {self._by()}) as nth"
-        first_of = "min(nth) over (partition by recipe_group), nth" if self.order.together else "nth"
-        query = (
-            f"select place from (select r.place, r.recipe_group, {sorted_} {self._source(joined)}) "  # noqa: S608
-            f"order by {first_of} limit ? offset ?"
-        )
-        told = [*parameters, self.sweep_id, *self._told, count, first]
-        return self.read([place for (place,) in self._cursor().execute(query, told).fetchall()])
+        return self.read([int(place) for place in self.places()[first : first + count]])
 
     def _by(self) -> str:
         """Each base above its variants, missing numbers last, what is equal as the sweep ranks it."""
@@ -197,7 +206,7 @@ class Listing(Sequence[Row]):
         cells = _cells(cursor, about)
         recipes = {row[0]: row[1] for row in told}
         stopped = _stopped(cursor, self.sweep_id, [row[8] for row in told if row[9] == "stopped"])
-        stood = _places(cursor, self.sweep_id, list(recipes.values()), anew=self.anew is not None)
+        stood = _places(cursor, about, anew=self.anew is not None)
         kept = _kept(cursor, self.sweep_id, list(recipes.values())) if self.declared else {}
         found = {}
         for row in told:
@@ -221,7 +230,7 @@ class Listing(Sequence[Row]):
                 dominated_by=row[21] if anew else row[14],
                 cells=mine,
                 stopped=Stopped(row[14], *stopped[row[8]], row[13]) if row[8] in stopped else None,
-                places=stood.get(recipe_id, {}),
+                places=stood.get(place, {}),
                 kept=(*kept.get(recipe_id, ()), *(keeps(mine, is_base, each.constraint) for each in self.asked)),
                 undelivered=tuple(row[16]),
                 seeds=row[15],
@@ -250,16 +259,16 @@ def _stopped(cursor: Any, sweep_id: str, artefacts: list[str]) -> Mapping[str, t
     return {a: (frozenset((metric, scope) for metric, scope in json.loads(told)),) for a, told in rows}
 
 
-def _places(cursor: Any, sweep_id: str, recipes: list[str], *, anew: bool) -> dict[str, dict[Key, Place]]:
+def _places(cursor: Any, about: list[Any], *, anew: bool) -> dict[int, dict[Key, Place]]:
     """Standings among the whole sweep; judged anew, a rank is not known, but a comparison with the base still holds."""
-    found: dict[str, dict[Key, Place]] = {}
-    for recipe_id, metric, scope, first, last, tie, *other in cursor.execute(
-        "select recipe_id, metric, scope, rank_low, rank_high, tie, relation, difference, low, high "
-        "from snap.standings where sweep_id = ? and recipe_id in (select unnest(?))",
-        [sweep_id, recipes],
+    found: dict[int, dict[Key, Place]] = {}
+    for place, metric, scope, first, last, tie, *other in cursor.execute(
+        "select place, metric, scope, rank_low, rank_high, tie, relation, difference, low, high "
+        "from stood where sweep_id = ? and place in (select unnest(?))",
+        about,
     ).fetchall():
         rank = None if first is None or anew else (first, last)
-        found.setdefault(recipe_id, {})[metric, scope] = Place(rank, "" if anew else tie, *other)
+        found.setdefault(place, {})[metric, scope] = Place(rank, "" if anew else tie, *other)
     return found
 
 

@@ -13,7 +13,7 @@ from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
-A_PAGE = 200  # rows: more than anyone reads, and drawn in a moment
+A_PAGE = 100  # rows: more than anyone reads, and drawn in a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,8 @@ def _row(
         "recipe": (" → ".join(row.methods) if row.methods else "the base model itself") + seed,
         "base": row.is_base,
         "status": row.status,
-        "verdict": row.verdict,
-        "sign": SIGNS[row.verdict],
+        "verdict": "being judged" if view.waiting else row.verdict,
+        "sign": "…" if view.waiting else SIGNS[row.verdict],
         "share": "" if row.verdict == "not evaluated" else share(row),
         "why": row.verdict_reason,
         "cells": cells,

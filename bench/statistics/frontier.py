@@ -14,6 +14,7 @@ from bench.statistics.simultaneous import half_widths
 __all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "knee", "nondominated", "pairwise"]
 __all__ += ["shares", "verdicts"]
 
+MANY = 64  # variants among whom looking for those that are beaten in every draw pays
 State = Literal["certain", "contested", "dominated", "not evaluated"]
 Relation = Literal["better", "equivalent", "worse", "not known yet"]
 
@@ -122,6 +123,8 @@ def shares(evidence: Sequence[Evidence]) -> FloatArray:
     if not rows.size:
         return out
     kept = [each.only(rows) for each in every]
+    alive = _ever_on_front(kept)
+    rows, kept = rows[alive], [each.only(alive) for each in kept]
     worlds = [each.cost_draws for each in kept]
     count = next((draws.shape[0] for draws in worlds if draws is not None), 1)
     points = np.column_stack([each.costs for each in kept])
@@ -133,6 +136,25 @@ def shares(evidence: Sequence[Evidence]) -> FloatArray:
         on += _on_front(points)
     out[rows] = on / count
     return out
+
+
+def _ever_on_front(kept: Sequence[Evidence]) -> NDArray[np.intp]:
+    """Without those whom one other beats in every draw: at its worst, less a third's draw, against their best."""
+    size = kept[0].estimates.size
+    if size < MANY:
+        return np.arange(size)
+    low, high = np.empty((size, len(kept))), np.empty((size, len(kept)))
+    for k, each in enumerate(kept):
+        draws = each.cost_draws
+        if draws is None:
+            low[:, k] = high[:, k] = each.costs
+        else:
+            off = draws - draws[:, :1]  # what all have in common beats nobody
+            low[:, k], high[:, k] = off.min(axis=0), off.max(axis=0)
+    beaten = np.zeros(size, dtype=np.bool_)
+    for worst in high[_on_front(high)]:
+        beaten |= (worst <= low).all(axis=1) & (worst < low).any(axis=1)
+    return np.flatnonzero(~beaten)
 
 
 def pairwise(evidence: Sequence[Evidence], a: int, b: int, level: float = 0.95) -> list[Comparison]:

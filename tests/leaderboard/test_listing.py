@@ -169,7 +169,7 @@ def test_an_index_is_made_once_and_an_older_one_goes(
 ) -> None:
     monkeypatch.setattr(index_module, "LARGE", 1)
     folder = seeded / "published"
-    (made,) = folder.glob(".board-*")
+    (made,) = folder.glob(".board-*.index")
     before = made.stat().st_mtime_ns
     with open_snapshot(seeded) as found:
         assert open_index(found) is not None
@@ -177,7 +177,7 @@ def test_an_index_is_made_once_and_an_older_one_goes(
         monkeypatch.setattr(index_module, "LAYOUT", 99)
         monkeypatch.setattr(index_module, "STALE_SECONDS", -1.0)
         assert open_index(found) is not None
-    assert [path != made for path in folder.glob(".board-*")] == [True]
+    assert [path != made for path in folder.glob(".board-*.index")] == [True]
     assert not list(folder.glob(".*.indexing*"))
     assert len(look(board_of(index), Choice(), board_of(index).objectives, {}).rows) == 20  # still open, still there
 
