@@ -41,7 +41,12 @@ def merge(
         f"Merged into {into}: {_count(found.entries, 'entry', 'entries')} in {_count(found.parts, 'part')}, "
         f"{_count(found.artefacts, 'artefact')}; {found.repeated:,} of the entries were there already."
     )
+    if found.events:
+        text += f" {_count(found.events, 'event')} of reviews came along."
     out.print(text, highlight=False, soft_wrap=True)
+    for review in found.differing:
+        say = f"The review {review} went on differently in both stores: {into} keeps what it had."
+        out.print(say, highlight=False, soft_wrap=True)
     for names, why in (
         (found.missing, "not in any of the stores any more: a run that needs them builds them again"),
         (found.broken, "not what their names say, and were left out: `paredown verify` on their store says more"),

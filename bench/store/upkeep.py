@@ -22,6 +22,7 @@ from bench.store.folder import MARKER, SCHEMA_VERSION, Folder, holder, open_fold
 from bench.store.journal import Journal, parts, read_entries
 from bench.store.reader import current_name, open_snapshot
 from bench.store.rebuild import database_of
+from bench.store.review_copies import copy_reviews
 from bench.store.writer import Writer
 
 BOARD = "board"  # folder of an export: what the last snapshot shows
@@ -47,6 +48,8 @@ class Merged:
     artefacts: int = 0
     missing: list[str] = field(default_factory=list)  # artefacts that records name and no store has
     broken: list[str] = field(default_factory=list)  # artefacts whose bytes are not those of their names
+    events: int = 0  # of reviews
+    differing: list[str] = field(default_factory=list)  # reviews that went on differently: kept as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,9 @@ def merge(into: Path, sources: Sequence[Path], tell: Tell = lambda _: None) -> M
                 _merge_artefacts(source, target.open_artefacts(), merged)
                 for part in parts(source):
                     _merge_part(part, journal, known, merged)
+            events, differing = copy_reviews(source, target)
+            merged.events += events
+            merged.differing += differing
         tell("publishing")
         with closing(Writer(target, lease.epoch)) as writer:
             writer.publish(now=True)

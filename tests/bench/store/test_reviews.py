@@ -12,7 +12,9 @@ import pytest
 
 from bench.errors import BadInput
 from bench.store.folder import Folder, open_folder
+from bench.store.review_copies import copy_reviews
 from bench.store.reviews import History, Opened, Person, Seen, append, list_reviews, open_review, read_review
+from bench.store.upkeep import merge
 from tests.bench.store import s3
 
 ROOT = Path(__file__).parents[3]
@@ -210,6 +212,21 @@ def test_several_at_once_get_a_number_each(folder: Folder, begun: History) -> No
     mine = [event.person.subject for event in found.events[1:]]
     assert {who: mine.count(str(who)) for who in range(writers)} == dict.fromkeys(range(writers), count)
     assert len(files(folder, begun)) == 1 + writers * count
+
+
+def test_reviews_come_along_when_stores_are_merged(folder: Folder, begun: History, tmp_path: Path) -> None:
+    append(folder, begun.review, "comment", BEN, SEEN, read_to=1, text="first")
+    other = open_folder(tmp_path / "other", create=True)
+    assert copy_reviews(folder, other) == (2, [])
+    assert copy_reviews(folder, other) == (0, [])
+    assert read_review(other, begun.review) == read_review(folder, begun.review)
+    append(folder, begun.review, "comment", BEN, SEEN, read_to=2, text="here")
+    there = append(other, begun.review, "comment", ANNA, SEEN, read_to=2, text="there")
+    assert copy_reviews(folder, other) == (0, [begun.review])
+    assert read_review(other, begun.review) == there
+    merged = merge(tmp_path / "third", [folder.root, other.root])
+    assert (merged.events, merged.differing) == (3, [begun.review])
+    assert read_review(open_folder(tmp_path / "third"), begun.review) == read_review(folder, begun.review)
 
 
 def test_a_bucket_holds_reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
