@@ -47,7 +47,7 @@ def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, de
     if left:
         check.notes.append(f"{left} artefacts larger than {CHEAP_BYTES / 1e9:.0f} GB were not read: ask with --deep")
     if not deep:
-        check.notes.append("parameters and layers are counted again with --deep, which loads every model")
+        check.notes.append("parameters, layers and FLOPs are counted again with --deep, which loads every model")
 
 
 def _stated(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Mapping[str, float]]:
@@ -66,7 +66,8 @@ def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]
     """What a loaded artefact counts, nothing where it cannot be loaded."""
     from transformers.utils.logging import disable_progress_bar
 
-    from bench.models import layer_count, load, parameter_count
+    from bench.measure.shrink import facts_of
+    from bench.models import load
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -74,4 +75,6 @@ def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]
     except (BadInput, OSError, RuntimeError, ValueError, KeyError) as error:
         check.differs(f"artefact {short(artefact_id)}", f"cannot be loaded ({' '.join(str(error).split())[:200]})")
         return {}
-    return {"parameters": float(parameter_count(loaded.model)), "layers": float(layer_count(loaded.model))}
+    facts = facts_of(loaded.model)
+    counted = {"parameters": facts.parameters, "layers": facts.layers, "flops": facts.flops}
+    return {metric: float(count) for metric, count in counted.items() if count is not None}
