@@ -41,7 +41,6 @@ class Dossier:
     licence: str | None
     lineage: Sheet
     stacks: tuple[Stack, ...]
-    attempts: tuple[Attempt, ...]
     tasks: tuple[Mapping[str, Any], ...]
     command: str
     command_note: str
@@ -62,7 +61,6 @@ def read_dossier(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Dossier:
         licence=told.get("licence"),
         lineage=lineage,
         stacks=stacks,
-        attempts=tuple(_attempts(snapshot, variant["artefact_id"], told["prefixes"])),
         tasks=tuple(body["tasks"]),
         command=command,
         command_note=note,
@@ -91,8 +89,11 @@ def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[s
     return body, variant, base
 
 
-def _attempts(snapshot: Snapshot, artefact_id: str | None, prefixes: Sequence[str]) -> list[Attempt]:
-    """Every attempt at a job that concerns a variant, the newest first."""
+def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[Attempt, ...]:
+    """Every attempt at a job that concerns a variant, the newest first: all records are searched. Raises BadInput."""
+    body, variant, _ = _declared(snapshot, sweep_id, recipe_id)
+    told: Mapping[str, Any] = next(v for v in body["variants"] if v["recipe_id"] == recipe_id)
+    artefact_id, prefixes = variant["artefact_id"], told["prefixes"]
     rows = snapshot.rows(
         "select kind, job_type, status, stage, failure, reason, attempt, started, seconds, worker, job from records "
         "where (kind = 'build' and list_contains(?, recipe_id)) "
@@ -100,7 +101,7 @@ def _attempts(snapshot: Snapshot, artefact_id: str | None, prefixes: Sequence[st
         "order by ordinal desc limit ?",
         [list(prefixes), artefact_id, artefact_id, MOST_ATTEMPTS],
     )
-    return [
+    return tuple(
         Attempt(
             what=job_words(row["kind"], row["job_type"], json.loads(row["job"])),
             status=row["status"],
@@ -111,7 +112,7 @@ def _attempts(snapshot: Snapshot, artefact_id: str | None, prefixes: Sequence[st
             worker=row["worker"],
         )
         for row in rows
-    ]
+    )
 
 
 def job_words(kind: str, job_type: str, job: Mapping[str, Any]) -> str:

@@ -300,7 +300,7 @@ def column(index: Index, sweep_id: str, key: Key) -> Column:
         spread = drawn.fetchnumpy()
         nth, size_of = np.full(size, -1, dtype=np.int64), 0
         if spread["place"].size:
-            nth[spread["place"]], size_of = spread["nth"], int(spread["size"].max())
+            nth[spread["place"]], size_of = spread["nth"], int(np.max(spread["size"]))
         ends = {name: np.full(size, np.nan) for name in ("deviation", "least", "most")}
         for name, values in ends.items():
             values[spread["place"]] = spread[name]

@@ -18,7 +18,7 @@ from bench.store.reader import Snapshot
 from bench.store.why import Why
 from leaderboard.choices import Choice, look
 from leaderboard.comparison import Pair, compare
-from leaderboard.dossier import Dossier, read_dossier, read_why
+from leaderboard.dossier import Attempt, Dossier, read_attempts, read_dossier, read_why
 from leaderboard.large import board_in
 from leaderboard.rows import Key
 from leaderboard.running import Bar, Cause, Contested, Elimination, Work, bars, causes, contested, eliminations, work
@@ -67,6 +67,13 @@ def dossier(sweep_id: str, recipe_id: str, version: str) -> Dossier:
     """What is known of a variant beyond its row."""
     del version  # of the snapshot: part of the cache's key
     return ask(lambda snapshot: read_dossier(snapshot, sweep_id, recipe_id))
+
+
+@st.cache_data(max_entries=64, show_spinner="Reading attempts …")
+def attempts(sweep_id: str, recipe_id: str, version: str) -> tuple[Attempt, ...]:
+    """Every attempt at a job that concerns a variant."""
+    del version
+    return ask(lambda snapshot: read_attempts(snapshot, sweep_id, recipe_id))
 
 
 @st.cache_data(max_entries=64, show_spinner="Reading the journal …")

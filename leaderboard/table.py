@@ -13,7 +13,7 @@ from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
-A_PAGE = 100  # rows: more than anyone reads, and drawn in a moment
+A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from leaderboard import markup
@@ -13,11 +14,14 @@ from leaderboard.charts import figure
 from leaderboard.choices import View
 from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, open_page
 from leaderboard.details import draw_details
+from leaderboard.large import column
+from leaderboard.listing import Listing
 from leaderboard.overlays import Overlays
-from leaderboard.points import left_out, points, scale
+from leaderboard.points import MOST_IN_BAND, left_out, of_base, points, scale
 from leaderboard.rows import Axis, Row
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, full_name
+from leaderboard.thinning import thinned
 from leaderboard.where import with_limit
 
 PLOT = "plot"
@@ -33,10 +37,12 @@ def main() -> None:
     if x == y:
         st.html(markup.box("Both axes show the same number: choose two different ones."))
         return
-    if not points(view.rows, x, y):
+    with st.spinner("Choosing what to draw …", show_time=True):
+        shown, thin = thinned(view, x, y)
+    if not points(shown.rows, x, y):
         st.html(markup.box("No variant has both numbers yet: choose other axes, or wait for the sweep."))
         return
-    drawn = figure(view, x, y, log=log, selected=_ringed(view, x, y), overlays=overlays, draws=loaded.draws)
+    drawn = figure(shown, x, y, log=log, selected=_ringed(view, x, y), overlays=overlays, draws=loaded.draws)
     left, right = st.columns([2, 1], gap="medium")
     with left:
         event = st.plotly_chart(
@@ -47,7 +53,7 @@ def main() -> None:
             config={"displaylogo": False, "scrollZoom": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
             alt=f"{full_name(y)} over {full_name(x)}: the leaderboard has the same numbers as a table.",
         )
-        _caption(view, x, y, log, overlays)
+        _caption(shown, len(view.rows), thin, (x, y), log, overlays)
     _take(event)
     with right, st.container(border=True):
         row = view.find(chosen_variant())
@@ -76,10 +82,10 @@ def _ringed(view: View, x: Axis, y: Axis) -> str | None:
 def _by_slider(view: View) -> None:
     """Constraints without typing: a slider over what the variants have, which writes the constraint into the box."""
     rows = st.session_state[HELD][1].board.rows  # those that a constraint leaves out too
-    numbers = {axis.title: axis for axis in view.board.axes.values() if any(axis.key in row.cells for row in rows)}
+    numbers = {axis.title: axis for axis in view.board.axes.values() if _values(rows, axis)}
     with st.popover("Limit"):
         axis = numbers[str(st.selectbox("Number", list(numbers), key="limited"))]
-        values = [row.cells[axis.key].estimate for row in rows if axis.key in row.cells]
+        values = _values(rows, axis)
         each = scale(axis, values)
         low, high = min(values) / each.factor, max(values) / each.factor
         if low == high:
@@ -95,6 +101,15 @@ def _by_slider(view: View) -> None:
             on_change=_limit,
             args=(axis, each.factor, upper),
         )
+
+
+def _values(rows: Sequence[Row], axis: Axis) -> list[float]:
+    """The estimates of one number; of a large sweep the smallest and the largest."""
+    if not isinstance(rows, Listing):
+        return [row.cells[axis.key].estimate for row in rows if axis.key in row.cells]
+    found = column(rows.source, rows.sweep_id, axis.key).estimate
+    found = found[np.isfinite(found)]
+    return [float(found.min()), float(found.max())] if found.size else []
 
 
 def _limit(axis: Axis, factor: float, upper: bool) -> None:
@@ -182,18 +197,25 @@ def _take(event: Any) -> None:
             st.rerun()
 
 
-def _caption(view: View, x: Axis, y: Axis, log: tuple[bool, bool], overlays: Overlays) -> None:
+def _caption(
+    view: View, count: int, thin: str, axes: tuple[Axis, Axis], log: tuple[bool, bool], overlays: Overlays
+) -> None:
+    x, y = axes
     drawn = len(points(view.rows, x, y))
-    missing = len(view.rows) - drawn
-    said = f"{drawn:,} of {len(view.rows):,} rows drawn"
-    said += f"; {missing:,} have no number on one axis." if missing else "."
+    said = thin
+    if not thin:
+        said = f"{drawn:,} of {count:,} rows drawn"
+        said += f"; {count - drawn:,} have no number on one axis." if drawn < count else "."
     far = 0 if overlays.everything else left_out(view, x, y, log=log)
     if far:
         said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Shown, draws all."
+    band = "The band is where the frontiers of 95% of the resamples run; "
+    if overlays.band and max(len(of_base(view, base, x, y)) for base in view.board.bases) > MOST_IN_BAND:
+        band = f"The band is only drawn for up to {MOST_IN_BAND} variants of a base: a filter brings it back; "
     st.caption(
         f"{said} Whiskers: 95% intervals. The dotted line joins the estimates that no other beats; the verdicts, "
-        "in shape and colour, say how sure that is. The band is where the frontiers of 95% of the resamples run; the "
-        "square marks the knee, where giving up a little of one gains most of the other."
+        f"in shape and colour, say how sure that is. {band}the square marks the knee, where giving up a little of one "
+        "gains most of the other."
     )
 
 

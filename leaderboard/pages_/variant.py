@@ -19,7 +19,7 @@ from leaderboard.dossier import Dossier
 from leaderboard.downloads import variant_json
 from leaderboard.examples import draw_examples
 from leaderboard.format import clock, without_folders
-from leaderboard.reading import dossier, why
+from leaderboard.reading import attempts, dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, version
@@ -168,8 +168,13 @@ def _why(row: Row, view: View, known: Dossier) -> None:
 
 
 def _attempts(row: Row, view: View, known: Dossier) -> None:
-    del row, view
-    failed = sum(attempt.status == "failed" for attempt in known.attempts)
+    del known
+    try:
+        found = attempts(view.board.sweep_id, row.recipe_id, version())
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        return
+    failed = sum(attempt.status == "failed" for attempt in found)
     rows = [
         (
             f"{'✗' if a.status == 'failed' else '✓'} {a.status}",
@@ -180,7 +185,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
             clock(a.seconds) if a.seconds >= 60 else f"{a.seconds:.1f} s",
             a.worker,
         )
-        for a in known.attempts
+        for a in found
     ]
     head = ("outcome", "job", "cause", "attempt", "started (UTC)", "took", "worker")
     said = f"{len(rows)} attempts at jobs that concern this variant, {failed} failed; the newest first."

@@ -1,0 +1,54 @@
+"""Which variants of a large sweep a plot draws: all that may be on the frontier, and so many of the others as show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.statistics.pruned import DOMINATED
+from leaderboard.choices import View
+from leaderboard.large import column
+from leaderboard.listing import Listing
+from leaderboard.rows import Axis
+
+MOST_DRAWN = 4000  # points; SVG and WebGL draw them in a moment
+CELLS = 64  # of a grid over the plot, each way
+
+
+def thinned(view: View, x: Axis, y: Axis) -> tuple[View, str]:
+    """A view with the rows to draw, and a sentence on which these are; of a small sweep the view as it is.
+
+    Of dominated variants one stays in each cell of a grid, where many would lie on each other.
+    """
+    rows = view.rows
+    if not isinstance(rows, Listing):
+        return view, ""
+    told = rows.arrays(f"r.place as place, {rows.standing} as standing, r.is_base as is_base", "order by r.place")
+    places = np.asarray(told["place"])
+    found = np.column_stack([column(rows.source, rows.sweep_id, axis.key).estimate[places] for axis in (x, y)])
+    both = np.isfinite(found).all(axis=1)
+    kept = chosen(found[both], np.asarray(told["standing"])[both] != DOMINATED, np.asarray(told["is_base"])[both])
+    drawn = tuple(rows.read(places[both][kept].tolist()))
+    count = int(both.sum())
+    said = (
+        f"{len(drawn):,} of {count:,} variants with both numbers are drawn, so that single points can be seen: "
+        "all that are certain or contested, unless these are thousands, and one of the others in each small area."
+    )
+    return replace(view, field=drawn, rows=drawn), said if len(drawn) < count else ""
+
+
+def chosen(found: NDArray[np.float64], near: NDArray[np.bool_], base: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Places of the points [P, 2] to draw: the bases, those `near` the frontier, then one of each cell of a grid."""
+    if len(found) <= MOST_DRAWN:
+        return np.arange(len(found))
+    low, high = np.quantile(found, (0.005, 0.995), axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    grid = np.clip(np.nan_to_num((found - low) / span), 0, 1) * (CELLS - 1)
+    cell = (grid[:, 0].astype(np.intp) * CELLS + grid[:, 1].astype(np.intp)) + near * CELLS * CELLS
+    order = np.lexsort((np.arange(len(found)), ~near, ~base))
+    first = order[np.unique(cell[order], return_index=True)[1]]
+    every = np.flatnonzero(near | base)
+    kept = np.union1d(np.flatnonzero(base), first) if len(every) > MOST_DRAWN // 2 else np.union1d(every, first)
+    return kept[:MOST_DRAWN] if len(kept) <= MOST_DRAWN else np.sort(order[np.isin(order, kept)][:MOST_DRAWN])

@@ -1,0 +1,47 @@
+"""Which points a plot of a large sweep draws."""
+
+import numpy as np
+import pytest
+
+from leaderboard import thinning
+from leaderboard.thinning import chosen
+
+
+def cloud(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(size)
+    found = rng.normal(size=(size, 2))
+    near, base = found.sum(axis=1) < np.sort(found.sum(axis=1))[min(300, size - 1)], np.zeros(size, dtype=np.bool_)
+    base[size // 2] = True
+    return found, near, base
+
+
+def test_few_points_are_all_drawn() -> None:
+    assert chosen(*cloud(500)).tolist() == list(range(500))
+
+
+@pytest.mark.parametrize("size", [5_000, 100_000])
+def test_all_near_the_frontier_stay_and_others_thin_out(size: int) -> None:
+    found, near, base = cloud(size)
+    kept = chosen(found, near, base)
+    assert len(kept) <= thinning.MOST_DRAWN
+    assert len(np.unique(kept)) == len(kept)
+    assert set(np.flatnonzero(near | base)) <= set(kept.tolist())
+    # Wherever points were, some are left: the corners of the cloud are still there.
+    low, high = np.quantile(found, (0.01, 0.99), axis=0)
+    assert (found[kept].min(axis=0) <= low).all()
+    assert (found[kept].max(axis=0) >= high).all()
+
+
+def test_thousands_near_the_frontier_are_thinned_too_and_the_base_stays() -> None:
+    found, near, base = cloud(50_000)
+    near[:] = True
+    kept = chosen(found, near, base)
+    assert 100 < len(kept) <= thinning.MOST_DRAWN
+    assert np.flatnonzero(base)[0] in kept
+
+
+def test_points_on_one_line_are_no_error() -> None:
+    found, near, base = cloud(10_000)
+    found[:, 0] = 1.0
+    near[:] = False
+    assert 0 < len(chosen(found, near, base)) <= thinning.MOST_DRAWN
