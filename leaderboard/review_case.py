@@ -9,12 +9,16 @@ from typing import Any
 from bench.store.reader import Snapshot
 from bench.store.reviews import Decision, Figure, History, Seen
 from bench.store.seen import data_digest
+from leaderboard.index import Indexed
 from leaderboard.judging import separates_nothing
+from leaderboard.large import board_in
 from leaderboard.licences import licence_rows
+from leaderboard.listing import Listing
+from leaderboard.review_large import weighable_in
 from leaderboard.review_question import Question, question
 from leaderboard.review_reopening import reopened_by
 from leaderboard.review_shortlist import Shortlist, shortlist
-from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_board, read_draws
+from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_draws
 from leaderboard.table import column_name
 
 
@@ -31,33 +35,50 @@ class Case:
     holds_back: bool  # whether the sweep holds examples back at all
 
 
-def read_case(snapshot: Snapshot, sweep: str | None, asked: Question | None = None, **parts: Any) -> Case:
+def read_case(snapshot: Snapshot, sweep: str | None, watched: str | None = None, **parts: Any) -> Case:
     """Read and answer. Raises BadInput for a sweep, base, constraint or weight that means nothing there.
 
     Args:
         snapshot: the published state.
         sweep: name or id; the newest without one.
-        asked: the question, or
-        parts: what `review_question.question` makes one of.
+        watched: as for `answer`.
+        parts: what `review_question.question` makes a question of.
     """
-    declared = find_sweep(snapshot, sweep)
-    board = read_board(snapshot, declared["sweep_id"])
-    return answer(snapshot, board, declared["body"], asked or question(board, **parts))
+    board = board_in(snapshot, find_sweep(snapshot, sweep)["sweep_id"])
+    return answer(snapshot, board, question(board, **parts), watched)
 
 
-def answer(snapshot: Snapshot, board: Board, body: Mapping[str, Any], asked: Question) -> Case:
-    """Answer a question on a board that was read already. Raises BadInput."""
+def answer(snapshot: Snapshot, board: Board, asked: Question, watched: str | None = None) -> Case:
+    """Answer a question on a board that was read already. Raises BadInput.
+
+    Args:
+        snapshot: that it was read from.
+        board: of one sweep.
+        asked: the question.
+        watched: recipe_id of a variant that must be told of, whether it is on the shortlist or not.
+    """
     draws = read_draws(snapshot, board, list(asked.weights))
     sweep_id = board.sweep_id
+    found = shortlist(board, asked, draws, watched)
+    told = [*(each.row for each in found.candidates), *found.open]
+    body = snapshot.body(sweep_id, [*(row.recipe_id for row in told), *([watched] if watched else [])])
+    assert body is not None
     return Case(
         board=board,
         body=body,
-        found=shortlist(board, asked, draws),
-        seen=Seen(snapshot=snapshot.name, published=board.published, digest=data_digest(snapshot, sweep_id)),
+        found=found,
+        seen=Seen(snapshot=snapshot.name, published=board.published, digest=_digest(snapshot, sweep_id)),
         confirmations=tuple(snapshot.rows("select * from confirmations where sweep_id = ?", [sweep_id])),
         opened=bool(snapshot.rows("select 1 from openings where sweep_id = ? limit 1", [sweep_id])),
         holds_back=all("held_back" in task for task in body["tasks"]),
     )
+
+
+def _digest(snapshot: Snapshot, sweep_id: str) -> str:
+    """The hash of the data; of a large sweep it takes seconds, and is worked out once."""
+    if isinstance(snapshot, Indexed):
+        return snapshot.index.remembered(("data digest", sweep_id), lambda: data_digest(snapshot, sweep_id))
+    return data_digest(snapshot, sweep_id)
 
 
 def figures(row: Row, asked: Question) -> tuple[Figure, ...]:
@@ -81,9 +102,9 @@ def for_review(snapshot: Snapshot, history: History) -> Case:
     """The case of a review on what the store holds now. Raises BadInput."""
     first = history.opened
     assert first is not None
-    declared = find_sweep(snapshot, first.sweep_id)
-    board = read_board(snapshot, declared["sweep_id"])
-    return answer(snapshot, board, declared["body"], asked_in(board, history))
+    board = board_in(snapshot, find_sweep(snapshot, first.sweep_id)["sweep_id"])
+    watched = history.decisions[-1].recipe_id if history.decisions else None
+    return answer(snapshot, board, asked_in(board, history), watched)
 
 
 def reasons_to_reopen(case: Case, history: History) -> tuple[str, ...]:
@@ -94,12 +115,24 @@ def reasons_to_reopen(case: Case, history: History) -> tuple[str, ...]:
 
 def weighable(board: Board) -> list[Key]:
     """The numbers that can be weighed: declared objectives first, then exact ones and those that were resampled."""
-    found = list(board.objectives)
-    for key, axis in board.axes.items():
-        resampled = any(key in row.cells and row.cells[key].evidence is not None for row in board.rows)
-        if (axis.exact or resampled) and judged_as(key) == key and separates_nothing(board, key) is None:
-            found.append(key)
-    return list(dict.fromkeys(found))
+    if isinstance(board.rows, Listing):
+        able = weighable_in(board.rows)
+    else:
+        able = {key for key in board.axes if _tells_apart(board, key)}
+    others = [key for key in board.axes if key in able and judged_as(key) == key]
+    return list(dict.fromkeys([*board.objectives, *others]))
+
+
+def _tells_apart(board: Board, key: Key) -> bool:
+    resampled = any(key in row.cells and row.cells[key].evidence is not None for row in board.rows)
+    return (board.axes[key].exact or resampled) and separates_nothing(board, key) is None
+
+
+def find_row(board: Board, recipe_id: str) -> Row | None:
+    """The variant with that recipe_id."""
+    if isinstance(board.rows, Listing):
+        return board.rows.find(recipe_id)
+    return next((row for row in board.rows if row.recipe_id == recipe_id), None)
 
 
 def confirmation_of(case: Case, recipe_id: str) -> list[Mapping[str, Any]]:

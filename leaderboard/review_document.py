@@ -12,7 +12,7 @@ from bench.store.reviews import History
 from leaderboard import review_words as words
 from leaderboard.format import without_folders
 from leaderboard.report import MOST_BYTES, NEVER
-from leaderboard.review_case import Case, licences_of, weights_text
+from leaderboard.review_case import Case, find_row, licences_of, weights_text
 from leaderboard.rows import Row
 
 MOST_CANDIDATES = 200
@@ -129,13 +129,12 @@ def _subject(case: Case, history: History | None) -> Iterator[Part]:
 
 def subject(case: Case, history: History | None) -> Row | None:
     """The variant that a review is about: the approved one, the one decided on last, or the first of the shortlist."""
-    wanted = None
-    if history is not None and history.decisions:
-        wanted = (history.choice or history.decisions[-1]).recipe_id
-    for row in case.board.rows:
-        if row.recipe_id == wanted:
-            candidate = case.found.find(wanted)
-            return candidate.row if candidate else row
+    decided = (history.choice or history.decisions[-1]) if history is not None and history.decisions else None
+    if decided is not None:
+        candidate = case.found.find(decided.recipe_id)
+        row = candidate.row if candidate else find_row(case.board, decided.recipe_id)
+        if row is not None:
+            return row
     return case.found.choice.row if case.found.choice else None
 
 

@@ -19,6 +19,7 @@ from leaderboard.source import Loaded
 from leaderboard.table import label
 
 SHORT = 8  # candidates listed at first
+OFFERED = 300  # names in the box: the best scores
 HUES = 8  # colours of the strips; the names say more
 
 
@@ -89,8 +90,8 @@ def draw_sensitivity(found: Shortlist) -> None:
 
 def choose_variant(case: Case, first: Row | None) -> Row | None:
     """A box with the shortlist, what may be on it, and what was decided on."""
-    offered = {each.row.recipe_id: each.row for each in case.found.candidates}
-    offered |= {row.recipe_id: row for row in case.found.open}
+    offered = {each.row.recipe_id: each.row for each in case.found.candidates[:OFFERED]}
+    offered |= {row.recipe_id: row for row in case.found.open[:OFFERED]}
     if first is not None:
         offered = {first.recipe_id: offered.get(first.recipe_id, first)} | offered
     if not offered:

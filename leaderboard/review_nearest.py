@@ -12,25 +12,24 @@ from leaderboard.rows import Board, Kept, Required, Row
 from leaderboard.where import understand
 
 
-def nearest(every: Board, bound: Board, asked: Question, *, has_met: bool) -> str:
+def nearest(every: Board, asked: Question, may: int, *, has_met: bool) -> str:
     """One or two sentences for a shortlist that is empty.
 
     Args:
-        every: all rows of the base, without the question's constraints.
-        bound: those that may keep them.
+        every: all rows of the base, without the question's constraints; of a large sweep those that may be nearest.
         asked: the question.
+        may: how many may keep the constraints.
         has_met: whether some row keeps them all but lacks a number that is weighed.
     """
     if has_met:
-        names = " and ".join(bound.axes[key].title for key in asked.weights)
+        names = " and ".join(every.axes[key].title for key in asked.weights)
         return f"Those that keep the constraints have no number for {names} yet: run the sweep on, or weigh others."
     required = (*every.constraints, *(understand(every, asked.constraints) if asked.constraints else ()))
     if not required:
         return "No variant has all the numbers that are weighed: run the sweep on, or weigh others."
     told = [_alone(every.rows, required, i) for i in range(len(required))]
     found = sorted((each for each in told if each is not None), key=lambda each: each[0])
-    may = sum(not row.is_base for row in bound.rows if all(k.state != "not met" for k in row.kept))
-    open_ = f" {may} may keep {_them(required)}: `paredown settle` measures what would tell." if may else ""
+    open_ = f" {may} may keep {_them(required)}: more rounds (`paredown settle`) or examples would tell." if may else ""
     if found:
         _, row, which, value = found[0]
         constraint = required[which].constraint

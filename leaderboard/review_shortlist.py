@@ -9,13 +9,12 @@ import numpy as np
 
 from bench.errors import BadInput
 from bench.statistics.constraints import combined
-from bench.statistics.frontier import nondominated
-from bench.statistics.objectives import Evidence
 from leaderboard.judging import evidence_of, judge
+from leaderboard.listing import Listing
+from leaderboard.review_large import read_large
 from leaderboard.review_nearest import nearest
 from leaderboard.review_question import Question
 from leaderboard.review_weights import (
-    FloatArray,
     Segment,
     resampled,
     scaled,
@@ -26,7 +25,6 @@ from leaderboard.review_weights import (
 from leaderboard.rows import Board, Draws, Key, Row
 from leaderboard.where import kept_under
 
-MOST_JUDGED = 2_000  # all pairs of them are compared
 NO_RESAMPLES = (
     "{title} has intervals but no paired resamples, so that variants cannot be told apart on it: state a constraint on "
     "it instead of a weight."
@@ -67,13 +65,17 @@ class Shortlist:
         return next((each for each in self.candidates if each.row.recipe_id == recipe_id), None)
 
 
-def shortlist(board: Board, asked: Question, draws: Draws) -> Shortlist:
+def shortlist(board: Board, asked: Question, draws: Draws, watched: str | None = None) -> Shortlist:
     """Propose. Raises BadInput for a weight on a number that cannot tell variants apart.
+
+    Of a large sweep only the rows that matter are read, `watched` (a recipe_id) among them.
 
     The base takes part like any other. Who is only open to keep the constraints does not compete: it may not be
     allowed, and must beat nobody. Verdicts are found among those who compete, since a variant that is beaten only by
     one that is not allowed is not beaten.
     """
+    if isinstance(board.rows, Listing):
+        return _of_large(board, asked, watched)
     mine = replace(board, rows=tuple(row for row in board.rows if row.base == asked.base))
     bound = kept_under(mine, asked.constraints) if asked.constraints else mine
     states = {row.recipe_id: combined([kept.state for kept in row.kept]) for row in bound.rows}
@@ -81,7 +83,7 @@ def shortlist(board: Board, asked: Question, draws: Draws) -> Shortlist:
     may = tuple(row for row in bound.rows if states[row.recipe_id] == "open")
     keys = tuple(asked.weights)
     known = _with_numbers(bound, met, keys, draws)
-    judged = judge(bound, _few(bound, known, keys, draws), keys, draws) if known else ()
+    judged = judge(bound, known, keys, draws) if known else ()
     kept = _placed(bound, [row for row in judged if row.verdict in ("certain", "contested")], keys, draws)
     counts = {
         "all": len(mine.rows),
@@ -92,10 +94,21 @@ def shortlist(board: Board, asked: Question, draws: Draws) -> Shortlist:
     }
     names = {row.recipe_id: row.name for row in bound.rows}
     beaten = {row.recipe_id: names[row.dominated_by] for row in judged if row.dominated_by is not None}
-    advice = None if known else nearest(mine, bound, asked, has_met=bool(met))
+    advice = None if known else nearest(mine, asked, len(may), has_met=bool(met))
     if not kept:
         return Shortlist(asked, bound, (), may, counts, beaten, {}, {}, advice)
     return replace(_scored(asked, bound, kept, draws), open=may, counts=counts, beaten_by=beaten)
+
+
+def _of_large(board: Board, asked: Question, watched: str | None) -> Shortlist:
+    found = read_large(board, asked, watched)
+    if not found.kept:
+        known = found.counts["all"] - found.counts["not met"] - found.counts["open"] - found.counts["unknown"]
+        some = replace(board, rows=found.nearest)
+        advice = None if known else nearest(some, asked, found.counts["open"], has_met=found.has_met)
+        return Shortlist(asked, found.board, (), found.open, found.counts, found.beaten_by, {}, {}, advice)
+    scored = _scored(asked, found.board, found.kept, found.draws)
+    return replace(scored, open=found.open, counts=found.counts, beaten_by=found.beaten_by)
 
 
 def _with_numbers(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
@@ -106,29 +119,6 @@ def _with_numbers(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws:
             raise BadInput(NO_RESAMPLES.format(title=board.axes[key].title))
     there = np.logical_and.reduce([each.present for each in evidence]) if rows else ()
     return [row for row, has in zip(rows, there, strict=True) if has]
-
-
-def _few(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:
-    """At most so many that all pairs can be compared: first those that nobody beats even at the ends of intervals."""
-    if len(rows) <= MOST_JUDGED:
-        return list(rows)
-    evidence = [evidence_of(board, key, rows, draws) for key in keys]
-    ends = [_ends(each) for each in evidence]
-    worst, best = (np.column_stack([pair[side] for pair in ends]) for side in (1, 0))
-    beaten = np.zeros(len(rows), dtype=np.bool_)
-    for each in worst[nondominated(worst)]:
-        beaten |= (each < best).all(axis=1)
-    left = np.flatnonzero(~beaten)
-    if left.size > MOST_JUDGED:
-        costs = np.column_stack([each.costs for each in evidence])[left]
-        weights = np.full(len(keys), 1 / len(keys))
-        left = left[np.argsort(scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), weights))[:MOST_JUDGED]]
-    return [rows[i] for i in np.sort(left).tolist()]
-
-
-def _ends(each: Evidence) -> tuple[FloatArray, FloatArray]:
-    draws = each.cost_draws
-    return (each.costs, each.costs) if draws is None else (draws.min(axis=0), draws.max(axis=0))
 
 
 def _placed(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> list[Row]:

@@ -44,10 +44,13 @@ def main() -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Weighing …")
-def _case(version: str, sweep: str, base: str, constraints: tuple[str, ...], weights: Weights) -> Case:
+def _case(
+    version: str, sweep: str, base: str, constraints: tuple[str, ...], weights: Weights, watched: str | None = None
+) -> Case:
     """The answer to a question; nothing in it is ever changed."""
     del version  # of the snapshot: part of the cache's key
-    return ask(lambda s: read_case(s, sweep, base=base, constraints=constraints, weights=dict(weights)))
+    asked = {"base": base, "constraints": constraints, "weights": dict(weights)}
+    return ask(lambda s: read_case(s, sweep, watched=watched, **asked))
 
 
 def _ask(loaded: Loaded) -> None:
@@ -194,7 +197,8 @@ def _one(chosen: str, loaded: Loaded) -> None:
     review_drawing.draw_state(history, reasons)
     _signing()
     try:
-        case = _case(version(), first.sweep_id, first.base, first.constraints, weighed)
+        watched = history.decisions[-1].recipe_id if history.decisions else None
+        case = _case(version(), first.sweep_id, first.base, first.constraints, weighed, watched)
     except StoreError as error:
         st.html(markup.box(str(error)))
         review_drawing.draw_history(history)

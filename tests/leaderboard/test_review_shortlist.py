@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bench.errors import BadInput
-from leaderboard import review_shortlist
 from leaderboard import review_words as words
 from leaderboard.review_question import question, read_weights
 from leaderboard.review_record import shortlist_record
@@ -129,17 +128,6 @@ def test_what_is_weighed_must_tell_variants_apart(board: Board, draws: Draws) ->
     with pytest.raises(BadInput, match=r"peak host memory.* has intervals but no paired resamples"):
         ask(board, {}, host_peak=1.0)
     assert ask(board, draws, host_peak=1.0).candidates
-
-
-def test_a_shortlist_of_very_many_compares_those_that_nobody_beats(
-    board: Board, draws: Draws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every = ask(board, draws)
-    monkeypatch.setattr(review_shortlist, "MOST_JUDGED", 8)
-    few = ask(board, draws)
-    assert [each.row.recipe_id for each in few.candidates] == [each.row.recipe_id for each in every.candidates]
-    monkeypatch.setattr(review_shortlist, "MOST_JUDGED", 2)
-    assert len(ask(board, draws).candidates) <= 2
 
 
 def test_names_are_text_in_records(board: Board, draws: Draws) -> None:

@@ -1,0 +1,106 @@
+"""The shortlist of a sweep whose rows stay in DuckDB is that of the same sweep in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.store.reader import Snapshot, open_snapshot
+from leaderboard import index as index_module
+from leaderboard import review_large
+from leaderboard.index import Index, open_index
+from leaderboard.listing import Listing
+from leaderboard.review_case import Case, find_row, licences_of, read_case, weighable
+from leaderboard.review_document import as_markdown, document
+from tests.leaderboard import sample
+from tests.leaderboard.sample import BASE, VARIANTS
+
+QUESTIONS = [
+    ((), None),
+    (("size <= 600 MB",), None),
+    (("size <= 1 GB", "accuracy >= 80%"), {"accuracy": 2.0, "size": 1.0}),
+    (("accuracy >= 84.5%",), {"accuracy": 1.0, "latency_ratio": 3.0, "host_peak": 1.0}),
+    (("accuracy_difference >= -2 pts",), None),
+    (("size <= 100 MB",), None),
+    (("size <= 350 MB", "accuracy >= 75%"), None),
+    (("size <= 100 MB", "accuracy >= 99%"), None),
+]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Snapshot, Index]]:
+    """The same store, read in both ways."""
+    store: Path = sample.make_store(tmp_path_factory.mktemp("both") / "store")
+    with open_snapshot(store) as found:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(index_module, "LARGE", 1)
+            index = open_index(found)
+        assert index is not None
+        yield found, index
+
+
+def told(case: Case) -> dict[str, object]:
+    found = case.found
+    return {
+        "candidates": [(each.row.name, each.row.verdict, round(each.score, 6)) for each in found.candidates],
+        "shares": [(round(each.resampled, 6), round(each.anyhow, 6)) for each in found.candidates],
+        "open": sorted(row.name for row in found.open),
+        "counts": dict(found.counts),
+        "advice": found.advice,
+        "kept": [[kept.state for kept in each.row.kept] for each in found.candidates],
+    }
+
+
+@pytest.mark.parametrize(("constraints", "weights"), QUESTIONS)
+def test_it_is_the_same_shortlist(
+    both: tuple[Snapshot, Index], constraints: tuple[str, ...], weights: dict[str, float] | None
+) -> None:
+    small = read_case(both[0], None, constraints=constraints, weights=weights)
+    with both[1].snapshot() as indexed:
+        large = read_case(indexed, None, constraints=constraints, weights=weights)
+    assert isinstance(large.board.rows, Listing)
+    assert told(large) == told(small)
+    assert large.seen == small.seen
+    if small.found.choice is not None:
+        recipe_id = small.found.choice.row.recipe_id
+        assert licences_of(large, recipe_id) == licences_of(small, recipe_id)
+        # Differences from the base have the sweep's wider intervals there, and only objectives have them.
+        mine, theirs = (as_markdown(document(case, None)).splitlines() for case in (large, small))
+        compared = {line for line in mine if " pts" in line or "−" in line or "| – |" in line}
+        assert {a for a, b in zip(mine, theirs, strict=True) if a != b} <= compared
+
+
+def test_the_same_numbers_are_offered_and_rows_found(both: tuple[Snapshot, Index]) -> None:
+    small = read_case(both[0], None)
+    with both[1].snapshot() as indexed:
+        large = read_case(indexed, None)
+    assert set(weighable(large.board)) == set(weighable(small.board))
+    wanted = VARIANTS[2].recipe_id
+    mine, theirs = find_row(large.board, wanted), find_row(small.board, wanted)
+    assert mine is not None
+    assert theirs is not None
+    assert mine.name == theirs.name
+
+
+def test_a_variant_that_was_decided_on_is_told_of(both: tuple[Snapshot, Index]) -> None:
+    """Dominated: by whom. Kept out by a constraint: its row is there all the same."""
+    beaten = next(v.recipe_id for v in VARIANTS if v.name == f"{BASE}: decoder 12 to 1")
+    with both[1].snapshot() as indexed:
+        case = read_case(indexed, None, watched=beaten)
+        assert beaten in case.found.beaten_by
+        assert beaten in {row.recipe_id for row in case.found.board.rows}
+        out = read_case(indexed, None, watched=beaten, constraints=["size <= 600 MB"])
+    row = next(row for row in out.found.board.rows if row.recipe_id == beaten)
+    assert [kept.state for kept in row.kept] == ["not met"]
+    assert out.found.find(beaten) is None
+
+
+def test_the_best_are_scored_where_there_are_too_many(
+    both: tuple[Snapshot, Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review_large, "MOST_CANDIDATES", 2)
+    with both[1].snapshot() as indexed:
+        case = read_case(indexed, None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
+    assert len(case.found.candidates) == 2
