@@ -49,6 +49,7 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_scale
 	$(BIN)/python -m tests.performance.bench_placement
 	$(BIN)/python -m tests.performance.bench_ray
+	$(BIN)/python -m tests.performance.bench_board
 
 # Does the tool keep its promises about its own numbers? Wants the machine for itself for two hours.
 calibration: $(VENV)/.test

@@ -25,17 +25,15 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
-from typing import Any, BinaryIO, TypeVar
-from uuid import uuid4
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bench.store.folder import Folder
 from bench.store.reader import Snapshot
-from leaderboard.rows import own_builds
+from leaderboard.index_writing import WIDTH, draws_of, quoted
 
 T = TypeVar("T")
 LARGE = 2000  # variants of a sweep
@@ -44,12 +42,6 @@ STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed,
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 WORKERS = 2  # that judge fields beside the pages
 REMEMBERED = 64  # answers of up to a few megabytes
-WIDTH = 4  # bytes of a resample
-BATCH = 2000  # variants whose resamples are looked at together
-
-
-TABLES: tuple[str, ...] = ("info", "metrics", "variants", "numbers", "verdicts", "stops", "openings", "confirmations")
-TABLES += ("standings", "constraints", "hits", "draws", "claims")
 
 
 class Indexed(Snapshot):
@@ -162,8 +154,8 @@ def open_index(snapshot: Snapshot) -> Index | None:
     found = next((p for p in (snapshot.folder.published / name, _own_folder() / name) if p.exists()), None)
     path = found or _make(snapshot, near, name, list(large))
     connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
-    connection.execute(f"attach if not exists '{_quoted(near)}' as snap (read_only)")
-    return Index(snapshot, connection, _draws_of(path), large)
+    connection.execute(f"attach if not exists '{quoted(near)}' as snap (read_only)")
+    return Index(snapshot, connection, draws_of(path), large)
 
 
 @cache
@@ -180,7 +172,13 @@ def _make(snapshot: Snapshot, near: Path, name: str, sweeps: list[str]) -> Path:
     folder = beside if os.access(beside, os.W_OK) else _own_folder()
     records = [str(path) for path in snapshot.segments]
     asked = json.dumps({"near": str(near), "path": str(folder / name), "sweeps": sweeps, "segments": records})
-    run = [sys.executable, "-P", "-c", "import sys; from leaderboard.index import write; write(sys.argv[1])", asked]
+    run = [
+        sys.executable,
+        "-P",
+        "-c",
+        "import sys; from leaderboard.index_writing import write; write(sys.argv[1])",
+        asked,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -189,175 +187,8 @@ def _make(snapshot: Snapshot, near: Path, name: str, sweeps: list[str]) -> Path:
     return folder / name
 
 
-def write(asked: str) -> None:
-    """Write an index, beside and then renamed: what `_make` runs."""
-    told = json.loads(asked)
-    path = Path(told["path"])
-    draft = path.with_name(f".{uuid4().hex}.indexing")
-    draws = draft.with_name(f"{draft.name}.draws")
-    try:
-        with duckdb.connect(str(draft), config={"memory_limit": "1GB", "threads": 2}) as connection:
-            connection.execute("set preserve_insertion_order = false")
-            connection.execute(f"attach '{_quoted(Path(told['near']))}' as snap (read_only)")
-            connection.execute("create temp table large as select unnest(?) as sweep_id", [told["sweeps"]])
-            with draws.open("wb") as file:
-                _fill(connection, told["segments"], file)
-        draws.replace(_draws_of(path))  # first: an index without resamples is none
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-        draws.unlink(missing_ok=True)
-        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
-
-
-def _draws_of(path: Path) -> Path:
-    """The resamples of an index's variants, each where `spreads.nth` says: far apart ones are read at once from there."""
-    return path.with_name(f"{path.name}.draws")
-
-
 def _tidy(folder: Path, current: str) -> None:
     for path in (*folder.glob(".board-*.index*"), *folder.glob(".*.indexing*")):
         with suppress(OSError):
             if not path.name.startswith(current) and path.stat().st_mtime < time.time() - STALE_SECONDS:
                 path.unlink()
-
-
-def _undelivered(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> pa.Table:
-    """(recipe_id of the step, sentence) of every build that did not do what it promised; the first one counts."""
-    columns = "select recipe_id, answer, ordinal from {} where kind = 'build' and status = 'finished' and answer like ?"
-    parts = [columns.format("snap.records"), *([columns.format("read_parquet(?)")] if segments else [])]
-    like = "%not delivered%"
-    found: dict[str, str] = {}
-    for recipe_id, answer, _ in connection.execute(
-        f"{' union all '.join(parts)} order by ordinal", [like, *([segments, like] if segments else [])]
-    ).fetchall():
-        told = json.loads(answer).get("delivered", {})
-        if told.get("verdict") == "not delivered":
-            found.setdefault(recipe_id, told["reason"])
-    return pa.table({"build": pa.array(found, pa.string()), "reason": pa.array(found.values(), pa.string())})
-
-
-def _declarations(connection: duckdb.DuckDBPyConnection) -> None:
-    """Declarations without their variants, and each variant of a large one by itself, with what its builds are."""
-    connection.execute("create table heads (sweep_id varchar, name varchar, declared varchar, body varchar)")
-    connection.execute("create table declared (sweep_id varchar, recipe_id varchar, body varchar, builds varchar[])")
-    large = {sweep_id for (sweep_id,) in connection.execute("from large").fetchall()}
-    for sweep_id, name, when in connection.execute("select sweep_id, name, declared from snap.sweeps").fetchall():
-        ((text,),) = connection.execute("select body from snap.sweeps where sweep_id = ?", [sweep_id]).fetchall()
-        body = json.loads(text)
-        variants = body["variants"]
-        if sweep_id in large:
-            body["variants"] = []
-        connection.execute("insert into heads values (?, ?, ?, ?)", [sweep_id, name, when, json.dumps(body)])
-        if sweep_id in large:
-            table = pa.table(
-                {
-                    "sweep_id": [sweep_id] * len(variants),
-                    "recipe_id": [v["recipe_id"] for v in variants],
-                    "body": [json.dumps(v) for v in variants],
-                    "builds": [list(own_builds(v)) for v in variants],
-                }
-            )
-            connection.register("incoming", table)
-            connection.execute("insert into declared select * from incoming")
-            connection.unregister("incoming")
-
-
-def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str], file: BinaryIO) -> None:
-    _declarations(connection)
-    connection.register("undelivered", _undelivered(connection, segments))
-    connection.create_function("folded", str.casefold, ["VARCHAR"], "VARCHAR")
-    for statement in STATEMENTS:
-        connection.execute(statement)
-    for table in TABLES:
-        connection.execute(f"create view {table} as from snap.{table}")
-    every = "".join(f" union all by name from read_parquet('{_quoted(Path(path))}')" for path in segments)
-    connection.execute(f"create view records as from snap.records{every}")
-    for sweep_id, metric, scope in connection.execute(
-        "select distinct sweep_id, metric, scope from snap.draws where sweep_id in (from large) order by all"
-    ).fetchall():
-        for rows in _spreads(connection, sweep_id, metric, scope, file):
-            connection.register("incoming", rows)
-            connection.execute(
-                "insert into spreads by name select ? as sweep_id, ? as metric, ? as scope, * from incoming",
-                [sweep_id, metric, scope],
-            )
-            connection.unregister("incoming")
-
-
-# A board's order is that of `rows.ranked`.
-STATEMENTS = (
-    "create view sweeps as from heads",
-    """create temp table main as select sweep_id, json_extract_string(body, '$.objectives[0].metric') as metric,
-    json_extract_string(body, '$.objectives[0].scope') as scope from heads""",
-    """create temp table own as
-    select sweep_id, recipe_id, list(reason order by step) as undelivered from (
-        select sweep_id, recipe_id, unnest(builds) as build, generate_subscripts(builds, 1) as step from declared)
-    join undelivered using (build) group by all""",
-    """create table rows as
-    with seeded as (select sweep_id, recipe_group, count(distinct seed) as seeds from snap.variants group by all),
-    stood as (
-        select v.*, coalesce(d.verdict, 'not evaluated') as verdict, coalesce(d.share, 0) as share,
-        coalesce(d.reason, 'no number yet') as verdict_reason, d.dominated_by, s.seeds,
-        coalesce(o.undelivered, []) as undelivered, json_extract_string(v.steps, '$[*].step') as methods,
-        list_position(['certain', 'contested', 'dominated', 'not evaluated'], coalesce(d.verdict, 'not evaluated')) - 1
-            as standing,
-        coalesce(case when m.better = 'higher' then -n.estimate else n.estimate end, 'infinity') as value
-        from snap.variants v left join snap.verdicts d using (sweep_id, recipe_id)
-        join seeded s using (sweep_id, recipe_group) join main using (sweep_id)
-        join snap.metrics m on m.name = main.metric
-        left join snap.numbers n on n.sweep_id = v.sweep_id and n.recipe_id = v.recipe_id and n.metric = main.metric
-            and n.scope = main.scope
-        left join own o on o.sweep_id = v.sweep_id and o.recipe_id = v.recipe_id
-        where v.sweep_id in (from large))
-    select * exclude (value), folded(name) as folded,
-    folded(name || ' ' || array_to_string(methods, ' ') || ' ' || recipe_id) as searched,
-    row_number() over (partition by sweep_id order by base, not is_base, standing, value, position)::integer as place,
-    dense_rank() over (partition by sweep_id order by recipe_group)::integer as family
-    from stood order by sweep_id, place""",
-    """create table cells as select r.place, n.* from snap.numbers n join rows r using (sweep_id, recipe_id)
-    order by sweep_id, place""",
-    """create table stood as select r.place, s.* from snap.standings s join rows r using (sweep_id, recipe_id)
-    order by sweep_id, place""",
-    """create table spreads (sweep_id varchar, metric varchar, scope varchar, place integer, deviation double,
-    least double, most double, own boolean, nth bigint, size integer)""",
-)
-
-
-def _spreads(
-    connection: duckdb.DuckDBPyConnection, sweep_id: str, metric: str, scope: str, file: BinaryIO
-) -> Iterator[pa.Table]:
-    """How far each variant's resamples of one number, about its estimate, lie from its base's.
-
-    They go to a file too: `nth` is where they begin there, counted in numbers.
-    """
-    told = """select r.place, r.base, c.estimate, d.draws from snap.draws d join rows r using (sweep_id, recipe_id)
-    join cells c on c.sweep_id = d.sweep_id and c.metric = d.metric and c.scope = d.scope and c.place = r.place
-    where d.sweep_id = ? and d.metric = ? and d.scope = ?"""
-    asked = [sweep_id, metric, scope]
-    pivots: dict[str, Any] = {
-        base: np.asarray(draws, dtype=np.float64) - estimate
-        for _, base, estimate, draws in connection.execute(f"{told} and r.is_base", asked).fetchall()
-    }
-    size = max((each.size for each in pivots.values()), default=0)
-    for batch in connection.cursor().sql(told, params=asked).to_arrow_reader(BATCH):
-        lengths = batch["draws"].value_lengths().to_numpy(zero_copy_only=False)
-        whole = lengths == size
-        found = {name: np.full(lengths.size, np.inf) for name in ("deviation", "least", "most")}
-        own = np.zeros(lengths.size, dtype=np.bool_)
-        begin = file.tell() // WIDTH
-        flat = batch["draws"].flatten().to_numpy().astype(np.float32)
-        file.write(flat.tobytes())
-        nth = begin + np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        if size and whole.all():
-            draws = flat.reshape(-1, size).astype(np.float64)
-            off = draws - batch["estimate"].to_numpy()[:, None]
-            own = off.max(axis=1) > off.min(axis=1)
-            bases = batch["base"].to_pylist()
-            off -= np.stack([pivots.get(base, np.zeros(size)) for base in bases])
-            found = {"deviation": np.sqrt((off**2).mean(axis=1)), "least": off.min(axis=1), "most": off.max(axis=1)}
-        yield pa.table({"place": batch["place"], **found, "own": own, "nth": nth, "size": lengths})
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
