@@ -13,7 +13,7 @@ from leaderboard import markup, review_drawing, review_writing
 from leaderboard import review_words as words
 from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
 from leaderboard.review_case import Case, for_review, read_case, reasons_to_reopen, weighable
-from leaderboard.review_document import as_html, as_markdown, document, plain, subject
+from leaderboard.review_document import Part, as_html, as_markdown, document, plain, subject
 from leaderboard.rows import Row
 from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
 from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version
@@ -305,16 +305,23 @@ def _with_provider() -> None:
 
 def _exports(case: Case, history: History | None, reasons: tuple[str, ...]) -> None:
     """The whole of it as files."""
-    parts = document(case, history, reasons)
+
+    def parts() -> list[Part]:
+        return document(case, history, reasons)
+
     title = history.opened.title if history and history.opened else f"Shortlist of {case.board.name}"
     name = f"review-{history.review}" if history else "shortlist"
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Export as Markdown", as_markdown(parts), file_name=f"{name}.md", mime="text/markdown", on_click="ignore"
+            "Export as Markdown",
+            lambda: as_markdown(parts()),
+            file_name=f"{name}.md",
+            mime="text/markdown",
+            on_click="ignore",
         )
         st.download_button(
             "Export as HTML",
-            as_html(parts, title),
+            lambda: as_html(parts(), title),
             file_name=f"{name}.html",
             mime="text/html",
             on_click="ignore",

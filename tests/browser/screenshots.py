@@ -15,6 +15,7 @@ PAGES = {
     "table": "/",
     "plot": "/pareto",
     "sweeps": "/sweeps",
+    "review": "/review",
     "claims": "/claims",
     "meaning": "/meaning",
 }
