@@ -28,10 +28,11 @@ VERBS = [
     "why",
     "verify",
     "retry",
-    "board",
     "ls",
+    "board",
     "doctor",
     "report",
+    "review",
 ]
 ROOT = Path(__file__).parent.parent
 Told = tuple[object, str, str]  # exit code, standard output, standard error
