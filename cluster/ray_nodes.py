@@ -132,7 +132,7 @@ class Nodes:
     """The cluster as this driver sees it.
 
     `fit` are the nodes that take jobs, by node_id; `unfit` says in a sentence why another one does not, by its name.
-    `left` counts up whenever a node has gone.
+    `lost_at` is when one was last seen to have gone, on the monotonic clock.
     """
 
     def __init__(self, store: Path | None = None, store_id: str = "") -> None:
@@ -140,7 +140,7 @@ class Nodes:
         self._asked: dict[str, Asked] = {}
         self._known: dict[str, Node] = {}
         self._looked = -math.inf
-        self._lost_at = -math.inf
+        self.lost_at = -math.inf
         self.fit: dict[str, Node] = {}
         self.draining: frozenset[str] = frozenset()
         self.taken_back: set[str] = set()  # nodes that were ever seen to drain, or died preempted
@@ -177,7 +177,7 @@ class Nodes:
         for node_id in list(self._asked):
             self._hear(node_id, alive.get(node_id))
         if self._known.keys() - alive.keys():
-            self._lost_at = time.monotonic()
+            self.lost_at = time.monotonic()
         self._known = {node_id: node for node_id, node in self._known.items() if node_id in alive}
         before = self.fit
         self.fit = {i: n for i, n in self._known.items() if n.cpus and i not in self.draining}
@@ -224,7 +224,7 @@ class Nodes:
 
     def in_trouble(self) -> bool:
         """Whether a node was lost, or is being asked, so that what fits nowhere now may fit soon."""
-        return bool(self._asked) or time.monotonic() - self._lost_at < TROUBLE_SECONDS
+        return bool(self._asked) or time.monotonic() - self.lost_at < TROUBLE_SECONDS
 
     def was_taken_back(self, node_id: str) -> bool:
         """Whether a node that has gone had been drained or preempted, as its death says."""

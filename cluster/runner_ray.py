@@ -48,6 +48,7 @@ __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "star
 
 CLOSE_SECONDS = 60.0  # that the writer has to publish what is left
 KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its node, and after as long again given up
+STRANDED_SECONDS = 3.0  # that Ray is given to move what waited on a lost node; some of that it forgets for good
 SOON = 0.1  # seconds until a job for which there is no room is tried again
 
 
@@ -60,6 +61,7 @@ class Flight:
     lease: Lease
     mark: str
     began: float
+    submitted: float  # on the monotonic clock
     begun: Begun | None = None
     deadline: float = math.inf
     cancelled: bool = False  # its time was over
@@ -126,7 +128,7 @@ class RayPool:
         mark = uuid4().hex
         task, environments = self._task(held.job, lease, mark), self._nodes.environments
         answers = task.remote(held.job, held.attempt, self._orders, mark, environments)
-        self._flights[answers] = Flight(held.job, held.attempt, lease, mark, time.time())
+        self._flights[answers] = Flight(held.job, held.attempt, lease, mark, time.time(), time.monotonic())
         self._ledger.take(mark, lease)
 
     def _task(self, job: Job, lease: Lease, mark: str) -> Any:
@@ -166,7 +168,28 @@ class RayPool:
         if ready:  # whatever else ended meanwhile comes along
             ready, _ = ray.wait(list(self._flights), num_returns=len(self._flights), timeout=0)
         records += [record for answers in ready if (record := self._next(answers)) is not None]
+        self._take_back()
         return records + self._end_overdue()
+
+    def _take_back(self) -> None:
+        """Submit again what waited when a node was lost and still has not begun.
+
+        Ray loses the request for a worker that was under way to a node as it died, and what waits behind it waits for
+        ever. Should one of them have begun after all, it is computed twice and its record kept once; not so a
+        measurement, which is taken back from a node that is gone only.
+        """
+        lost = self._nodes.lost_at
+        if time.monotonic() < lost + STRANDED_SECONDS:
+            return
+        for answers, flight in list(self._flights.items()):
+            pinned = flight.job.exclusive or flight.lease.cards
+            gone = flight.lease.node_id not in self._nodes.fit
+            if flight.begun is None and flight.submitted < lost and (gone or not pinned):
+                del self._flights[answers]
+                self._ledger.give(flight.mark)
+                with suppress(RayError):
+                    ray.cancel(answers)
+                self._held.append(Held(flight.job, flight.attempt, time.monotonic()))
 
     def _follow(self) -> None:
         """Take in nodes that came and went, and start what was held and may begin."""

@@ -18,11 +18,14 @@ import ray
 
 from bench.errors import BadInput
 from bench.execute import Site
+from bench.job import Job
 from bench.record import Failed, Record
-from cluster import ray_nodes
+from cluster import ray_nodes, runner_ray
 from cluster.drive import drive
+from cluster.placement import Lease
 from cluster.ray_nodes import Nodes, of_site
 from cluster.ray_share import Share
+from cluster.ray_work import WORK
 from cluster.runner_ray import RayPool
 from tests.cluster.conftest import Cluster, free_ports
 from tests.cluster.jobs import Act, GpuAct, Listed, LoneAct, note, sleeps
@@ -112,6 +115,32 @@ def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt
     assert sum(r.finished for r in records) == 60
     assert {r.outcome.kind for r in records if isinstance(r.outcome, Failed)} == {"lost node"}
     assert len({r.node for r in records if r.finished}) == 2  # what only waited on the lost node names none
+
+
+def test_what_waited_as_a_node_was_lost_is_submitted_again(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray may forget it: here it waits for CPUs that no node has."""
+    del cluster
+    place_task, forgotten = RayPool._task, list[str]()
+
+    def task(self: RayPool, job: Job, lease: Lease, mark: str) -> Any:
+        if isinstance(job, Act) and job.name in ("job 1", "job 2") and job.name not in forgotten:
+            forgotten.append(job.name)
+            return WORK.options(num_cpus=1000)
+        return place_task(self, job, lease, mark)
+
+    monkeypatch.setattr(RayPool, "_task", task)
+    monkeypatch.setattr(runner_ray, "STRANDED_SECONDS", 1.0)
+    records = []
+    with ray_place(tmp_path / "store") as place:
+        for record in driven(place, sleeps(8, 0.1, "job")):
+            records.append(record)
+            if len(records) == 6:
+                pool_of(place)._nodes.lost_at = time.monotonic()
+    assert len(forgotten) == 2
+    assert [record.attempt for record in records] == [1] * 8
+    assert len({record.key for record in records if record.finished}) == 8
 
 
 def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
