@@ -26,7 +26,7 @@ COMPARED = "variants"
 NARROWING = ("base", "method", "verdict", "status", "task")
 WHERE = "where"
 HELD = "held"
-PATIENCE = 0.05  # seconds that a page waits for verdicts before it shows the rows without them
+PATIENCE = 0.0  # seconds that a page waits for verdicts before it shows the rows without them
 KEPT = (SWEEP, "class", "q", WHERE, *NARROWING)
 
 

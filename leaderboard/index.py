@@ -40,6 +40,7 @@ LARGE = 2000  # variants of a sweep
 LAYOUT = 1  # of the file; raised whenever it would hold something else
 STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
+HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside
 WORKERS = 2  # that judge fields beside the pages
 REMEMBERED = 64  # answers of up to a few megabytes
 
@@ -101,7 +102,7 @@ class Index:
         """The same, worked out beside; None where it takes longer than so many seconds: ask again."""
         future, mine = self._future(asked)
         if mine:
-            self._workers.submit(self._answer, asked, future, read)
+            self._workers.submit(self._answer_later, asked, future, read)
         try:
             found: T = future.result(patience)
         except TimeoutError:
@@ -118,6 +119,10 @@ class Index:
                     self._known.popitem(last=False)
             self._known.move_to_end(asked)
             return self._known[asked], mine
+
+    def _answer_later(self, asked: Hashable, future: Future[Any], read: Callable[[], Any]) -> None:
+        time.sleep(HEAD_START)
+        self._answer(asked, future, read)
 
     def _answer(self, asked: Hashable, future: Future[Any], read: Callable[[], Any]) -> None:
         try:

@@ -20,6 +20,7 @@ from leaderboard.listing import Anew, Clause, Listing
 from leaderboard.rows import Board, Key, Required, axes_of, board_of, find_sweep, judged_as, read_board
 
 LEVEL = 0.95
+AT_ONCE = 3000  # rows whose verdicts nobody needs to wait for
 WAITING = "it is being compared with the others shown"
 # Where <=> stands comes one of the four operators that a constraint may have.
 CELLS = "(select place from cells where sweep_id = ? and metric = ? and scope = ? and low <= high"
@@ -130,7 +131,7 @@ def judge_field(board: Board, field: Listing, keys: Sequence[Key], patience: flo
     """
     different = tuple(dict.fromkeys(keys))
     asked = ("judged", field.sweep_id, field.keeping, different)
-    if patience is None:
+    if patience is None or len(field) <= AT_ONCE:
         return field.source.remembered(asked, lambda: _judge_field(board, field, different, asked))
     found = field.source.begin(asked, lambda: _judge_field(board, field, different, asked), patience)
     return _waiting(field, different) if found is None else found

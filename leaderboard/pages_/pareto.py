@@ -25,6 +25,14 @@ from leaderboard.thinning import thinned
 from leaderboard.where import with_limit
 
 PLOT = "plot"
+CONFIG = {
+    "displaylogo": False,
+    "scrollZoom": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+    # plotly counts from the beginning of a drag: a click soon after one would pass for the second of a double click,
+    # which throws away zoom and selection. The bar of the plot has a button that resets the axes.
+    "doubleClickDelay": 1,
+}
 POSITIVE = ("B", "count", "ms", "s")
 
 
@@ -50,7 +58,7 @@ def main() -> None:
             key=PLOT,
             on_select="rerun",
             selection_mode="points",
-            config={"displaylogo": False, "scrollZoom": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+            config=CONFIG,
             alt=f"{full_name(y)} over {full_name(x)}: the leaderboard has the same numbers as a table.",
         )
         _caption(shown, len(view.rows), thin, (x, y), log, overlays)
