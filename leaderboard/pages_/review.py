@@ -22,6 +22,7 @@ from leaderboard.table import column_name
 REVIEW = "review"
 TYPED = "signing as"
 WROTE = "wrote"
+LOOKED_AT = 20  # reviews in the list that are held against the newest data
 Weights = tuple[tuple[str, float], ...]
 
 
@@ -123,7 +124,7 @@ def _question(loaded: Loaded) -> Case | None:
                         key=f"w {name}",
                         bind="query-params",
                         width=230,
-                        help="Only proportions count: 2 weighs twice as much as 1; 0 leaves it out of the weighing.",
+                        help="Only proportions count: 2 weighs twice as much as 1; 0 leaves it out of the score.",
                     )
                 ),
             )
@@ -143,7 +144,7 @@ def _list(loaded: Loaded) -> None:
         st.html(markup.box("There is no review in this store yet: state a question below and open one."))
         return
     st.html(markup.block(markup.heading("Reviews", 2)))
-    for history in found[:100]:
+    for place, history in enumerate(found[:100]):
         first = history.opened
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             title = first.title if first else f"Review {history.review}"
@@ -152,16 +153,18 @@ def _list(loaded: Loaded) -> None:
                 label=markup.as_label(plain(title)),
                 query_params=in_address(loaded, review=history.review),
             )
-            told = f"{_state(history)} · {first.sweep if first else 'damaged'}"
+            told = f"{_state(history, look=place < LOOKED_AT)} · {first.sweep if first else 'damaged'}"
             if history.events:
                 told += f" · {len(history.events)} events, last {history.events[-1].at[:16].replace('T', ' ')} UTC"
             st.html(markup.block(markup.line(markup.text(told), css="quiet small")), width="content")
 
 
-def _state(history: History) -> str:
-    """Where a review stands, in a word or two, on the data as they are now."""
+def _state(history: History, *, look: bool) -> str:
+    """Where a review stands, in a few words; with `look`, on the data as they are now."""
     if history.problems:
         return "damaged"
+    if not look and history.state == "approved":
+        return "approved; open it to see whether newer results flag it"
     return f"{history.state}, flagged for reopening" if _flags(version(), history) else history.state
 
 
