@@ -41,6 +41,7 @@ class Dossier:
     licence: str | None
     lineage: Sheet
     stacks: tuple[Stack, ...]
+    elsewhere: bool  # the store lies in a bucket, and artefacts are not copied only to be looked at
     tasks: tuple[Mapping[str, Any], ...]
     command: str
     command_note: str
@@ -61,6 +62,7 @@ def read_dossier(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Dossier:
         licence=told.get("licence"),
         lineage=lineage,
         stacks=stacks,
+        elsewhere=snapshot.folder.bucket is not None,
         tasks=tuple(body["tasks"]),
         command=command,
         command_note=note,

@@ -98,7 +98,12 @@ def _remove_copies(folder: Folder, wanted: set[str]) -> None:
     """Remove what was copied for earlier snapshots: a page that follows a sweep copies one every second."""
     for path in folder.published.iterdir():
         with suppress(OSError):
-            if path.name not in wanted and path.stat().st_mtime < time.time() - COPIES_SECONDS:
+            # What a page has worked out there it removes itself.
+            if (
+                path.name not in wanted
+                and not path.name.startswith(".board-")
+                and path.stat().st_mtime < time.time() - COPIES_SECONDS
+            ):
                 path.unlink()
 
 

@@ -119,7 +119,10 @@ def _lineage(row: Row, view: View, known: Dossier) -> None:
             )
         )
     else:
-        st.html(markup.block(markup.line(markup.text("Its artefact is not in the store: no layer map."), css="quiet")))
+        missing = "Its artefact is not in the store: no layer map."
+        if known.elsewhere:
+            missing = "Its artefact lies in a bucket, and no copy of it is on this machine: no layer map."
+        st.html(markup.block(markup.line(markup.text(missing), css="quiet")))
     draw_decisions(decisions(view.board.sweep_id, row.recipe_id, version()))
 
 
