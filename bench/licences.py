@@ -33,9 +33,10 @@ def of_recipe(recipe: Recipe, data: Mapping[str, DataSpec]) -> list[Stated]:
 
 
 def of_data(part: str, name: str, spec: DataSpec) -> list[Stated]:
-    """The licence of a data set."""
+    """The licence of a data set, called by its name in the sweep and where it is from, without folders."""
     card = card_of_zoo() if spec.source.startswith(ZOO) else None
-    return _said(part, name, spec.licence, card)
+    source = spec.source if "://" in spec.source else Path(spec.source).name
+    return _said(part, f"{name} ({source})", spec.licence, card)
 
 
 def _parts(recipe: Recipe, data: Mapping[str, DataSpec]) -> Iterator[Stated]:

@@ -104,8 +104,10 @@ def test_two_that_differ_are_both_listed_and_one_spelling_is_enough(tmp_path: Pa
 
 def test_data_without_a_statement_have_none(tmp_path: Path) -> None:
     sweep = load_sweep(str(tiny.sweep_file(tmp_path, recipes=[["int8_dynamic"]])))
-    spec = sweep.tasks[0].data.model_copy(update={"licence": None, "source": "some.jsonl"})
-    assert of_data("task data", "t", spec) == [{"part": "task data", "name": "t", "licence": None, "said_by": None}]
+    spec = sweep.tasks[0].data.model_copy(update={"licence": None, "source": "/data/of/mine/some.jsonl"})
+    assert of_data("task data", "t", spec) == [
+        {"part": "task data", "name": "t (some.jsonl)", "licence": None, "said_by": None}
+    ]
     zoo = spec.model_copy(update={"source": "zoo://entailment/matched"})
     assert of_data("task data", "t", zoo)[0]["licence"] == "apache-2.0"
     stated = spec.model_copy(update={"licence": "CC BY"})
