@@ -48,6 +48,12 @@ REMEMBERED = 64  # answers of up to a few megabytes
 class Indexed(Snapshot):
     """A snapshot as its index reads it: declarations of large sweeps come without variants that nobody asked for."""
 
+    # Of a small sweep the declaration has them; of a large one they are apart.
+    variants_declared = (
+        "select value from (select sweep_id, body::json as value from declared union all "
+        "select sweep_id, value from sweeps, json_each(body, '$.variants')) where sweep_id = ?"
+    )
+
     def __init__(self, index: Index, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(folder, name, connection)
         self.index = index

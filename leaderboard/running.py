@@ -23,8 +23,9 @@ KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob
 # The records of a sweep: builds of its recipes, jobs with their artefacts.
 OF_SWEEP = """
 with mine as (select distinct artefact_id from variants where sweep_id = ? and artefact_id is not null),
-     prefixes as (select unnest(from_json(json_extract(v.value, '$.prefixes'), '["varchar"]')) as recipe_id
-                  from sweeps, json_each(body, '$.variants') v where sweep_id = ?),
+     declared_in as (VARIANTS),
+     prefixes as (select unnest(from_json(json_extract(value, '$.prefixes'), '["varchar"]')) as recipe_id
+                  from declared_in),
      told as (select * from records r where
         (kind in ('build', 'study') and recipe_id in (select recipe_id from prefixes))
         or (kind <> 'measure' and artefact_id in (select artefact_id from mine))
@@ -99,7 +100,7 @@ class Contested:
 def bars(snapshot: Snapshot, sweep_id: str) -> tuple[Bar, ...]:
     """The newest attempts of a sweep, oldest first, each in a lane of its node."""
     rows = snapshot.rows(
-        OF_SWEEP + "select kind, job_type, job, status, started, seconds, worker from told "  # noqa: S608 - fixed texts
+        _of_sweep(snapshot) + "select kind, job_type, job, status, started, seconds, worker from told "  # noqa: S608 - fixed texts
         "order by ordinal desc limit ?",
         [sweep_id, sweep_id, MOST_BARS],
     )
@@ -121,6 +122,10 @@ def bars(snapshot: Snapshot, sweep_id: str) -> tuple[Bar, ...]:
     return tuple(drawn)
 
 
+def _of_sweep(snapshot: Snapshot) -> str:
+    return OF_SWEEP.replace("VARIANTS", snapshot.variants_declared)
+
+
 def runs(drawn: Sequence[Bar]) -> list[tuple[Bar, ...]]:
     """The bars of each run, newest first: runs are told apart by a long pause."""
     found: list[list[Bar]] = []
@@ -136,7 +141,7 @@ def runs(drawn: Sequence[Bar]) -> list[tuple[Bar, ...]]:
 def work(snapshot: Snapshot, sweep_id: str) -> tuple[Work, ...]:
     """Attempts and seconds by kind of job."""
     rows = snapshot.rows(
-        OF_SWEEP  # noqa: S608 - fixed texts
+        _of_sweep(snapshot)  # noqa: S608 - fixed texts
         + "select case when kind = 'measure' then job_type else kind end as kind, "
         "count(*) filter (status = 'finished') as finished, count(*) filter (status = 'failed') as failed, "
         "sum(seconds) as seconds from told group by 1 order by 4 desc",
@@ -148,7 +153,7 @@ def work(snapshot: Snapshot, sweep_id: str) -> tuple[Work, ...]:
 def causes(snapshot: Snapshot, sweep_id: str) -> tuple[Cause, ...]:
     """Failures grouped by their cause, those that are still open first. Numbers in a reason make no other cause."""
     rows = snapshot.rows(
-        OF_SWEEP  # noqa: S608 - fixed texts
+        _of_sweep(snapshot)  # noqa: S608 - fixed texts
         + ", done as (select distinct key from told where status = 'finished') "
         "select failure, stage, any_value(reason) as reason, count(*) as count, "
         "count(distinct key) filter (key not in (select key from done)) as open, max(started) as last, "

@@ -21,6 +21,9 @@ COPIES_SECONDS = 600.0  # that copies of earlier snapshots are kept, for those w
 class Snapshot:
     """One published state of a store. Follows the pointer once, when it is made."""
 
+    # Query of the variants that the sweep `?` declared, as JSON in `value`.
+    variants_declared = "select value from sweeps, json_each(body, '$.variants') where sweep_id = ?"
+
     def __init__(self, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.folder = folder
         self.name = name

@@ -11,11 +11,14 @@ import pytest
 from bench.store.reader import Snapshot, open_snapshot
 from leaderboard import index as index_module
 from leaderboard.choices import Choice, in_order, look, several_seeds, some_met, variants_in, with_seeds_together
+from leaderboard.decisions import read_decisions
+from leaderboard.dossier import read_attempts, read_dossier
 from leaderboard.downloads import as_csv
 from leaderboard.index import Index, open_index
 from leaderboard.large import board_in
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Draws, Key, Row, read_board, read_draws
+from leaderboard.running import bars, causes, work
 from leaderboard.table import payload, usual_columns
 from leaderboard.where import kept_under
 from leaderboard.wording import group_rows
@@ -200,3 +203,15 @@ def test_a_place_that_may_only_be_read_gets_a_temporary_folder(seeded: Path, mon
 def test_a_small_store_needs_no_index(seeded: Path) -> None:
     with open_snapshot(seeded) as found:
         assert open_index(found) is None
+
+
+def test_what_ran_is_the_same_by_an_index(small: tuple[Snapshot, Board], index: Index) -> None:
+    sweep_id = small[1].sweep_id
+    with index.snapshot() as found:
+        assert work(found, sweep_id) == work(small[0], sweep_id)
+        assert bars(found, sweep_id) == bars(small[0], sweep_id)
+        assert causes(found, sweep_id) == causes(small[0], sweep_id)
+        recipe_id = small[1].rows[3].recipe_id
+        assert read_dossier(found, sweep_id, recipe_id) == read_dossier(small[0], sweep_id, recipe_id)
+        assert read_attempts(found, sweep_id, recipe_id) == read_attempts(small[0], sweep_id, recipe_id)
+        assert read_decisions(found, sweep_id, recipe_id) == read_decisions(small[0], sweep_id, recipe_id)
