@@ -290,7 +290,26 @@ def visit(loaded: Loaded) -> None:
         clicked = chosen_variant()
     st.session_state["visited"] = True
     if clicked:
-        st.switch_page("pages_/variant.py", query_params=in_address(loaded, variant=str(clicked)[:16]))
+        go("pages_/variant.py", loaded, variant=str(clicked)[:16])
+
+
+def go(page: str, loaded: Loaded, **more: str) -> None:
+    """Go to another page of the same sweep, from a page that may have a box for the sweep.
+
+    A box that is bound to the address keeps others from writing there: the sweep goes along in the session, and the
+    page that is reached puts it into the address (`name_sweep`).
+    """
+    there = in_address(loaded, **more)
+    if SWEEP in there:
+        st.session_state.setdefault("kept", {})[SWEEP] = there.pop(SWEEP)
+    st.switch_page(page, query_params=there)
+
+
+def name_sweep(loaded: Loaded) -> None:
+    """Let the address of a page without a box for it name the sweep, where there are several."""
+    name = in_address(loaded).get(SWEEP)
+    if name is not None and st.query_params.get(SWEEP) != name:
+        st.query_params[SWEEP] = name
 
 
 def forget() -> None:

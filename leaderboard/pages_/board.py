@@ -9,7 +9,7 @@ import streamlit as st
 from leaderboard import markup, table
 from leaderboard.choices import View, has_task, in_order, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
-from leaderboard.controls import COMPARED, compared, in_address, open_page, to_visit, visit
+from leaderboard.controls import COMPARED, compared, go, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.grid import draw_grid
 from leaderboard.rows import Key, Row
@@ -107,7 +107,7 @@ def _compare(ticked: Sequence[Row], loaded: Loaded) -> None:
     if not ticked:
         return
     count = len(ticked)
-    go = st.button(
+    wanted = st.button(
         f"Compare {count}",
         type="primary",
         disabled=not FEWEST <= count <= MOST,
@@ -116,9 +116,9 @@ def _compare(ticked: Sequence[Row], loaded: Loaded) -> None:
     if st.button("Untick all"):
         st.query_params.pop(COMPARED, None)
         st.rerun()
-    if go:
+    if wanted:
         chosen = ",".join(row.recipe_id[:16] for row in ticked)
-        st.switch_page("pages_/compare.py", query_params=in_address(loaded, variants=chosen))
+        go("pages_/compare.py", loaded, variants=chosen)
 
 
 def tick(recipe_id: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.choices import View
 from leaderboard.comparison import FEWEST, MOST, WHOLE_SWEEP, flip_rows, pair_rows, side_by_side
-from leaderboard.controls import COMPARED, compared, in_address, open_head, whole
+from leaderboard.controls import COMPARED, compared, in_address, name_sweep, open_head, whole
 from leaderboard.examples import draw_examples
 from leaderboard.reading import dossier, pairs
 from leaderboard.rows import Row
@@ -22,6 +22,7 @@ OFFERED = 500  # names in the box: the first of the leaderboard
 def main() -> None:
     """Draw the page."""
     loaded = open_head("compare")
+    name_sweep(loaded)
     view = whole(loaded)
     st.html(markup.block(markup.heading("Compare", 1), markup.line(markup.text(_about(view)), css="quiet small")))
     gone = [each for each in compared() if view.find(each) is None]

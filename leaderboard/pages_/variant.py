@@ -8,7 +8,7 @@ import streamlit as st
 
 from leaderboard import layer_map, markup
 from leaderboard.choices import View
-from leaderboard.controls import chosen_variant, in_address, open_head, whole
+from leaderboard.controls import chosen_variant, in_address, name_sweep, open_head, whole
 from leaderboard.details import (
     draw_decisions,
     head_html,
@@ -32,6 +32,7 @@ TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attemp
 def main() -> None:
     """Draw the page."""
     loaded = open_head("variant")
+    name_sweep(loaded)
     view = whole(loaded)
     row = view.find(chosen_variant())
     if row is None:

@@ -252,6 +252,22 @@ def test_a_second_sweep_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "sample &lt;b&gt;sweep" in words(linked.run())
 
 
+def test_a_row_of_the_older_of_two_sweeps_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_store(tmp_path / "two", VARIANTS, {})
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([sample.declaration(VARIANTS[:1], "newer", day=21)])
+    monkeypatch.setenv(STORE, str(tmp_path / "two"))
+    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page.selectbox(key="sweep").set_value(sample.SWEEP).run()
+    page.session_state["visit"] = VARIANTS[1].recipe_id
+    assert f"{BASE}: int8</h1>" in words(page.run())
+    assert page.query_params["sweep"] in (sample.SWEEP, [sample.SWEEP])
+    page.switch_page("pages_/board.py").run()
+    page.query_params["variants"] = ",".join(v.recipe_id[:16] for v in VARIANTS[:2])
+    (button,) = [b for b in page.run().button if b.label == "Compare 2"]
+    assert "Pair by pair" in words(button.click().run())
+
+
 def test_progress_of_a_finished_sweep_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_store(tmp_path / "done", VARIANTS[:2], {"done": 9, "running": 0, "failed": 0, "open": 0, "now": []})
     monkeypatch.setenv(STORE, str(tmp_path / "done"))
