@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-apart test-together test-cluster board lint types check benchmark calibration chaos clean
+.PHONY: demo test test-cluster board lint types check benchmark calibration chaos clean
 
 demo: $(VENV)/.run
 	$(BIN)/paredown run demo
@@ -13,16 +13,9 @@ demo: $(VENV)/.run
 board: $(VENV)/.run
 	$(BIN)/paredown board
 
-# Ray clusters and browsers mostly wait, so what computes runs beside them.
+# Everything that shares nothing runs two at a time; Ray clusters and browsers want the machine for themselves.
 test: $(VENV)/.test
-	+@$(MAKE) --no-print-directory --output-sync=target -j 2 test-apart test-together
-
-# What shares nothing, two files at a time.
-test-apart: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser --ignore tests/hosts
-
-# What shares a Ray cluster or a browser.
-test-together: $(VENV)/.test
 	$(BIN)/python -m pytest tests/cluster tests/browser
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.

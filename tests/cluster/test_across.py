@@ -83,6 +83,7 @@ def test_one_class_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
             ]
 
     boards = {"a": CPU, "b": replace(CPU, sweep_id="older")}
+    monkeypatch.setattr(across, "find_sweep", lambda snapshot, asked: {"name": asked})
     monkeypatch.setattr(across, "read_board", lambda snapshot, sweep_id: boards[sweep_id])
     snapshot: Any = Two()
     with pytest.raises(
