@@ -107,11 +107,9 @@ def _forget(output: Output) -> None:
             output.path.unlink(missing_ok=True)
 
 
-# Retrying is the plan's business. A fresh job's process ends with it. The driver hears that an attempt has begun before
-# it does: what takes its process down would take that news along, and with it where to look for what it left behind.
-STREAM: dict[str, Any] = {"max_retries": 0, "num_returns": "streaming", "_generator_backpressure_num_objects": 1}
-WORK = ray.remote(**STREAM)(work)
-WORK_FRESH = ray.remote(max_calls=1, **STREAM)(work)
+# Retrying is the plan's business. A fresh job's process ends with it.
+WORK = ray.remote(max_retries=0, num_returns="streaming")(work)
+WORK_FRESH = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(work)
 
 
 def note_acknowledged(folder: Path, record: Record) -> None:
