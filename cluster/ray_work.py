@@ -67,7 +67,9 @@ def work(
 ) -> Iterator[Begun | Told]:
     """One attempt at one job. Says when it begins, and gives its record when the writer has acknowledged it.
 
-    Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node.
+    Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node. Of an
+    attempt that ends its process at once the driver may not hear that it had begun: its record then names no node, has
+    no output, and what it had started is not looked for.
     """
     output, (node_id, node) = _output(orders.logs), _here()
     os.environ.update(environments.get(node_id, {}))
