@@ -49,6 +49,7 @@ __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "star
 CLOSE_SECONDS = 60.0  # that the writer has to publish what is left
 KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its node, and after as long again given up
 STRANDED_SECONDS = 3.0  # that Ray is given to move what waited on a lost node; some of that it forgets for good
+NOTICED_SECONDS = 2.0  # after which a node's loss is seen at the latest by whoever looks every second
 SOON = 0.1  # seconds until a job for which there is no room is tried again
 
 
@@ -184,7 +185,9 @@ class RayPool:
         for answers, flight in list(self._flights.items()):
             pinned = flight.job.exclusive or flight.lease.cards
             gone = flight.lease.node_id not in self._nodes.fit
-            if flight.begun is None and flight.submitted < lost and (gone or not pinned):
+            # What was submitted last may be work that was lost already, which is to keep its place in the queue.
+            before = lost if gone else lost - NOTICED_SECONDS
+            if flight.begun is None and flight.submitted < before and (gone or not pinned):
                 del self._flights[answers]
                 self._ledger.give(flight.mark)
                 with suppress(RayError):

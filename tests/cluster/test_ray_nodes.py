@@ -132,6 +132,7 @@ def test_what_waited_as_a_node_was_lost_is_submitted_again(
 
     monkeypatch.setattr(RayPool, "_task", task)
     monkeypatch.setattr(runner_ray, "STRANDED_SECONDS", 1.0)
+    monkeypatch.setattr(runner_ray, "NOTICED_SECONDS", 0.0)
     records = []
     with ray_place(tmp_path / "store") as place:
         for record in driven(place, sleeps(8, 0.1, "job")):
