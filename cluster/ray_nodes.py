@@ -214,8 +214,8 @@ class Nodes:
                 "node mounts at the same path, or an s3:// address.",
             )
         else:
-            self._known[node_id] = _node(node_id, name, row, answer)
             self.offers[node_id] = _offered(row, answer)
+            self._known[node_id] = _node(node_id, name, row, answer.gpu_memory, self.offers[node_id])
             self.environments[node_id] = answer.environment
 
     def _refuse(self, node_id: str, name: str, sentence: str) -> None:
@@ -245,7 +245,7 @@ def _offered(row: dict[str, Any], answer: Answer) -> Offer:
     return answer.offer if row["Resources"].get("GPU") else replace(answer.offer, gpu=None)
 
 
-def _node(node_id: str, name: str, row: dict[str, Any], answer: Answer) -> Node:
+def _node(node_id: str, name: str, row: dict[str, Any], gpu_memory: int, offer: Offer) -> Node:
     resources = row["Resources"]
     return Node(
         node_id,
@@ -253,7 +253,7 @@ def _node(node_id: str, name: str, row: dict[str, Any], answer: Answer) -> Node:
         cpus=float(resources.get("CPU", 0)),
         memory=int(resources.get("memory", 0)),
         gpus=int(resources.get("GPU", 0)),
-        gpu_memory=answer.gpu_memory,
-        hardware=_offered(row, answer).classes,
+        gpu_memory=gpu_memory,
+        hardware=offer.classes,
         measures=(row.get("Labels") or {}).get(MEASURES) == "true",
     )

@@ -44,6 +44,13 @@ def assert_complete(root: Path, keys: list[str]) -> None:
     assert holder(open_folder(root)) is None
 
 
+def assert_goes_on(cluster: Cluster, root: Path, asked: tuple[int, int, float]) -> None:
+    """The next driver ends the sweep."""
+    driver = cluster.drive(root, *asked)
+    assert driver.end(240) == 0, driver.said()
+    assert_complete(root, jobs_of(root, *asked))
+
+
 def in_work_on(root: Path, host: Host) -> Begun:
     """An attempt that has only just begun on a host."""
     seen = {(b.key, b.at) for b in begun(notes_of(root))}
@@ -130,9 +137,7 @@ def test_a_crashed_head(cluster: Cluster, tmp_path: Path) -> None:
     cluster.whole()
     # Nobody can ask a host that was off whether its driver has died: the lease runs out.
     assert until(lambda: holder(open_folder(root)) is None, 90)
-    driver = cluster.drive(root, *asked)
-    assert driver.end(240) == 0, driver.said()
-    assert_complete(root, jobs_of(root, *asked))
+    assert_goes_on(cluster, root, asked)
 
 
 def test_a_driver_that_outlives_its_heads_ray(cluster: Cluster, tmp_path: Path) -> None:
@@ -145,9 +150,7 @@ def test_a_driver_that_outlives_its_heads_ray(cluster: Cluster, tmp_path: Path) 
     assert driver.end(120) != 0
     assert_nothing_lost(root)
     cluster.whole()
-    driver = cluster.drive(root, *asked)
-    assert driver.end(240) == 0, driver.said()
-    assert_complete(root, jobs_of(root, *asked))
+    assert_goes_on(cluster, root, asked)
 
 
 def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
@@ -161,9 +164,7 @@ def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
         assert_nothing_lost(root)
     finally:
         shared_disk.free()
-    driver = cluster.drive(root, *asked)
-    assert driver.end(240) == 0, driver.said()
-    assert_complete(root, jobs_of(root, *asked))
+    assert_goes_on(cluster, root, asked)
 
 
 def test_a_host_that_joins_and_leaves(cluster: Cluster, tmp_path: Path) -> None:
