@@ -17,8 +17,8 @@ from cluster.report import write_whole
 if TYPE_CHECKING:
     from bench.store.reader import Snapshot
     from bench.store.reviews import History
-    from leaderboard.review_case import Case
-    from leaderboard.review_document import Part
+    from leaderboard.review.case import Case
+    from leaderboard.review.document import Part
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md"}
 
@@ -42,9 +42,9 @@ def review(
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Propose a shortlist under constraints and weights, or show a review and its decisions. Writes into no review."""
-    from leaderboard.review_case import for_review, read_case, reasons_to_reopen
-    from leaderboard.review_document import as_html, as_markdown, document
-    from leaderboard.review_question import read_weights
+    from leaderboard.review.case import for_review, read_case, reasons_to_reopen
+    from leaderboard.review.document import as_html, as_markdown, document
+    from leaderboard.review.question import read_weights
 
     form = "json" if as_json else form
     if review_id and (sweep or of or where or weigh):
@@ -109,7 +109,7 @@ def _history(snapshot: Snapshot, review_id: str) -> History:
 def _list(snapshot: Snapshot, form: str) -> None:
     from bench.store.reviews import list_reviews
     from cluster.show import Printable, print_table
-    from leaderboard.review_document import plain
+    from leaderboard.review.document import plain
 
     found = list_reviews(snapshot.folder)
     rows: list[tuple[str, ...]] = []
@@ -131,8 +131,8 @@ def _list(snapshot: Snapshot, form: str) -> None:
 
 def _record(case: Case, history: History | None, reasons: tuple[str, ...]) -> dict[str, Any]:
     """Everything at full precision, for programs."""
-    from leaderboard.review_case import licences_of
-    from leaderboard.review_record import shortlist_record
+    from leaderboard.review.case import licences_of
+    from leaderboard.review.record import shortlist_record
 
     choice = case.found.choice
     licences = licences_of(case, choice.row.recipe_id) if choice else []
@@ -158,8 +158,8 @@ def _print(parts: list[Part]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from leaderboard.review_document import Heading, plain
-    from leaderboard.review_document import Table as Rows
+    from leaderboard.review.document import Heading, plain
+    from leaderboard.review.document import Table as Rows
 
     for part in parts:
         if isinstance(part, Rows):

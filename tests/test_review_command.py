@@ -14,7 +14,7 @@ from bench.store.folder import open_folder
 from bench.store.reader import open_snapshot
 from bench.store.reviews import History, Person, append, open_review
 from cluster.cli import app
-from leaderboard.review_case import Case, constraints_met, figures, read_case
+from leaderboard.review.case import Case, constraints_met, figures, read_case
 from tests.leaderboard import newer
 from tests.leaderboard.sample import BASE, SQL, make_store
 

@@ -9,11 +9,11 @@ import streamlit as st
 from bench.store.folder import open_folder
 from bench.store.reader import Snapshot
 from bench.store.reviews import History, list_reviews
-from leaderboard import markup, review_drawing, review_writing
-from leaderboard import review_words as words
+from leaderboard import markup
 from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
-from leaderboard.review_case import Case, for_review, read_case, reasons_to_reopen, weighable
-from leaderboard.review_document import Part, as_html, as_markdown, document, plain, subject
+from leaderboard.review import drawing, words, writing
+from leaderboard.review.case import Case, for_review, read_case, reasons_to_reopen, weighable
+from leaderboard.review.document import Part, as_html, as_markdown, document, plain, subject
 from leaderboard.rows import Row
 from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
 from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version
@@ -64,12 +64,12 @@ def _ask(loaded: Loaded) -> None:
     found = _question(loaded)
     if found is None:
         return
-    review_drawing.draw_shortlist(found.found)
-    review_drawing.draw_sensitivity(found.found)
-    row = review_drawing.choose_variant(found, None)
+    drawing.draw_shortlist(found.found)
+    drawing.draw_sensitivity(found.found)
+    row = drawing.choose_variant(found, None)
     if row is not None:
         with st.container(border=True):
-            review_drawing.draw_evidence(found, row, loaded)
+            drawing.draw_evidence(found, row, loaded)
     _exports(found, None, ())
     with st.form("open", border=True):
         title = st.text_input(
@@ -79,8 +79,8 @@ def _ask(loaded: Loaded) -> None:
             help="What the decision is about, in a few words. Constraints and weights stay as they are now.",
         )
         if st.form_submit_button("Open the review", disabled=mode() == "none"):
-            _do(lambda: review_writing.begin(found, title, _typed()), "The review is open.", go=True)
-    review_writing.remember(found, None)
+            _do(lambda: writing.begin(found, title, _typed()), "The review is open.", go=True)
+    writing.remember(found, None)
 
 
 def _question(loaded: Loaded) -> Case | None:
@@ -186,7 +186,7 @@ def _flags(version: str, history: History) -> tuple[str, ...]:
 
 def _one(chosen: str, loaded: Loaded) -> None:
     """One review."""
-    history = in_words(lambda: review_writing.read(chosen))
+    history = in_words(lambda: writing.read(chosen))
     first = history.opened
     st.button("← All reviews", on_click=_leave)
     if first is None:
@@ -197,31 +197,31 @@ def _one(chosen: str, loaded: Loaded) -> None:
     reasons = _flags(version(), history)
     about = f"{first.sweep} · opened by {first.person.name} · {first.at[:16].replace('T', ' ')} UTC"
     st.html(markup.block(markup.heading(first.title, 1), markup.line(markup.text(about), css="quiet small")))
-    review_drawing.draw_state(history, reasons)
+    drawing.draw_state(history, reasons)
     _signing()
     try:
         watched = history.decisions[-1].recipe_id if history.decisions else None
         case = _case(version(), first.sweep_id, first.base, first.constraints, weighed, watched)
     except StoreError as error:
         st.html(markup.box(str(error)))
-        review_drawing.draw_history(history)
+        drawing.draw_history(history)
         return
     asked = ", ".join(r.text for r in case.found.board.constraints) or "none"
     weights = "; ".join(
         f"{case.board.axes[key].title}: {weight:.2f}" for key, weight in case.found.question.weights.items()
     )
     st.html(markup.block(markup.table(("constraints", "weights"), [(asked, weights)])))
-    review_drawing.draw_shortlist(case.found)
-    review_drawing.draw_sensitivity(case.found)
-    row = review_drawing.choose_variant(case, subject(case, history))
+    drawing.draw_shortlist(case.found)
+    drawing.draw_sensitivity(case.found)
+    row = drawing.choose_variant(case, subject(case, history))
     if row is not None:
         with st.container(border=True):
-            review_drawing.draw_evidence(case, row, loaded)
+            drawing.draw_evidence(case, row, loaded)
     if not history.problems:
         _write(case, history, row)
-    review_drawing.draw_history(history)
+    drawing.draw_history(history)
     _exports(case, history, reasons)
-    review_writing.remember(case, history)
+    writing.remember(case, history)
 
 
 def _write(case: Case, history: History, row: Row | None) -> None:
@@ -236,7 +236,7 @@ def _write(case: Case, history: History, row: Row | None) -> None:
         about = row is not None and st.checkbox(f"About {markup.as_label(name)}", value=False)
         if st.form_submit_button("Comment"):
             _do(
-                lambda: review_writing.comment(case, history, text, row if about else None, _typed()),
+                lambda: writing.comment(case, history, text, row if about else None, _typed()),
                 "Your comment is in.",
             )
     with right, st.form("decide", clear_on_submit=True):
@@ -249,13 +249,13 @@ def _write(case: Case, history: History, row: Row | None) -> None:
             back = bool(history.decisions) and st.form_submit_button("Withdraw mine")
             again = bool(history.decisions) and st.form_submit_button("Reopen the review")
         if row is not None and yes:
-            _do(lambda: review_writing.decide(case, history, "approve", row, reason, _typed()), "You approved it.")
+            _do(lambda: writing.decide(case, history, "approve", row, reason, _typed()), "You approved it.")
         elif row is not None and no:
-            _do(lambda: review_writing.decide(case, history, "reject", row, reason, _typed()), "You rejected it.")
+            _do(lambda: writing.decide(case, history, "reject", row, reason, _typed()), "You rejected it.")
         elif back:
-            _do(lambda: review_writing.withdraw(case, history, reason, _typed()), "Your decision is withdrawn.")
+            _do(lambda: writing.withdraw(case, history, reason, _typed()), "Your decision is withdrawn.")
         elif again:
-            _do(lambda: review_writing.reopen(case, history, reason, _typed()), "The review is open again.")
+            _do(lambda: writing.reopen(case, history, reason, _typed()), "The review is open again.")
 
 
 def _do(write: Callable[[], History], said: str, *, go: bool = False) -> None:

@@ -30,9 +30,9 @@ sys.meta_path.insert(0, Hidden())
 {}
 """
 OF_PAGES = "charts comparison controls details downloads examples grid layer_map reading running serve timeline "
-OF_PAGES += "review_drawing review_writing signing"
+OF_PAGES += "review.drawing review.writing signing"
 OF_COMMAND = "against contests drawing judging report rows table where wording "  # wanted where no page is installed
-OF_COMMAND += "review_case review_document review_record review_words sign_in"
+OF_COMMAND += "review.case review.document review.record review.words sign_in"
 
 
 def test_importing_the_page_needs_neither_torch_nor_ray() -> None:

@@ -13,8 +13,9 @@ from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reader import open_snapshot
 from bench.store.reviews import list_reviews
-from leaderboard import review_writing, signing
-from leaderboard.review_case import Case, read_case
+from leaderboard import signing
+from leaderboard.review import writing
+from leaderboard.review.case import Case, read_case
 from leaderboard.serve import command, environment
 from leaderboard.sign_in import Auth, read_auth
 from leaderboard.signing import SIGNING, NotSignedIn, signer
@@ -140,9 +141,9 @@ def test_what_writes_refuses_whoever_is_not_signed_in(
 ) -> None:
     """The buttons are not asked: the function itself is called."""
     monkeypatch.setenv(SIGNING, way)
-    st.session_state[review_writing.ON_SCREEN] = (case.seen.digest, 0)
+    st.session_state[writing.ON_SCREEN] = (case.seen.digest, 0)
     with pytest.raises(NotSignedIn):
-        review_writing.begin(case, "A phone", "Mallory")
+        writing.begin(case, "A phone", "Mallory")
     assert list_reviews(open_folder(store)) == []
 
 

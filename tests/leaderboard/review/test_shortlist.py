@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bench.errors import BadInput
-from leaderboard import review_words as words
-from leaderboard.review_question import question, read_weights
-from leaderboard.review_record import shortlist_record
-from leaderboard.review_shortlist import Shortlist, shortlist
+from leaderboard.review import words
+from leaderboard.review.question import question, read_weights
+from leaderboard.review.record import shortlist_record
+from leaderboard.review.shortlist import Shortlist, shortlist
 from leaderboard.rows import Board, Draws
 from tests.leaderboard.sample import BASE, SQL, TASK
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from leaderboard.review_weights import RHO, FloatArray, Segment, resampled, scaled, scores, segments, weighted_anyhow
+from leaderboard.review.weights import RHO, FloatArray, Segment, resampled, scaled, scores, segments, weighted_anyhow
 
 LOSSES = arrays(
     np.float64,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.store.reviews import Decision
 from leaderboard.format import interval, number
-from leaderboard.review_shortlist import Shortlist
+from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Board, Row
 
 

@@ -15,7 +15,7 @@ from bench.store.reader import open_snapshot
 from bench.store.reviews import Decision, History, Person, append, open_review, read_review
 from bench.store.upkeep import rebuild
 from leaderboard.licences import licence_rows
-from leaderboard.review_case import (
+from leaderboard.review.case import (
     Case,
     constraints_met,
     figures,
@@ -24,9 +24,9 @@ from leaderboard.review_case import (
     reasons_to_reopen,
     weighable,
 )
-from leaderboard.review_document import as_html, as_markdown, document
-from leaderboard.review_reopening import reopened_by
-from leaderboard.review_words import confirmation_sentence, history_rows, state_sentence
+from leaderboard.review.document import as_html, as_markdown, document
+from leaderboard.review.reopening import reopened_by
+from leaderboard.review.words import confirmation_sentence, history_rows, state_sentence
 from leaderboard.rows import Board
 from tests.leaderboard import newer
 from tests.leaderboard.sample import BASE, HTML, SQL, SWEEP, TASK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leaderboard.review_shortlist import Candidate, Shortlist
+from leaderboard.review.shortlist import Candidate, Shortlist
 from leaderboard.rows import Row
 from leaderboard.table import column_name
 

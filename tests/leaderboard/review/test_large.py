@@ -9,11 +9,11 @@ import pytest
 
 from bench.store.reader import Snapshot, open_snapshot
 from leaderboard import index as index_module
-from leaderboard import review_large
 from leaderboard.index import Index, open_index
 from leaderboard.listing import Listing
-from leaderboard.review_case import Case, find_row, licences_of, read_case, weighable
-from leaderboard.review_document import as_markdown, document
+from leaderboard.review import large
+from leaderboard.review.case import Case, find_row, licences_of, read_case, weighable
+from leaderboard.review.document import as_markdown, document
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, VARIANTS
 
@@ -100,7 +100,7 @@ def test_a_variant_that_was_decided_on_is_told_of(both: tuple[Snapshot, Index]) 
 def test_the_best_are_scored_where_there_are_too_many(
     both: tuple[Snapshot, Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(review_large, "MOST_CANDIDATES", 2)
+    monkeypatch.setattr(large, "MOST_CANDIDATES", 2)
     with both[1].snapshot() as indexed:
         case = read_case(indexed, None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
     assert len(case.found.candidates) == 2

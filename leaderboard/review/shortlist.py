@@ -11,10 +11,10 @@ from bench.errors import BadInput
 from bench.statistics.constraints import combined
 from leaderboard.judging import evidence_of, judge
 from leaderboard.listing import Listing
-from leaderboard.review_large import read_large
-from leaderboard.review_nearest import nearest
-from leaderboard.review_question import Question
-from leaderboard.review_weights import (
+from leaderboard.review.large import read_large
+from leaderboard.review.nearest import nearest
+from leaderboard.review.question import Question
+from leaderboard.review.weights import (
     Segment,
     resampled,
     scaled,

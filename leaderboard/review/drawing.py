@@ -8,12 +8,12 @@ import streamlit as st
 
 from bench.store.reviews import History
 from leaderboard import markup
-from leaderboard import review_words as words
 from leaderboard.controls import in_address
 from leaderboard.format import without_folders
-from leaderboard.review_case import Case, licences_of
-from leaderboard.review_document import plain
-from leaderboard.review_shortlist import Shortlist
+from leaderboard.review import words
+from leaderboard.review.case import Case, licences_of
+from leaderboard.review.document import plain
+from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
 from leaderboard.source import Loaded
 from leaderboard.table import label

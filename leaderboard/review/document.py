@@ -9,10 +9,10 @@ from html import escape
 from importlib.resources import files
 
 from bench.store.reviews import History
-from leaderboard import review_words as words
 from leaderboard.format import without_folders
 from leaderboard.report import MOST_BYTES, NEVER
-from leaderboard.review_case import Case, find_row, licences_of, weights_text
+from leaderboard.review import words
+from leaderboard.review.case import Case, find_row, licences_of, weights_text
 from leaderboard.rows import Row
 
 MOST_CANDIDATES = 200

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.metrics import of_base
 from bench.statistics.constraints import Constraint
 from leaderboard.format import number
-from leaderboard.review_question import Question
+from leaderboard.review.question import Question
 from leaderboard.rows import Board, Kept, Required, Row
 from leaderboard.where import understand
 

@@ -12,8 +12,8 @@ from bench.metrics import of_base
 from bench.statistics.constraints import Constraint
 from leaderboard.large import Members, column, judge_field, members
 from leaderboard.listing import Clause, Listing
-from leaderboard.review_question import Question
-from leaderboard.review_weights import scaled, scores
+from leaderboard.review.question import Question
+from leaderboard.review.weights import scaled, scores
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Required, Row, judged_as
 from leaderboard.where import understand
 
@@ -159,7 +159,7 @@ def _best(listing: Listing, board: Board, keys: Sequence[Key], places: Places) -
 
 
 def _nearest(listing: Listing, every: Sequence[Required], who: Members, mine: Places) -> list[int]:
-    """For each bound, who keeps all others and misses it by least: what `review_nearest` looks among."""
+    """For each bound, who keeps all others and misses it by least: what `nearest` looks among."""
     ends = [_ends(listing, required.constraint, who, mine) for required in every]
     keeps = [_holds(r.constraint, low) & _holds(r.constraint, high) for r, (low, high) in zip(every, ends, strict=True)]
     found: dict[int, None] = {}

@@ -9,8 +9,8 @@ from typing import Any
 from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.licences import NOT_RECORDED, NOT_STATED
-from leaderboard.review_case import Case, confirmation_of
-from leaderboard.review_shortlist import Candidate, Shortlist
+from leaderboard.review.case import Case, confirmation_of
+from leaderboard.review.shortlist import Candidate, Shortlist
 from leaderboard.rows import Axis, Key, Row, judged_as
 from leaderboard.table import full_name, label, notes
 from leaderboard.wording import against_base

@@ -14,10 +14,10 @@ from leaderboard.judging import separates_nothing
 from leaderboard.large import board_in
 from leaderboard.licences import licence_rows
 from leaderboard.listing import Listing
-from leaderboard.review_large import weighable_in
-from leaderboard.review_question import Question, question
-from leaderboard.review_reopening import reopened_by
-from leaderboard.review_shortlist import Shortlist, shortlist
+from leaderboard.review.large import weighable_in
+from leaderboard.review.question import Question, question
+from leaderboard.review.reopening import reopened_by
+from leaderboard.review.shortlist import Shortlist, shortlist
 from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_draws
 from leaderboard.table import column_name
 
@@ -42,7 +42,7 @@ def read_case(snapshot: Snapshot, sweep: str | None, watched: str | None = None,
         snapshot: the published state.
         sweep: name or id; the newest without one.
         watched: as for `answer`.
-        parts: what `review_question.question` makes a question of.
+        parts: what `question.question` makes a question of.
     """
     board = board_in(snapshot, find_sweep(snapshot, sweep)["sweep_id"])
     return answer(snapshot, board, question(board, **parts), watched)

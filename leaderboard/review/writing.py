@@ -9,8 +9,8 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reviews import History, append, open_review, read_review
-from leaderboard.review_case import Case, constraints_met, figures
-from leaderboard.review_words import confirmation_sentence
+from leaderboard.review.case import Case, constraints_met, figures
+from leaderboard.review.words import confirmation_sentence
 from leaderboard.rows import Row
 from leaderboard.signing import signer
 from leaderboard.source import store_root
