@@ -67,9 +67,7 @@ def work(
 ) -> Iterator[Begun | Told]:
     """One attempt at one job. Says when it begins, and gives its record when the writer has acknowledged it.
 
-    Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node. Of an
-    attempt that ends its process at once the driver may not hear that it had begun: its record then names no node, has
-    no output, and what it had started is not looked for.
+    Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node.
     """
     output, (node_id, node) = _output(orders.logs), _here()
     os.environ.update(environments.get(node_id, {}))
@@ -109,9 +107,11 @@ def _forget(output: Output) -> None:
             output.path.unlink(missing_ok=True)
 
 
-# Retrying is the plan's business. A fresh job's process ends with it.
-WORK = ray.remote(max_retries=0, num_returns="streaming")(work)
-WORK_FRESH = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(work)
+# Retrying is the plan's business. A fresh job's process ends with it. The driver hears that an attempt has begun before
+# it does: what takes its process down would take that news along, and with it where to look for what it left behind.
+STREAM: dict[str, Any] = {"max_retries": 0, "num_returns": "streaming", "_generator_backpressure_num_objects": 1}
+WORK = ray.remote(**STREAM)(work)
+WORK_FRESH = ray.remote(max_calls=1, **STREAM)(work)
 
 
 def note_acknowledged(folder: Path, record: Record) -> None:
