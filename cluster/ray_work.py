@@ -24,7 +24,7 @@ from cluster.attempts import HANDED_OVER, Begun, Output, captured, open_output, 
 from cluster.failures import device_of, lost
 from cluster.processes import marked
 from cluster.ray_start import node_name, our_code
-from cluster.ray_writer import append
+from cluster.ray_writer import append, say_begun
 from cluster.runner_local import Limits, limit_memory
 
 
@@ -73,7 +73,10 @@ def work(
     os.environ.update(environments.get(node_id, {}))
     offset = output.size()
     born = psutil.Process().create_time()
-    yield Begun(node_id, node, os.getpid(), born, output.path.name if output.shared else "", offset)
+    begun = Begun(node_id, node, os.getpid(), born, output.path.name if output.shared else "", offset)
+    # What takes its process down at once would take the news along that it had begun, were the driver alone told.
+    say_begun(orders.writer, mark, begun)
+    yield begun
     delivery = _attempted(job, number, orders, mark, output)
     record = delivery.record.model_copy(update={"node": node, "device": device_of(job)})
     delivery = with_output(replace(delivery, record=record), output.tail(offset))
@@ -107,11 +110,9 @@ def _forget(output: Output) -> None:
             output.path.unlink(missing_ok=True)
 
 
-# Retrying is the plan's business. A fresh job's process ends with it. The driver hears that an attempt has begun before
-# it does: what takes its process down would take that news along, and with it where to look for what it left behind.
-STREAM: dict[str, Any] = {"max_retries": 0, "num_returns": "streaming", "_generator_backpressure_num_objects": 1}
-WORK = ray.remote(**STREAM)(work)
-WORK_FRESH = ray.remote(max_calls=1, **STREAM)(work)
+# Retrying is the plan's business. A fresh job's process ends with it.
+WORK = ray.remote(max_retries=0, num_returns="streaming")(work)
+WORK_FRESH = ray.remote(max_retries=0, max_calls=1, num_returns="streaming")(work)
 
 
 def note_acknowledged(folder: Path, record: Record) -> None:

@@ -18,6 +18,7 @@ from bench.errors import BadInput, DiskFull, StaleLease
 from bench.store.folder import Folder
 from bench.store.journal import Entry
 from bench.store.writer import Writer
+from cluster.attempts import Begun
 from cluster.ray_metrics import WriterMetrics
 from cluster.ray_start import NAMESPACE, alive_nodes, our_code
 
@@ -25,6 +26,8 @@ GATHER_SECONDS = 0.020  # a part of the journal holds what arrives within this t
 GATHER_MOST = 500
 ORPHAN_SECONDS = 60.0  # the writer ends itself so long after its last driver
 PATIENCE_SECONDS = 5.0  # without an answer, after which it is seen whether there is still a cluster
+BEGIN_SECONDS = 2.0  # that an attempt waits for the writer to hear that it begins
+LAST_BEGUN = 10_000  # attempts of which the writer knows where they began
 DRAIN_SECONDS = 10.0  # an earlier writer is given to write what it has
 HEAD = "node:__internal_head__"
 
@@ -36,6 +39,7 @@ class WriterActor:
         self._writer = Writer(folder, epoch)
         self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._begun: dict[str, Begun] = {}
         self._heard = time.monotonic()
         self._ending = threading.Event()
         self._metrics = WriterMetrics()
@@ -54,6 +58,16 @@ class WriterActor:
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
         await done
+
+    async def begin(self, mark: str, begun: Begun) -> None:
+        """Remember where an attempt began, for a driver that does not hear it from the attempt."""
+        self._begun[mark] = begun
+        while len(self._begun) > LAST_BEGUN:
+            del self._begun[next(iter(self._begun))]
+
+    async def begun(self, mark: str) -> Begun | None:
+        """Where it began, if it did not long ago."""
+        return self._begun.get(mark)
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -166,6 +180,20 @@ def end_writer(writer: Any, seconds: float) -> None:
         ray.get(writer.close.remote(), timeout=seconds)
     with suppress(RayError, ValueError):
         ray.kill(writer, no_restart=True)
+
+
+def say_begun(writer: Any, mark: str, begun: Begun) -> None:
+    """Tell the writer where an attempt begins. One that it does not answer soon begins all the same."""
+    with suppress(RayError):
+        ray.get(writer.begin.remote(mark, begun), timeout=BEGIN_SECONDS)
+
+
+def ask_begun(writer: Any, mark: str) -> Begun | None:
+    """Where the attempt of that mark began, as far as the writer knows."""
+    with suppress(RayError):
+        found: Begun | None = ray.get(writer.begun.remote(mark), timeout=BEGIN_SECONDS)
+        return found
+    return None
 
 
 def append(writer: Any, entries: list[Entry]) -> None:

@@ -41,7 +41,7 @@ from cluster.ray_nodes import Nodes, on_node
 from cluster.ray_share import Share
 from cluster.ray_start import NAMESPACE, node_name, our_code, start
 from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
-from cluster.ray_writer import append, end_writer, start_writer
+from cluster.ray_writer import append, ask_begun, end_writer, start_writer
 from cluster.runner_local import Limits
 
 __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "start_writer"]
@@ -214,6 +214,8 @@ class RayPool:
                 raise cause from None
             record = self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
         except RayError as error:
+            if flight.begun is None and (begun := ask_begun(self._writer, flight.mark)) is not None:
+                self._begin(flight, begun)
             record = self._lose(flight, *self._how_it_died(error, flight))
         else:
             if isinstance(told, Begun):

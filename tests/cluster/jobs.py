@@ -79,6 +79,13 @@ class MuteError(Exception):
         raise RuntimeError("no text")
 
 
+def _sleep_until_told(job: Act) -> None:
+    """Sleep, or not any longer once there is a file."""
+    begin = time.monotonic()
+    while time.monotonic() < begin + job.seconds and not Path(job.notes).exists():
+        time.sleep(0.02)
+
+
 def _exit(job: Act) -> Never:
     os._exit(3)
 
@@ -188,6 +195,7 @@ def _crash_once(job: Act) -> None:
 
 ACTS: dict[str, Callable[[Act], None]] = {
     "sleep": lambda job: time.sleep(job.seconds),
+    "sleep until told": _sleep_until_told,
     "exit": _exit,
     "kill": _kill,
     "segfault": _segfault,
@@ -271,6 +279,12 @@ class Listed:
 def sleeps(count: int, seconds: float = 0.02, prefix: str = "sleep") -> list[Act]:
     """Jobs that end well."""
     return [Act(name=f"{prefix} {i}", driver=os.getpid(), seconds=seconds) for i in range(count)]
+
+
+def sleeps_until(told: Path, count: int, seconds: float, prefix: str = "sleep") -> list[Act]:
+    """The same, but none sleeps once `told` is there."""
+    jobs = sleeps(count, seconds, prefix)
+    return [job.model_copy(update={"does": "sleep until told", "notes": str(told)}) for job in jobs]
 
 
 def note(record: Record, name: str) -> float:

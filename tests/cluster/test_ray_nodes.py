@@ -21,14 +21,16 @@ from bench.execute import Site
 from bench.job import Job
 from bench.record import Failed, Record
 from cluster import ray_nodes, runner_ray
+from cluster.attempts import Begun
 from cluster.drive import drive
 from cluster.placement import Lease
 from cluster.ray_nodes import Nodes, of_site
 from cluster.ray_share import Share
-from cluster.ray_work import WORK
+from cluster.ray_work import WORK, Orders
+from cluster.ray_writer import say_begun
 from cluster.runner_ray import RayPool
 from tests.cluster.conftest import Cluster, free_ports
-from tests.cluster.jobs import Act, GpuAct, Listed, LoneAct, note, sleeps
+from tests.cluster.jobs import Act, GpuAct, Listed, LoneAct, note, sleeps, sleeps_until
 from tests.cluster.places import Place, ray_place
 from tests.cluster.processes import end_family, end_with_parent, until
 
@@ -90,7 +92,7 @@ def pool_of(place: Place) -> RayPool:
 def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    jobs = sleeps(90, 1.0)  # some are left however long the new node takes
+    jobs = sleeps_until(tmp_path / "lost", 90, 1.0)  # some are left however long the new node takes
     records: list[Record] = []
     joining, used, lost = 0.0, 0.0, False
     with ray_place(tmp_path / "store") as place:
@@ -109,7 +111,9 @@ def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt
                     break
         for record in sweep:  # the node is gone, with what ran on it
             records.append(record)
-            lost = lost or (isinstance(record.outcome, Failed) and record.outcome.kind == "lost node")
+            if isinstance(record.outcome, Failed) and record.outcome.kind == "lost node":
+                lost = True
+                (tmp_path / "lost").touch()
     assert 0 < used - joining < 60
     assert lost
     assert sum(r.finished for r in records) == 90
@@ -144,10 +148,32 @@ def test_what_waited_as_a_node_was_lost_is_submitted_again(
     assert len({record.key for record in records if record.finished}) == 8
 
 
+def test_of_what_died_before_the_driver_heard_of_it_the_writer_knows_where_it_was(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cluster
+
+    def dies_unheard(job: Job, number: int, orders: Orders, mark: str, environments: object) -> Iterator[Begun]:
+        say_begun(orders.writer, mark, Begun("", "the node", os.getpid(), 0.0))
+        os._exit(3)
+        yield
+
+    place_task, tasks = RayPool._task, [ray.remote(max_retries=0, num_returns="streaming")(dies_unheard)]
+
+    def task(self: RayPool, job: Job, lease: Lease, mark: str) -> Any:
+        return tasks.pop() if tasks else place_task(self, job, lease, mark)
+
+    monkeypatch.setattr(RayPool, "_task", task)
+    with ray_place(tmp_path / "store") as place:
+        first, second = driven(place, sleeps(1))
+    assert isinstance(first.outcome, Failed)
+    assert (first.node, second.finished) == ("the node", True)
+
+
 def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    jobs = sleeps(30, 0.5) + sleeps(2, 8.0, "long")
+    jobs = sleeps(30, 0.5) + sleeps_until(tmp_path / "drained", 2, 8.0, "long")
     records: list[Record] = []
     with ray_place(tmp_path / "store") as place:
         before = alive()
@@ -162,6 +188,7 @@ def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
             drained = time.time()
             while node_id not in pool_of(place)._nodes.taken_back and node_id in alive():  # an idle one goes at once
                 records.append(next(sweep))
+        (tmp_path / "drained").touch()
         records += sweep
     late = [r for r in records if r.node.endswith(node_id[:8]) and r.finished and note(r, "began") > drained + 3]
     assert late == []
