@@ -13,10 +13,9 @@ demo: $(VENV)/.run
 board: $(VENV)/.run
 	$(BIN)/paredown board
 
-# Everything that shares nothing runs two at a time; Ray clusters and browsers want the machine for themselves.
+# Two at a time: whatever shares a Ray cluster, a browser or a file stays together.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser --ignore tests/hosts
-	$(BIN)/python -m pytest tests/cluster tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/hosts
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
 test-cluster: $(VENV)/.test

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from bench.processor import prepare
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -10,3 +12,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 prepare()
 # A shell that starts a command in the background has it ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares something dear runs in one process: all that need a Ray cluster, all with a browser, each file."""
+    for item in items:
+        dear = [name for name in ("cluster", "browser") if item.get_closest_marker(name)]
+        item.add_marker(pytest.mark.xdist_group(dear[0] if dear else str(item.path)))
