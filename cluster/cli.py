@@ -12,6 +12,7 @@ import typer
 from bench.errors import BadInput
 from cluster.cli_board import board
 from cluster.cli_doctor import doctor
+from cluster.cli_show import show
 from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
 from cluster.options import (
     STORE,
@@ -26,6 +27,7 @@ from cluster.options import (
     TakeOverOption,
     WorkersOption,
     err,
+    most_rows,
     out,
 )
 from cluster.report import report
@@ -103,17 +105,18 @@ def run(
 
 def _conclude(store: Path, sweep_id: str, form: str) -> int:
     """Print the frontier and say where everything is. Returns the exit code."""
-    from bench.store.reader import open_snapshot
     from cluster.show import print_table
     from cluster.shown import board_table
-    from leaderboard.rows import read_board
+    from leaderboard.choices import unfinished
+    from leaderboard.index import open_indexed
+    from leaderboard.large import board_in
 
-    with open_snapshot(store) as snapshot:
-        board = read_board(snapshot, sweep_id)
-    print_table(board_table(board), form, out)
-    failed = [row for row in board.rows if row.status not in ("complete", "stopped")]
-    for row in failed:
-        say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")
+    with open_indexed(store, partial(say, err, "")) as snapshot:
+        board = board_in(snapshot, sweep_id)
+        print_table(board_table(board, most_rows(form)), form, out)
+        failed = list(unfinished(board))
+        for row in failed:
+            say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")
     say(err, "", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")
     if len(failed) == len(board.rows):
         return NOTHING
@@ -190,38 +193,7 @@ def confirm(
     raise typer.Exit(SOME_FAILED if missing else 0)
 
 
-@app.command()
-def show(
-    sweep: Annotated[
-        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")
-    ] = None,
-    store: StoreOption = STORE,
-    objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
-    ] = None,
-    against: Annotated[str | None, typer.Option(help="Compare every variant with this one.")] = None,
-    across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
-    confirmed: Annotated[bool, typer.Option("--confirmed", help="What held-back examples said last.")] = False,
-    form: FormatOption = "table",
-    as_json: JsonOption = False,
-) -> None:
-    """Print the leaderboard of a store."""
-    from bench.store.reader import open_snapshot
-    from cluster.across import across_table, boards_across
-    from cluster.confirmed import confirmed_table, opened
-    from cluster.show import print_table
-    from cluster.shown import shown
-    from leaderboard.rows import find_sweep
-
-    with open_snapshot(store) as snapshot:
-        if across:
-            found = across_table(boards_across(snapshot, sweep))
-        elif confirmed:
-            found = confirmed_table(snapshot, opened(snapshot, find_sweep(snapshot, sweep)))
-        else:
-            found = shown(snapshot, sweep, objectives, where or (), against)
-    print_table(found, "json" if as_json else form, out)
+app.command()(show)
 
 
 @app.command()

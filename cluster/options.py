@@ -14,6 +14,7 @@ out = Console(width=WIDE)
 err = Console(stderr=True)
 
 STORE = Path("results/store")
+A_TABLE = 100  # rows that people scroll through
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one that ships.")]
 Overrides = Annotated[
@@ -31,3 +32,10 @@ HardwareOption = Annotated[
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Jobs side by side on this machine.")]
 TakeOverOption = Annotated[bool, typer.Option("--take-over", help="End another driver's hold on the store.")]
+
+
+def most_rows(form: str, asked: int | None = None) -> int | None:
+    """How many rows to show in a form: as many as asked for, 0 for all; None is all."""
+    if asked is None:
+        asked = 0 if form in ("json", "csv") else A_TABLE
+    return asked or None

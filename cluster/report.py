@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.errors import BadInput
-from cluster.options import STORE, StoreOption, out
+from cluster.follow import say
+from cluster.options import STORE, StoreOption, err, out
 
 SUFFIXES = (".html", ".htm")
 
@@ -25,23 +28,26 @@ def report(
     ] = None,
 ) -> None:
     """Write the leaderboard and its frontier as one HTML file that needs nothing else: for a mail, or to keep."""
-    from bench.store.reader import open_snapshot
+    from leaderboard.index import LARGE, open_indexed
     from leaderboard.judging import with_objectives
+    from leaderboard.large import board_in
     from leaderboard.report import report_html
-    from leaderboard.rows import read_board, read_draws
+    from leaderboard.rows import read_draws
     from leaderboard.where import with_constraints
 
     if to.suffix.lower() not in SUFFIXES:
         raise BadInput(f"--out is {str(to)!r}, but a report is an HTML file: give a name that ends in .html.")
-    with open_snapshot(store) as snapshot:
-        board = read_board(snapshot, sweep)
+    with open_indexed(store, partial(say, err, "")) as snapshot:
+        board = board_in(snapshot, sweep)
         if objectives:
             board = with_objectives(snapshot, board, [name.strip() for name in objectives.split(",")])
         if where:
             board = with_constraints(snapshot, board, where)
-        text = report_html(board, read_draws(snapshot, board, board.objectives))
+        count = len(board.rows)
+        best = replace(board, rows=tuple(board.rows[:LARGE]))  # more would not fit
+        text = report_html(best, read_draws(snapshot, best, board.objectives), count)
     write_whole(to, text, "report")
-    out.print(f"{to}: {len(board.rows):,} variants, {len(text.encode()) / 1e6:.2f} MB.", markup=False, soft_wrap=True)
+    out.print(f"{to}: {count:,} variants, {len(text.encode()) / 1e6:.2f} MB.", markup=False, soft_wrap=True)
 
 
 def write_whole(path: Path, text: str, what: str) -> None:

@@ -14,8 +14,12 @@ from cluster.show import Printable
 from leaderboard.against import Beside, beside
 from leaderboard.format import MINUS, SIGNS, difference, interval, number
 from leaderboard.judging import separates_nothing, with_objectives
-from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as, read_board
+from leaderboard.large import board_in
+from leaderboard.listing import Listing
+from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
 from leaderboard.where import with_constraints
+
+Groups = dict[tuple[str, Key, str], list[Row]]
 
 
 def shown(
@@ -24,6 +28,7 @@ def shown(
     objectives: str | None = None,
     where: Sequence[str] = (),
     against: str | None = None,
+    limit: int | None = None,
 ) -> Printable:
     """The table that is asked for. Raises BadInput.
 
@@ -33,17 +38,19 @@ def shown(
         objectives: metrics to judge on between commas; the declared ones without.
         where: constraints; variants that do not meet them are left out.
         against: a variant to compare all others with.
+        limit: most variants to show, the best ones; all without.
     """
-    board = read_board(snapshot, sweep)
+    board = board_in(snapshot, sweep)
     if objectives:
         board = with_objectives(snapshot, board, objectives.split(","))
     if where:
         board = with_constraints(snapshot, board, where)
-    return board_table(board) if against is None else against_table(board, *beside(snapshot, board, against))
+    return board_table(board, limit) if against is None else against_table(board, *beside(snapshot, board, against))
 
 
-def board_table(board: Board) -> Printable:
-    """The leaderboard: verdict and objectives first, then constraints, then size and memory."""
+def board_table(board: Board, limit: int | None = None) -> Printable:
+    """The leaderboard: verdict and objectives first, then constraints, then size and memory. `limit`: most variants."""
+    shown = board.rows[:limit] if limit else tuple(board.rows)
     keys = [key for key in comparisons(board) if key not in board.objectives]
     for extra in ("size", "host_peak", "latency_ms"):
         # Of several scopes, the one that an objective has.
@@ -53,16 +60,18 @@ def board_table(board: Board) -> Printable:
     main, rest = [board.axes[k] for k in board.objectives], [board.axes[k] for k in keys]
     columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in main))
     columns += (*(required.text for required in board.constraints), *(axis.title for axis in rest))
-    rows = tuple(_cells(board, row, main, rest) for row in board.rows)
-    marked = [row for row in board.rows if row.undelivered]
+    rows = tuple(_cells(board, row, main, rest) for row in shown)
+    marked = [row for row in shown if row.undelivered]
     if marked:
         columns += ("notes",)
-        rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, board.rows, strict=True))
+        rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, shown, strict=True))
     right = frozenset({"share", *(axis.title for axis in (*main, *rest))})
-    return Printable(f"{board.name}: leaderboard", columns, rows, board_records(board), _notes(board), right)
+    return Printable(
+        f"{board.name}: leaderboard", columns, rows, board_records(board, shown), _notes(board, shown), right
+    )
 
 
-def _notes(board: Board) -> tuple[str, ...]:
+def _notes(board: Board, shown: Sequence[Row]) -> tuple[str, ...]:
     objectives = ", ".join(board.axes[k].title for k in board.objectives)
     matters = [
         f"{difference(board.matters[k], axis.unit, axis.metric).lstrip('+')} on {board.axes[k].title}"
@@ -87,8 +96,10 @@ def _notes(board: Board) -> tuple[str, ...]:
     found.append(
         "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed."
     )
-    found += [f"{row.name} was {row.stopped.reason}; --no-race completes it." for row in board.rows if row.stopped]
-    found += [f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in board.rows if row.undelivered]
+    found += [f"{row.name} was {row.stopped.reason}; --no-race completes it." for row in shown if row.stopped]
+    found += [f"{row.name} did not deliver: {'; '.join(row.undelivered)}." for row in shown if row.undelivered]
+    if left := len(board.rows) - len(shown):
+        found.append(f"{left:,} more rows are not shown: `paredown show --limit 0` shows all, --where some of them.")
     return tuple(found)
 
 
@@ -136,8 +147,9 @@ def _kept(board: Board, required: Required, kept: Kept) -> str:
     return f"{kept.state} ({interval(kept.low, kept.high, axis.unit, axis.metric)})"
 
 
-def board_records(board: Board) -> dict[str, Any]:
-    """Everything the board holds, for programs."""
+def board_records(board: Board, shown: Sequence[Row]) -> dict[str, Any]:
+    """Everything the board holds of the rows shown, for programs."""
+    groups = _groups(board)
     return {
         "sweep": board.name,
         "sweep_id": board.sweep_id,
@@ -148,11 +160,12 @@ def board_records(board: Board) -> dict[str, Any]:
         ],
         "separates_nothing": [text for key in board.objectives if (text := separates_nothing(board, key))],
         "among": None if board.among is None else dict(zip(("shown", "of"), board.among, strict=True)),
-        "variants": [_record(board, row) for row in board.rows],
+        "rows": len(board.rows),
+        "variants": [_record(board, groups, row) for row in shown],
     }
 
 
-def _record(board: Board, row: Row) -> dict[str, Any]:
+def _record(board: Board, groups: Groups, row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
         "recipe_id": row.recipe_id,
@@ -167,7 +180,7 @@ def _record(board: Board, row: Row) -> dict[str, Any]:
         "verdict_reason": row.verdict_reason,
         "undelivered": list(row.undelivered),
         "stopped": row.stopped is not None,
-        "standings": [_standing(board, row, key, place) for key, place in row.places.items()],
+        "standings": [_standing(groups, row, key, place) for key, place in sorted(row.places.items())],
         "constraints": [
             {
                 "text": required.text,
@@ -196,18 +209,24 @@ def _record(board: Board, row: Row) -> dict[str, Any]:
                 "p": cell.p,
                 "p_holm": cell.p_holm,
             }
-            for (metric, scope), cell in row.cells.items()
+            for (metric, scope), cell in sorted(row.cells.items())
         ],
     }
 
 
-def _standing(board: Board, row: Row, key: Key, place: Place) -> dict[str, Any]:
-    tied = [
-        other.name
-        for other in board.rows
-        if other is not row and other.base == row.base and key in other.places
-        if other.places[key].letters & place.letters
-    ]
+def _groups(board: Board) -> Groups:
+    """Who shares a letter, by base, number and letter. Large sweeps have no letters."""
+    found: Groups = {}
+    for row in () if isinstance(board.rows, Listing) else board.rows:
+        for key, place in row.places.items():
+            for letter in place.letters:
+                found.setdefault((row.base, key, letter), []).append(row)
+    return found
+
+
+def _standing(groups: Groups, row: Row, key: Key, place: Place) -> dict[str, Any]:
+    sharing = {other.recipe_id: other for letter in place.letters for other in groups.get((row.base, key, letter), ())}
+    tied = [other.name for other in sharing.values() if other.recipe_id != row.recipe_id]
     beside_base = {"relation": place.relation, "difference": place.difference, "low": place.low, "high": place.high}
     return {
         "metric": key[0],

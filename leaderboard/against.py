@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from bench.statistics.paired import flips, holm, mcnemar_exact
 from bench.statistics.simultaneous import half_widths
 from bench.store.asked import find_variant
 from bench.store.reader import Snapshot
+from leaderboard.index import LARGE
 from leaderboard.judging import evidence_of
 from leaderboard.rows import Board, Key, Row, read_draws
 
@@ -46,6 +47,12 @@ def beside(snapshot: Snapshot, board: Board, asked: str) -> tuple[Row, tuple[Bes
     Differences have simultaneous intervals over all pairs and objectives, those of the verdicts; p-values are adjusted
     for a family that does not depend on what is shown.
     """
+    if len(board.rows) > LARGE:
+        raise BadInput(
+            f"--against compares every pair of at most {LARGE:,} variants, and {len(board.rows):,} are asked for: "
+            "narrow them with --where, or compare two to four on the page."
+        )
+    board = replace(board, rows=tuple(board.rows))
     reference = _row_of(snapshot, board, asked)
     rows = [row for row in board.rows if row.base == reference.base]
     at = rows.index(reference)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from leaderboard.judging import judge
 from leaderboard.large import all_met, judge_field, listed, matching
-from leaderboard.listing import Listing
+from leaderboard.listing import Clause, Listing
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
 
 SHORTEST = 8  # characters of a recipe_id that name a variant
@@ -82,6 +82,13 @@ def some_met(board: Board) -> bool:
     if isinstance(board.rows, Listing):
         return all_met(board.rows, board.constraints)
     return any(not row.is_base and all(kept.state == "met" for kept in row.kept) for row in board.rows)
+
+
+def unfinished(board: Board) -> Sequence[Row]:
+    """Rows that lack numbers which they were to have."""
+    if isinstance(board.rows, Listing):
+        return board.rows.narrowed(Clause("r.status not in ('complete', 'stopped')"))
+    return [row for row in board.rows if row.status not in ("complete", "stopped")]
 
 
 def variants_in(rows: Sequence[Row]) -> int:

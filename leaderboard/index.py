@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.store.folder import Folder
-from bench.store.reader import Snapshot
+from bench.store.reader import Snapshot, open_snapshot
 from leaderboard.index_writing import WIDTH, draws_of, quoted
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed,
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside
 WORKERS = 2  # that judge fields beside the pages
+PREPARING = "Preparing a large sweep: once for each state of the store …"
 REMEMBERED = 64  # answers of up to a few megabytes
 
 
@@ -145,14 +146,26 @@ class Index:
         return np.frombuffer(b"".join(parts), dtype=np.float32).reshape(-1, size)
 
 
+@contextmanager
+def open_indexed(root: Path, tell: Callable[[str], None]) -> Iterator[Snapshot]:
+    """The newest snapshot of a store, with its index where a sweep is large. `tell` hears of an index to be made."""
+    with open_snapshot(root) as snapshot:
+        index = open_index(snapshot, tell)
+        if index is None:
+            yield snapshot
+            return
+        with index.snapshot() as indexed:
+            yield indexed
+
+
 def large_sweeps(snapshot: Snapshot) -> dict[str, int]:
     """sweep_id -> how many variants, of those whose rows do not all come into Python."""
     rows = snapshot.rows("select sweep_id, count(*) as n from variants group by 1 having count(*) > ?", [LARGE])
     return {row["sweep_id"]: row["n"] for row in rows}
 
 
-def open_index(snapshot: Snapshot) -> Index | None:
-    """The index of a snapshot, made if there is none yet; None where no sweep is large.
+def open_index(snapshot: Snapshot, tell: Callable[[str], None] = lambda _: None) -> Index | None:
+    """The index of a snapshot, made if there is none yet, which `tell` hears; None where no sweep is large.
 
     Raises duckdb.Error or OSError where it cannot be made.
     """
@@ -163,6 +176,8 @@ def open_index(snapshot: Snapshot) -> Index | None:
     told = f"{LAYOUT} {LARGE} {near} {snapshot.info()['published']} {near.stat().st_size}"
     name = f".board-{sha256(told.encode()).hexdigest()[:32]}.index"
     found = next((p for p in (snapshot.folder.published / name, _own_folder() / name) if p.exists()), None)
+    if found is None:
+        tell(PREPARING)
     path = found or _make(snapshot, near, name, list(large))
     connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
     connection.execute(f"attach if not exists '{quoted(near)}' as snap (read_only)")

@@ -14,6 +14,8 @@ from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
 from leaderboard.format import number
+from leaderboard.large import column, judge_field
+from leaderboard.listing import Listing, Order
 from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, judged_as, ranked, read_draws
 
 
@@ -31,6 +33,9 @@ def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) ->
 
 def judged_anew(snapshot: Snapshot, board: Board) -> Board:
     """The same board with its rows judged among themselves on its objectives."""
+    if isinstance(board.rows, Listing):
+        anew = judge_field(board, board.rows, board.objectives)
+        return replace(board, rows=replace(board.rows, anew=anew, order=Order(by="verdict")))
     rows = judge(board, board.rows, board.objectives, read_draws(snapshot, board, board.objectives))
     return replace(board, rows=ranked(rows, board.axes[board.objectives[0]]))
 
@@ -38,7 +43,7 @@ def judged_anew(snapshot: Snapshot, board: Board) -> Board:
 def separates_nothing(board: Board, key: Key) -> str | None:
     """One sentence on an objective that no row has a number for, or all the same; None where it may separate some."""
     axis = board.axes[key]
-    values = [row.cells[key].estimate for row in board.rows if key in row.cells]
+    values = _estimates(board, key)
     found = nothing_between(Evidence(Objective(axis.title, axis.better), np.array(values, dtype=np.float64)))
     if found == "has no number":
         return (
@@ -52,6 +57,14 @@ def separates_nothing(board: Board, key: Key) -> str | None:
         f"All {len(values)} variants with a number have the same {axis.title}, {value}: it separates nothing; choose "
         "another objective."
     )
+
+
+def _estimates(board: Board, key: Key) -> list[float]:
+    if isinstance(board.rows, Listing):
+        every = column(board.rows.source, board.rows.sweep_id, key).estimate[board.rows.places()]
+        known: list[float] = every[~np.isnan(every)].tolist()
+        return known
+    return [row.cells[key].estimate for row in board.rows if key in row.cells]
 
 
 def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) -> tuple[Row, ...]:

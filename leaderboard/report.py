@@ -18,15 +18,15 @@ MOST_BYTES = 4_500_000  # of 5 MB: a mail adds a third, and the frame needs some
 NEVER = "default-src 'none'; style-src 'unsafe-inline'"  # whatever stands in a name, the file loads and runs nothing
 
 
-def report_html(board: Board, draws: Draws) -> str:
-    """The whole file. Rows come as ranked, and as many as fit; what is left out is said."""
+def report_html(board: Board, draws: Draws, count: int | None = None) -> str:
+    """The whole file. Rows come as ranked, and as many as fit; what is left out of `count` in all is said."""
     view = View(board, board.objectives, board.rows, board.rows, narrowed=board.among is not None)
     columns = [board.axes[key] for key in usual_columns(board)]
     plot = plot_svg(view, draws)
     room = MOST_BYTES - len(plot.encode())
     lines, room = _fitting((_line(row, board, columns) for row in board.rows), room)
     told, _ = _fitting((_details(row, board) for row in board.rows[: len(lines)]), room)
-    left_out = len(board.rows) - len(lines)
+    left_out = (count or len(board.rows)) - len(lines)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{NEVER}">'

@@ -16,7 +16,7 @@ from bench.store.folder import open_folder, store_id
 from bench.store.reader import Snapshot, current_name, open_snapshot
 from leaderboard.axes import default_axes
 from leaderboard.decisions import Decisions, read_decisions
-from leaderboard.index import Index, open_index
+from leaderboard.index import PREPARING, Index, open_index
 from leaderboard.large import board_in
 from leaderboard.rows import Board, Draws, Key, read_draws
 from leaderboard.table import full_name
@@ -119,7 +119,7 @@ def _read(root: str, version: str, sweep: str | None, axes: tuple[str | None, ..
         return Loaded(snapshot.name, called, classes, board, keys, draws, metrics)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Preparing a large sweep: once for each state of the store …")
+@st.cache_resource(max_entries=2, show_spinner=PREPARING)
 def _index(root: str, version: str) -> Index | None:
     """What large sweeps are read by; None where there is none."""
     del version  # part of the cache's key

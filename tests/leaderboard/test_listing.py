@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import BadInput
 from bench.store.reader import Snapshot, open_snapshot
+from cluster.shown import shown
+from leaderboard import against
 from leaderboard import index as index_module
-from leaderboard.choices import Choice, in_order, look, several_seeds, some_met, variants_in, with_seeds_together
+from leaderboard.choices import (
+    Choice,
+    in_order,
+    look,
+    several_seeds,
+    some_met,
+    unfinished,
+    variants_in,
+    with_seeds_together,
+)
 from leaderboard.decisions import read_decisions
 from leaderboard.dossier import read_attempts, read_dossier
 from leaderboard.downloads import as_csv
@@ -92,6 +104,37 @@ def test_every_row_is_the_same_in_the_same_order(small: tuple[Snapshot, Board], 
     assert replace(large, rows=small[1].rows, facts=None) == small[1]
     with pytest.raises(IndexError):
         large.rows[20]
+
+
+def test_the_terminal_shows_the_same(
+    small: tuple[Snapshot, Board], index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with index.snapshot() as found:
+        table, expected = shown(found, None), shown(small[0], None)
+        for each in (*table.records["variants"], *expected.records["variants"]):
+            for standing in each["standings"]:
+                del standing["tied_with"]  # no large sweep has letters
+        assert table == expected
+        for asked in ({"objectives": "size,parameters"}, {"where": ["size <= 1GB"], "objectives": "accuracy,size"}):
+            verdicts, same = (
+                {r["name"]: (r["verdict"], r["share"]) for r in shown(snapshot, None, **asked).records["variants"]}
+                for snapshot in (found, small[0])
+            )
+            assert verdicts == same
+        some = shown(found, None, limit=3)
+        assert some.rows == shown(small[0], None).rows[:3]
+        assert some.notes[-1].startswith("17 more rows are not shown")
+        assert shown(found, None, against="int8") == shown(small[0], None, against="int8")
+        monkeypatch.setattr(against, "LARGE", 5)
+        with pytest.raises(BadInput, match="at most 5 variants, and 20 are asked for: narrow them with --where"):
+            shown(found, None, against="int8")
+        with pytest.raises(BadInput, match="All 18 variants with a number have the same layers"):
+            shown(found, None, objectives="accuracy,layers")
+
+
+def test_what_is_unfinished_is_the_same(small: tuple[Snapshot, Board], large: Board) -> None:
+    assert [plain(row) for row in unfinished(large)] == unfinished(small[1])
+    assert unfinished(large)
 
 
 def test_the_whole_is_known_without_its_rows(small: tuple[Snapshot, Board], large: Board) -> None:

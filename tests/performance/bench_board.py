@@ -14,25 +14,23 @@ import platform
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import psutil
 from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.store.reader import open_snapshot
-from tests.browser.served import ARGUMENTS, SERVE, chromium, free_port
+from tests.browser.served import ARGUMENTS, chromium
 from tests.performance.bench_int8_linear import cpu_name
+from tests.performance.board_served import EMPTY, Server, served, served_empty
 from tests.performance.board_store import make_store
 from tests.performance.board_variants import DOCUMENTS
 
@@ -67,48 +65,6 @@ WORDS = (
     "phi int4",
     "llama 0.0002",
 )
-
-
-@dataclass
-class Server:
-    """A served store: where, and what its process held at most."""
-
-    url: str
-    process: psutil.Process
-    peak: int = 0
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def watch(self) -> None:
-        while not self.ended.wait(0.2):
-            try:
-                self.peak = max(self.peak, self.process.memory_info().rss)
-            except psutil.Error:
-                return
-
-
-@contextmanager
-def served(store: Path) -> Iterator[Server]:
-    """`paredown board` over a store."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(store), str(port)], stdout=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                with urlopen(f"{url}/_stcore/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        (page,) = psutil.Process(process.pid).children()
-        server = Server(url, page)
-        watcher = threading.Thread(target=server.watch, daemon=True)
-        watcher.start()
-        yield server
-        server.ended.set()
-        watcher.join()
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 class Watch:
@@ -262,6 +218,10 @@ def measure(store: Path, path: str) -> Iterator[str]:
         left.unlink()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        with served_empty() as server:
+            watch = Watch(server)
+            views = [first_view(browser, watch, shown=f"text={EMPTY}") for _ in range(REPEATS + 1)]
+            yield line("for comparison: first view of a Streamlit page of one word", views[1:])
         with served(store) as server:
             yield line(
                 "very first view of a snapshot: its index is written, once", [first_view(browser, Watch(server))]

@@ -1,0 +1,52 @@
+"""The verb `paredown show`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from cluster.follow import say
+from cluster.options import A_TABLE, STORE, FormatOption, JsonOption, StoreOption, err, most_rows, out
+
+
+def show(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")
+    ] = None,
+    store: StoreOption = STORE,
+    objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Compare every variant with this one.")] = None,
+    across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
+    confirmed: Annotated[bool, typer.Option("--confirmed", help="What held-back examples said last.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"Most variants to show, 0 for all; a table has {A_TABLE} without it."),
+    ] = None,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the leaderboard of a store."""
+    from bench.store.reader import open_snapshot
+    from cluster.across import across_table, boards_across
+    from cluster.confirmed import confirmed_table, opened
+    from cluster.show import print_table
+    from cluster.shown import shown
+    from leaderboard.index import open_indexed
+    from leaderboard.rows import find_sweep
+
+    form = "json" if as_json else form
+    if across or confirmed:
+        with open_snapshot(store) as snapshot:
+            if across:
+                found = across_table(boards_across(snapshot, sweep))
+            else:
+                found = confirmed_table(snapshot, opened(snapshot, find_sweep(snapshot, sweep)))
+    else:
+        with open_indexed(store, partial(say, err, "")) as snapshot:
+            found = shown(snapshot, sweep, objectives, where or (), against, most_rows(form, limit))
+    print_table(found, form, out)
