@@ -28,6 +28,7 @@ CACHE = "PAREDOWN_CACHE"  # environment variable: where copies are kept
 PATIENCE = 120.0  # seconds that a bucket may answer nothing or only errors
 FIRST_PATIENCE = 15.0  # before it has answered anything
 ANSWER = timedelta(seconds=60)  # within which one request must be answered
+FIRST_PAUSE = 0.1  # seconds until what failed is tried again; twice as long each further time
 SIDE_BY_SIDE = 8
 ABANDONED = 3600.0  # seconds after which nobody is still writing a draft
 Answer = TypeVar("Answer")
@@ -62,7 +63,11 @@ def _client(url: str, variables: tuple[tuple[str, str], ...]) -> Any:
         "retry_config": {
             "max_retries": 3,  # what goes on longer is tried again below, by patience
             "retry_timeout": timedelta(seconds=FIRST_PATIENCE),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+            "backoff": {
+                "init_backoff": timedelta(seconds=FIRST_PAUSE),
+                "max_backoff": timedelta(seconds=20 * FIRST_PAUSE),
+                "base": 2,
+            },
         },
     }
     if endpoint:
@@ -252,7 +257,7 @@ class Bucket:
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
         client = _connected(self.url)
         patience = PATIENCE if self.url in _answered else FIRST_PATIENCE
-        deadline, pause = time.monotonic() + patience, 0.1
+        deadline, pause = time.monotonic() + patience, FIRST_PAUSE
         while True:
             try:
                 with _understood(self.url):
@@ -266,7 +271,7 @@ class Bucket:
                         raise BadInput(f"{self.url} cannot be reached ({error}): check AWS_ENDPOINT_URL.") from error
                     raise Unreachable(f"{self.url} has not answered for {patience:.0f} s ({error})") from error
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only so that not all ask at once
-                pause = min(2 * pause, 5.0)
+                pause = min(2 * pause, 50 * FIRST_PAUSE)
             else:
                 _answered.add(self.url)
                 return answer

@@ -57,6 +57,12 @@ def make_bucket(port: int, name: str) -> None:
         answer.read()
 
 
+def forget_buckets(port: int) -> None:
+    """Take the server back to where it began."""
+    with urlopen(Request(f"http://{HOST}:{port}/moto-api/reset", method="POST")) as answer:
+        answer.read()
+
+
 def environment(port: int) -> dict[str, str]:
     """What tells clients to use the server on this port."""
     return {
@@ -73,6 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     proxy: Proxy
     behind: int
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body that follows its headers would wait 40 ms for them to be acknowledged
 
     def handle_one_request(self) -> None:
         with suppress(ConnectionError):
@@ -137,7 +144,8 @@ class Proxy:
         self._server = ThreadingHTTPServer((HOST, 0), type("Bound", (Handler,), {"proxy": self, "behind": behind}))
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # As often as this (in seconds) it looks whether it is to end.
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         with self._using:
