@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,8 +144,11 @@ def block_length(values: ArrayLike, min_blocks: int = MIN_BLOCKS) -> int:
     Odd, because the median of an odd number of values is as often above the true median as below it.
     """
     series = as_values(values)
-    longest = max(series.size // min_blocks, 1)
-    time = correlation_time(series)
+    return _block_length(series.size, correlation_time(series), min_blocks)
+
+
+def _block_length(n: int, time: float, min_blocks: int = MIN_BLOCKS) -> int:
+    longest = max(n // min_blocks, 1)
     wanted = 1 if time <= INDEPENDENT else math.ceil(TIMES_PER_BLOCK * time)
     length = min(wanted, longest)
     return length if length % 2 else min(length + 1, longest - 1 + longest % 2)
@@ -164,12 +168,13 @@ def block_median(values: ArrayLike, level: float = 0.95) -> Interval:
     """
     check_level(level)
     series = as_values(values, at_least=2)
-    length = block_length(series)
+    time = correlation_time(series)
+    length = _block_length(series.size, time)
     medians = _medians(series, length)
     inner = median_order_statistic(medians, level)
     estimate = float(np.median(series))
     # Blocks shorter than wished leak correlation into their neighbours; each then counts for less than one value.
-    stretch = math.sqrt(max(1.0, 1.0 + _leak(series, length)))
+    stretch = math.sqrt(max(1.0, 1.0 + _leak(time, length)))
     low = min(estimate, estimate - stretch * (estimate - inner.low))
     high = max(estimate, estimate + stretch * (inner.high - estimate))
     return Interval(estimate, low, high, inner.level, series.size, f"medians of {medians.size} blocks of {length}")
@@ -276,17 +281,17 @@ def _check_counts(successes: int, n: int, level: float) -> None:
         raise ValueError(f"successes lie in 0..n and n is at least 1, got {successes} of {n}")
 
 
+@cache  # for it asks scipy, which takes longer than all else of an interval
 def _median_rank(n: int, level: float) -> int:
     """Largest k with 2 P(Bin(n, 1/2) < k) <= 1 - level; 0 where there is none."""
     rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
     return rank if 2 * float(stats.binom.cdf(rank - 1, n, 0.5)) <= 1 - level else rank - 1
 
 
-def _leak(series: NDArray[np.float64], length: int) -> float:
-    """Twice the correlation between neighbouring block medians that a series of this correlation time would leave.
+def _leak(time: float, length: int) -> float:
+    """Twice the correlation between neighbouring block medians that a series of that correlation time would leave.
 
     A series with exponentially falling correlation and time T = (1+r)/(1-r) has neighbouring block means correlated by
     about r / (1 - r^2) / length = (T^2 - 1) / (4 T length).
     """
-    time = correlation_time(series)
     return 2 * (time - 1 / time) / (4 * length) if time > 1 else 0.0
