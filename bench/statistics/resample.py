@@ -15,6 +15,8 @@ FloatArray = NDArray[np.float64]
 
 # Resampled indices or values held at once; results do not depend on it.
 CHUNK = 4_000_000
+# Indices drawn and counted at once, few enough for a processor's cache: up to four times as fast as a whole chunk.
+COUNTED = 1 << 18
 # With fewer, what differs between leases cannot be told from what differs within.
 MANY_LEASES = 4
 
@@ -127,9 +129,13 @@ def _counts(n: int, draws: int, rng: np.random.Generator) -> Iterator[tuple[slic
     step = max(1, CHUNK // n)
     for start in range(0, draws, step):
         rows = slice(start, min(start + step, draws))
-        size = rows.stop - rows.start
-        picked = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        yield rows, np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        counts = np.empty((rows.stop - rows.start, n))
+        few = max(1, COUNTED // n)
+        for first in range(0, len(counts), few):
+            part = counts[first : first + few]
+            picked = rng.integers(n, size=part.shape) + n * np.arange(len(part))[:, None]
+            part[...] = np.bincount(picked.ravel(), minlength=part.size).reshape(part.shape)
+        yield rows, counts
 
 
 def _table(values: ArrayLike, what: str) -> FloatArray:
