@@ -157,7 +157,7 @@ def test_a_lease_of_models_that_write(data: dict[str, DataSpec], tmp_path: Path)
     written = tiny.saved(tiny.writer(), tmp_path / "written")
     for name in ("bart", "other"):
         save(load(written), tmp_path / name)
-    job = lease_job(data, shapes=((2, 8),), new_tokens=8)
+    job = lease_job(data, shapes=((2, 8),), new_tokens=8, first_rounds=8, max_rounds=8)
     finished, samples, _ = run_lease(job, Artefacts(tmp_path))
     scope = "batch 2 x 8 tokens, 8 new"
     assert set(samples.scope) == {scope, f"{scope}: prefill", f"{scope}: first token"}
