@@ -138,6 +138,26 @@ def test_a_node_that_ends_is_started_again_and_ended_with_its_keeper(tmp_path: P
         assert keeper.wait(10) == 143
 
 
+ALL_ENDED = """
+exec python3 -c '
+import subprocess, time
+subprocess.run(["bash", "-c", "exec -a raylet/raylet sleep 2"])
+time.sleep(300)'
+"""
+
+
+def test_a_node_whose_processes_have_all_ended_in_good_order_is_started_again(tmp_path: Path) -> None:
+    """`ray start` waits on without them."""
+    environment = {**fakes(tmp_path, ray=ALL_ENDED), "RAY_AUTH_TOKEN": TOKEN}
+    command = ["bash", str(NODE), "worker", "auto", "127.0.0.1:6379"]
+    keeper = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        assert until(lambda: len(told(tmp_path)) >= 2, 30)
+    finally:
+        keeper.terminate()
+        assert keeper.wait(10) == 143
+
+
 def test_slurm(tmp_path: Path) -> None:
     """A dry run: the commands that it would start on the nodes, in which environment, and what is left behind."""
     run = """

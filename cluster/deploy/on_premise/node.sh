@@ -72,7 +72,7 @@ watch() {
     fi
     if [ "$missed" -ge 5 ]; then
       echo "node.sh: the raylet has ended, and the rest of the node is ended with it" >&2
-      pkill -KILL -P "$1"
+      pkill -KILL -P "$1" || true # they may all have ended by themselves
       kill -KILL "$1" 2>/dev/null
       return
     fi
