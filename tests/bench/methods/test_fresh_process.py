@@ -49,7 +49,6 @@ from pathlib import Path
 import torch
 from bench.models import load
 from tests.bench.methods.test_fresh_process import logits_digest
-torch.set_num_threads(1)
 print(json.dumps({folder: logits_digest(load(Path(folder))) for folder in json.load(sys.stdin)}))
 """
 
@@ -60,6 +59,7 @@ def logits_digest(loaded: Loaded) -> str:
     Weights mapped from a file lie where its header ends, and on some processors (AMD with AVX-512) the last bits of a
     product depend on that. So they are moved to where torch puts its own first.
     """
+    torch.set_num_threads(1)  # as in the other process: two add up in another order
     for parameter in loaded.model.parameters():
         parameter.data = parameter.data.clone()
     for module in loaded.model.modules():
