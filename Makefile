@@ -13,9 +13,9 @@ demo: $(VENV)/.run
 board: $(VENV)/.run
 	$(BIN)/paredown board
 
-# Three at a time, since what needs Ray waits half of its time: whatever shares a Ray cluster, a browser or a file stays together.
+# Two at a time: whatever shares a Ray cluster, a browser or a file stays together.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/hosts
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/hosts
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
 test-cluster: $(VENV)/.test
