@@ -4,7 +4,12 @@
 resets its peak, loads the model, runs the largest declared shape and reports. Nothing can be left over from an earlier
 one.
 
-Protocol 3. Weights are mapped from their file, and which of its pages count as resident after a pass is up to the
+Protocol 4. A model's first pass touches code of the libraries that its neighbours in a job may have had touched before:
+beside an int8 one, whose kernels are chosen first, the same model read 7 MB less, 58 for 65 (64 for 73 at batch 8). So
+pages of libraries that a child touches are left out, those up to the end of loading from the peak of loading, and all
+from the peak of the whole; two such jobs now agree to 4%.
+
+Weights are mapped from their file, and which of its pages count as resident after a pass is up to the
 kernel: it maps a page together with the folio of the page cache that holds it, and the size of folios depends on how
 the file came into the cache. The peak of one int8 model (83 MB on disk, most of it embeddings) read 36 MB with a cold
 cache, 63 MB after the file had been read and 88 MB just after it had been written; prctl(PR_SET_THP_DISABLE) changes
@@ -130,12 +135,13 @@ def _measure(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[i
     _touch(pages)
     _trim()
     RESET.write_text("5")  # the peak starts again from what is resident now
-    imports = _kib("VmHWM")
+    imports, libraries = _kib("VmHWM"), _library_bytes(folder)
     begin = time.perf_counter()
     loaded = load(folder, device)
     if gpu:
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - begin
+    while_loading = _kib("VmHWM") - imports - (_library_bytes(folder) - libraries)
     inputs = {key: torch.tensor(rows, device=device) for key, rows in tokens.items()}
     with torch.inference_mode():
         begin = time.perf_counter()
@@ -147,9 +153,11 @@ def _measure(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[i
         size = os.sysconf("SC_PAGE_SIZE")
         _touch(page for start, end in weights for page in range(start - start % size, end, size))
         loaded.model(**inputs)
+    peak, resident = _kib("VmHWM") - imports, _kib("VmRSS") - imports
+    libraries = _library_bytes(folder) - libraries
     found = {
-        "host_peak": max(0, _kib("VmHWM") - imports),
-        "resident": max(0, _kib("VmRSS") - imports),
+        "host_peak": max(0, while_loading, peak - libraries),
+        "resident": max(0, resident - libraries),
         "mapped_weights": shared(weights, _file_spans()),
         "host_imports": imports,
         "load_seconds": seconds,
@@ -221,18 +229,25 @@ def _library_pages() -> list[int]:
     touches them again, as if its model needed them: about 20 MB.
     """
     size = os.sysconf("SC_PAGE_SIZE")
-    found: list[int] = []
+    return [(first + i) * size for first, high in _mapped() for i, byte in enumerate(high) if byte & 0x80]
+
+
+def _library_bytes(model: Path) -> int:
+    """How much of mapped files this process has touched so far, apart from those of a model."""
+    return os.sysconf("SC_PAGE_SIZE") * sum(byte >> 7 for _, high in _mapped(apart=model) for byte in high)
+
+
+def _mapped(apart: Path | None = None) -> Iterator[tuple[int, bytes]]:
+    """The mappings of files: number of the first page, and a byte of each page whose top bit says that it is there."""
+    size = os.sysconf("SC_PAGE_SIZE")
     with Path("/proc/self/maps").open(encoding="utf-8") as maps, Path("/proc/self/pagemap").open("rb") as table:
         for line in maps:
-            span, rights, _, _, inode, *_ = line.split()
-            if inode == "0" or not rights.startswith("r"):
+            span, rights, _, _, inode, *path = line.rstrip("\n").split(maxsplit=5)
+            if inode == "0" or not rights.startswith("r") or (apart and path and path[0].startswith(f"{apart}/")):
                 continue
             first, last = (int(end, 16) // size for end in span.split("-"))
             table.seek(8 * first)
-            entries = table.read(8 * (last - first))
-            # The top bit of an entry, which ends with its highest byte, says that the page is there.
-            found += [(first + i) * size for i, high in enumerate(entries[7::8]) if high & 0x80]
-    return found
+            yield first, table.read(8 * (last - first))[7::8]  # an entry ends with its highest byte
 
 
 def _import_for(folder: Path) -> None:
