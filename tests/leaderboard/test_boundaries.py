@@ -72,6 +72,7 @@ def test_the_configuration_is_closed() -> None:
     assert found["browser"]["gatherUsageStats"] is False
     assert found["client"]["showErrorDetails"] == "none"
     assert found["client"]["toolbarMode"] == "viewer"
+    assert found["runner"]["postScriptGC"] is False
 
 
 def test_the_environment_cannot_open_the_page_to_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
