@@ -5,10 +5,12 @@ Filters live in the address (`bind="query-params"`), so a link brings back what 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import StreamlitAPIException
 
 from bench.errors import BadInput
 from leaderboard import markup
@@ -66,7 +68,7 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
     return view, bar, loaded
 
 
-@st.fragment(run_every="250ms")
+@st.fragment(run_every="500ms")
 def _await(view: View) -> None:
     """Draw the page again as soon as the verdicts are there."""
     if isinstance(view.field, Listing) and not judge_field(view.board, view.field, view.keys, 0).waiting:
@@ -309,7 +311,9 @@ def name_sweep(loaded: Loaded) -> None:
     """Let the address of a page without a box for it name the sweep, where there are several."""
     name = in_address(loaded).get(SWEEP)
     if name is not None and st.query_params.get(SWEEP) != name:
-        st.query_params[SWEEP] = name
+        # On a busy server the box of the page before may still hold it; the next run writes it then.
+        with suppress(StreamlitAPIException):
+            st.query_params[SWEEP] = name
 
 
 def forget() -> None:

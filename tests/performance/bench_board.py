@@ -178,7 +178,7 @@ async def at_once(path: str, url: str) -> tuple[list[float], list[str]]:
             try:
                 await page.goto(url, wait_until="commit")
                 await page.locator(ROWS).first.wait_for(timeout=PATIENCE)
-                await page.get_by_role("searchbox", name="Search").fill(f"seed {number % 6}")
+                await page.get_by_role("searchbox", name="Search").fill(WORDS[number % 6])
                 await page.get_by_text(AMONG).wait_for(timeout=PATIENCE)
                 await page.locator(f"{ROWS} button.open").nth(number % 8).click()
                 await page.get_by_role("heading", name="Objectives").wait_for(timeout=PATIENCE)
