@@ -206,7 +206,8 @@ def _file_spans() -> list[Span]:
 
 def shared(first: Iterable[Span], second: Iterable[Span]) -> int:
     """How many bytes lie both in one of `first` and in one of `second`, each counted once."""
-    ends = sorted((place, group, step) for group, spans in enumerate((first, second)) for place, step in _ends(spans))
+    both = [(group, span) for group, spans in enumerate((first, second)) for span in spans]
+    ends = sorted((place, group, step) for group, span in both for place, step in zip(span, (1, -1), strict=True))
     open_now = [0, 0]
     total = before = 0
     for place, group, step in ends:
@@ -214,12 +215,6 @@ def shared(first: Iterable[Span], second: Iterable[Span]) -> int:
         open_now[group] += step
         before = place
     return total
-
-
-def _ends(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:
-    for start, end in spans:
-        yield start, 1
-        yield end, -1
 
 
 def _library_pages() -> list[int]:
