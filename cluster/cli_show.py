@@ -8,18 +8,26 @@ from typing import Annotated
 import typer
 
 from cluster.follow import say
-from cluster.options import A_TABLE, STORE, FormatOption, JsonOption, StoreOption, err, most_rows, out
+from cluster.options import (
+    A_TABLE,
+    STORE,
+    FormatOption,
+    JsonOption,
+    ObjectivesOption,
+    ShownSweep,
+    StoreOption,
+    WhereOption,
+    err,
+    most_rows,
+    out,
+)
 
 
 def show(
-    sweep: Annotated[
-        str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")
-    ] = None,
+    sweep: ShownSweep = None,
     store: StoreOption = STORE,
-    objectives: Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
-    ] = None,
+    objectives: ObjectivesOption = None,
+    where: WhereOption = None,
     against: Annotated[str | None, typer.Option(help="Compare every variant with this one.")] = None,
     across: Annotated[bool, typer.Option("--across", help="Orders that hardware classes do not share.")] = False,
     confirmed: Annotated[bool, typer.Option("--confirmed", help="What held-back examples said last.")] = False,

@@ -20,6 +20,11 @@ SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep fil
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key=value ...]", help="Dotted keys override the file.")
 ]
+ShownSweep = Annotated[str | None, typer.Argument(metavar="[SWEEP]", help="Name of a sweep; the newest without it.")]
+ObjectivesOption = Annotated[str | None, typer.Option(help="Two or three metrics, as accuracy,latency_ratio.")]
+WhereOption = Annotated[
+    list[str] | None, typer.Option(help="Only what may keep this, as 'size <= 100MB, recovery >= 99%'.")
+]
 StoreOption = Annotated[Path, typer.Option("--store", help="The results folder.")]
 FormatOption = Annotated[Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]

@@ -62,7 +62,7 @@ class WriterActor:
     async def begin(self, mark: str, begun: Begun) -> None:
         """Remember where an attempt began, for a driver that does not hear it from the attempt."""
         self._begun[mark] = begun
-        while len(self._begun) > LAST_BEGUN:
+        if len(self._begun) > LAST_BEGUN:
             del self._begun[next(iter(self._begun))]
 
     async def begun(self, mark: str) -> Begun | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,6 +40,7 @@ def review(
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Propose a shortlist under constraints and weights, or show a review and its decisions. Writes into no review."""
+    from leaderboard.index import open_indexed
     from leaderboard.review.case import for_review, read_case, reasons_to_reopen
     from leaderboard.review.document import as_html, as_markdown, document
     from leaderboard.review.question import read_weights
@@ -51,7 +50,7 @@ def review(
         raise BadInput("A review states its own question: leave --sweep, --base, --where and --weigh out.")
     if to is not None and to.suffix.lower() not in SUFFIXES:
         raise BadInput(f"--out is {str(to)!r}, but a review is an HTML or Markdown file: end it in .html or .md.")
-    with _readable(store) as snapshot:
+    with open_indexed(store) as snapshot:
         if listed:
             _list(snapshot, form)
             return
@@ -74,21 +73,6 @@ def review(
         out.file.write(as_markdown(parts))
     else:
         _print(parts)
-
-
-@contextmanager
-def _readable(store: Path) -> Iterator[Snapshot]:
-    """The newest snapshot; of a large one by its index, so that not every row is read. Raises BadInput."""
-    from bench.store.reader import open_snapshot
-    from leaderboard.index import open_index
-
-    with open_snapshot(store) as snapshot:
-        index = open_index(snapshot)
-        if index is None:
-            yield snapshot
-            return
-    with index.snapshot() as indexed:
-        yield indexed
 
 
 def _history(snapshot: Snapshot, review_id: str) -> History:

@@ -13,11 +13,10 @@ from bench.store.required import finite
 from cluster.show import Printable
 from leaderboard.against import Beside, beside
 from leaderboard.format import MINUS, SIGNS, difference, interval, number
-from leaderboard.judging import separates_nothing, with_objectives
-from leaderboard.large import board_in
+from leaderboard.judging import separates_nothing
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
-from leaderboard.where import with_constraints
+from leaderboard.where import asked_board
 
 Groups = dict[tuple[str, Key, str], list[Row]]
 
@@ -40,11 +39,7 @@ def shown(
         against: a variant to compare all others with.
         limit: most variants to show, the best ones; all without.
     """
-    board = board_in(snapshot, sweep)
-    if objectives:
-        board = with_objectives(snapshot, board, objectives.split(","))
-    if where:
-        board = with_constraints(snapshot, board, where)
+    board = asked_board(snapshot, sweep, objectives, where)
     return board_table(board, limit) if against is None else against_table(board, *beside(snapshot, board, against))
 
 

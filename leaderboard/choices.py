@@ -10,6 +10,7 @@ from leaderboard.large import all_met, judge_field, listed, matching
 from leaderboard.listing import Clause, Listing
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
 
+ENDED = ("complete", "stopped")  # statuses of variants that lack nothing they were to have
 SHORTEST = 8  # characters of a recipe_id that name a variant
 
 
@@ -87,8 +88,8 @@ def some_met(board: Board) -> bool:
 def unfinished(board: Board) -> Sequence[Row]:
     """Rows that lack numbers which they were to have."""
     if isinstance(board.rows, Listing):
-        return board.rows.narrowed(Clause("r.status not in ('complete', 'stopped')"))
-    return [row for row in board.rows if row.status not in ("complete", "stopped")]
+        return board.rows.narrowed(Clause("r.status not in (select unnest(?))", (ENDED,)))
+    return [row for row in board.rows if row.status not in ENDED]
 
 
 def variants_in(rows: Sequence[Row]) -> int:

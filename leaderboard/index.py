@@ -147,15 +147,18 @@ class Index:
 
 
 @contextmanager
-def open_indexed(root: Path, tell: Callable[[str], None]) -> Iterator[Snapshot]:
-    """The newest snapshot of a store, with its index where a sweep is large. `tell` hears of an index to be made."""
+def open_indexed(root: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[Snapshot]:
+    """The newest snapshot of a store; of a large one by its index, so that not every row is read. Raises BadInput.
+
+    `tell` hears of an index that has to be made.
+    """
     with open_snapshot(root) as snapshot:
         index = open_index(snapshot, tell)
         if index is None:
             yield snapshot
             return
-        with index.snapshot() as indexed:
-            yield indexed
+    with index.snapshot() as indexed:
+        yield indexed
 
 
 def large_sweeps(snapshot: Snapshot) -> dict[str, int]:

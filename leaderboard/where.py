@@ -1,4 +1,4 @@
-"""Boards under constraints that someone asked for: who keeps them, and the frontier among those who may."""
+"""Boards as someone asks for them: on which objectives, who keeps the constraints, the frontier among those who may."""
 
 from __future__ import annotations
 
@@ -11,10 +11,25 @@ from bench.statistics.constraints import combined
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
 from leaderboard.facts import keeps
-from leaderboard.judging import judged_anew
-from leaderboard.large import kept_by
+from leaderboard.judging import judged_anew, with_objectives
+from leaderboard.large import board_in, kept_by
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Required, Row
+
+
+def asked_board(snapshot: Snapshot, sweep: str | None, objectives: str | None, where: Sequence[str]) -> Board:
+    """The board of a sweep, the newest without one, as someone asks for it. Raises BadInput.
+
+    Args:
+        snapshot: that holds it; by its index, not every row of a large sweep is read.
+        sweep: its name.
+        objectives: metrics to judge on between commas; the declared ones without.
+        where: constraints; variants that do not meet them are left out.
+    """
+    board = board_in(snapshot, sweep)
+    if objectives:
+        board = with_objectives(snapshot, board, [name.strip() for name in objectives.split(",")])
+    return with_constraints(snapshot, board, where) if where else board
 
 
 def with_constraints(snapshot: Snapshot, board: Board, texts: Sequence[str]) -> Board:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -52,17 +52,22 @@ def free_port() -> int:
 def serving(store: Path, *signing: str, port: int | None = None) -> Iterator[str]:
     """Serve the store as `paredown board` does, with --sign-locally or --auth FILE; yields the address."""
     port = port or free_port()
-    command = [sys.executable, "-c", SERVE, str(store), str(port), *signing]
+    with running([sys.executable, "-c", SERVE, str(store), str(port), *signing], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A Streamlit server's process, once it answers."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
             try:
-                with urlopen(f"{url}/_stcore/health", timeout=1):
+                with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
                     break
             except (URLError, OSError):
                 time.sleep(0.1)
-        yield url
+        yield process
     finally:
         process.terminate()
         process.wait(20)

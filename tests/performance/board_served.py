@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
 
-from tests.browser.served import SERVE, free_port
+from tests.browser.served import SERVE, free_port, running
 
 EMPTY = "nothing here"
 
@@ -41,8 +38,8 @@ class Server:
 def served(store: Path) -> Iterator[Server]:
     """`paredown board` over a store."""
     port = free_port()
-    with _serving([sys.executable, "-c", SERVE, str(store), str(port)], port) as process:
-        (page,) = process.children()
+    with running([sys.executable, "-c", SERVE, str(store), str(port)], port) as process:
+        (page,) = psutil.Process(process.pid).children()
         server = Server(f"http://127.0.0.1:{port}", page)
         watcher = threading.Thread(target=server.watch, daemon=True)
         watcher.start()
@@ -60,22 +57,5 @@ def served_empty() -> Iterator[Server]:
         script.write_text(f"import streamlit as st\n\nst.text({EMPTY!r})\n", encoding="utf-8")
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += ["--server.address=127.0.0.1", f"--server.port={port}", "--browser.gatherUsageStats=false"]
-        with _serving(command, port) as process:
-            yield Server(f"http://127.0.0.1:{port}", process)
-
-
-@contextmanager
-def _serving(command: Sequence[str], port: int) -> Iterator[psutil.Process]:
-    """A server's process, once it answers."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
+        with running(command, port) as process:
+            yield Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
