@@ -15,7 +15,7 @@ board: $(VENV)/.run
 
 # Two at a time: whatever shares a Ray cluster, a browser or a file stays together.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/hosts
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/hosts
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
 test-cluster: $(VENV)/.test

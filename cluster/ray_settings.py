@@ -17,7 +17,7 @@ SETTINGS = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_grpc_client_keepalive_time_ms": "5000",
-    "RAY_grpc_client_keepalive_timeout_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "3000",
     "RAY_task_oom_retries": "0",  # the next attempt is the plan's business, with a larger lease
     "RAY_process_group_cleanup_enabled": "true",
     "RAY_worker_niceness": "0",

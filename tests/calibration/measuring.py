@@ -38,7 +38,7 @@ LAYERS, TOKENS = 20, 32
 ALIKE = ("copy", "copy", "copy", "5% more", "5% more", "5% more")
 UNLIKE = ("half of the layers", "int8")
 BURST_SECONDS = 0.005
-LOOKS = planned_looks(40, 160)
+LOOKS = planned_looks()  # as a sweep that does not say otherwise
 EXAMPLES, COMPARISONS = 1000, 200
 
 
