@@ -5,6 +5,7 @@ import logging
 import streamlit as st
 
 from leaderboard import markup
+from leaderboard.live import follow
 
 FAILED = (
     "This page could not be drawn. Load it again; if that does not help, `paredown verify` looks for damage in the "
@@ -32,6 +33,7 @@ def main() -> None:
         # Whoever looks gets a sentence; what it was is in the log of whoever serves the page.
         logging.getLogger(__name__).exception("the page %s could not be drawn", page.title)
         st.html(markup.style() + markup.box(FAILED))
+    follow()
 
 
 main()

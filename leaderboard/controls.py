@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -17,9 +18,9 @@ from leaderboard import markup
 from leaderboard.choices import Choice, View, look, some_met, variants_in
 from leaderboard.large import judge_field
 from leaderboard.listing import Listing
-from leaderboard.live import draw_progress, follow, offer
+from leaderboard.live import Live, awaits, draw_progress, follow, note
 from leaderboard.rows import VERDICT_ORDER, Board
-from leaderboard.source import Loaded, StoreError, chosen_keys, load, newest, store_root
+from leaderboard.source import Loaded, StoreError, chosen_keys, load, store_root
 from leaderboard.where import kept_under
 
 VARIANT = "variant"
@@ -44,10 +45,8 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
     try:
         loaded = held(asked(SWEEP), axes) if with_axes else load(asked(SWEEP), axes)
     except StoreError as error:
-        st.html(markup.box(str(error)))
-        follow(newest())  # what cannot be shown now is tried again only once there is another
-        st.stop()
-    (offer if with_axes else follow)(loaded.snapshot)
+        _nothing(error)
+    note(Live(loaded.snapshot, offers=with_axes))
     _title(loaded.board)
     draw_progress(loaded.board)
     bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
@@ -63,16 +62,21 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
         patience = None if sorted_by == "verdict" else PATIENCE
         view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience)
         if view.waiting:
-            _await(view)
+            awaits(lambda: not _waiting(view))
     _among(view, choice)
     return view, bar, loaded
 
 
-@st.fragment(run_every="500ms")
-def _await(view: View) -> None:
-    """Draw the page again as soon as the verdicts are there."""
-    if isinstance(view.field, Listing) and not judge_field(view.board, view.field, view.keys, 0).waiting:
-        st.rerun()
+def _waiting(view: View) -> bool:
+    """Whether verdicts are still being worked out."""
+    return isinstance(view.field, Listing) and judge_field(view.board, view.field, view.keys, 0).waiting
+
+
+def _nothing(error: StoreError) -> NoReturn:
+    """End the run with the reason why there is nothing to show; tried again once there is another snapshot."""
+    st.html(markup.box(str(error)))
+    follow()
+    st.stop()
 
 
 def held(sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
@@ -118,10 +122,8 @@ def open_head(name: str) -> Loaded:
     try:
         loaded = load(st.query_params.get(SWEEP) or asked(SWEEP), ())
     except StoreError as error:
-        st.html(markup.box(str(error)))
-        follow(newest())
-        st.stop()
-    follow(loaded.snapshot)
+        _nothing(error)
+    note(Live(loaded.snapshot))
     return loaded
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import streamlit as st
@@ -12,6 +16,8 @@ from leaderboard import markup
 from leaderboard.format import clock
 from leaderboard.rows import Board
 from leaderboard.source import StoreError, ask, newest
+
+LIVE = "live"
 
 
 def progress_lines(progress: dict[str, Any]) -> list[str]:
@@ -46,25 +52,70 @@ def draw_progress(board: Board) -> None:
     )
 
 
-@st.fragment(run_every="1s")
-def follow(shown: str | None) -> None:
-    """Once a second ask for the newest snapshot's name, nothing more; draw the page again when it is another."""
-    name = newest()
-    if name is not None and name != shown:
+@dataclass(frozen=True)
+class Live:
+    """What may change while a page stands."""
+
+    shown: str | None  # name of the snapshot
+    offers: bool = False  # whether a newer one is offered, and not taken by itself
+    ready: Callable[[], bool] | None = None  # whether what the page goes without has come
+
+
+def note(live: Live) -> None:
+    """Say what the page shows: `follow` looks for news of it."""
+    st.session_state[LIVE] = live
+
+
+def awaits(ready: Callable[[], bool]) -> None:
+    """Have the page drawn again as soon as that gives true."""
+    note(replace(st.session_state[LIVE], ready=ready))
+
+
+def follow() -> None:
+    """Look for news as long as the page stands; the last that a page draws.
+
+    A beat may come while what the page has drawn still waits to be sent. Streamlit then sends the beat's container
+    after all else, and a browser that has not got it yet stops at the gap ("Bad delta path index") unless it is last.
+    """
+    _beat(st.session_state.pop(LIVE, None) or Live(newest()), time.time(), _asked())
+
+
+@cache
+def _component() -> Any:
+    """Registered once a process, on first use."""
+    code = files("leaderboard").joinpath("beat.js").read_text(encoding="utf-8")
+    return st.components.v2.component("paredown_beat", js=code)
+
+
+@st.fragment
+def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
+    """Draw the page again, or offer to, when there is news: else this reads the newest snapshot's name, no more.
+
+    `drawn` is when the page was: of two, the browser asks for the later one. `asked` is what it was drawn for: a busy
+    browser sends what was typed or chosen along with a beat, and then no other run would see it.
+    """
+    data = {"milliseconds": 500 if live.ready else 1000, "drawn": drawn}
+    _component()(key="beat", data=data, on_asked_change=lambda: None)
+    if (live.ready is not None and live.ready()) or any(
+        asked.get(key, value) != value for key, value in _asked().items()
+    ):
         st.rerun()
-
-
-@st.fragment(run_every="1s")
-def offer(shown: str) -> None:
-    """Once a second ask for the newest snapshot's name; say how many results are new, and take them on a click."""
     name = newest()
-    if name is None or name == shown:
+    if name in (None, live.shown):
         return
+    if not live.offers:
+        st.rerun()
     new = new_results(st.session_state["held"][1].board.progress)
     said = f"{new} new result{'s' * (new != 1)}: refresh" if new > 0 else "Newer results: refresh"
-    if st.button(said, type="primary", help="The plot stays as it is until then, with your zoom."):
-        st.session_state.pop("held", None)
-        st.rerun()
+    with st.container(key="news"):
+        if st.button(said, type="primary", help="The plot stays as it is until then, with your zoom."):
+            st.session_state.pop("held", None)
+            st.rerun()
+
+
+def _asked() -> dict[str, Any]:
+    """What was typed and chosen on the page, by the key of its box."""
+    return {str(key): value for key, value in st.session_state.items() if isinstance(value, str | list | tuple)}
 
 
 def new_results(before: Mapping[str, Any]) -> int:

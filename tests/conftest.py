@@ -21,7 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares something dear runs in one process: all that need a Ray cluster, all with a browser, each file.
 
-    The dear ones come first, so that none is left alone at the end with one process idle.
+    The dear ones come first: they mostly wait, and beside them there is work enough for the other process.
     """
     dear = ("cluster", "browser")
     for item in items:

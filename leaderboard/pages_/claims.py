@@ -10,7 +10,7 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.controls import carry_over
-from leaderboard.live import follow
+from leaderboard.live import Live, note
 from leaderboard.reading import claims
 from leaderboard.source import StoreError, newest, version
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Draw the page."""
     st.html(markup.style())
     carry_over("claims")
-    follow(newest())
+    note(Live(newest()))
     st.html(
         markup.block(
             markup.heading("Published against measured", 1),

@@ -7,8 +7,8 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.controls import carry_over
 from leaderboard.format import SIGNS
-from leaderboard.live import follow
-from leaderboard.source import StoreError, load, newest
+from leaderboard.live import Live, note
+from leaderboard.source import StoreError, load
 
 VERDICTS = (
     (
@@ -66,9 +66,8 @@ def main() -> None:
     try:
         loaded = load(None, ())
     except StoreError:
-        follow(newest())  # what cannot be shown now is tried again only once there is another
         return
-    follow(loaded.snapshot)
+    note(Live(loaded.snapshot))
     rows = [
         (m["title"], UNITS.get(m["unit"], m["unit"]), f"{m['better']} is better", m["meaning"]) for m in loaded.metrics
     ]

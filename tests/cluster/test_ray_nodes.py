@@ -89,6 +89,11 @@ def pool_of(place: Place) -> RayPool:
     return place.inner
 
 
+def works_on(place: Place, node_id: str) -> bool:
+    """Whether the driver knows of a job that a node is at."""
+    return any(flight.begun and flight.node_id == node_id for flight in pool_of(place)._flights.values())
+
+
 def test_a_node_that_joins_is_used_within_seconds_and_its_loss_costs_one_attempt(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,82 @@
+"""How a page that stands asks for news."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from tests.browser.test_board import SETTLED, row
+from tests.leaderboard.sample import BASE
+
+pytestmark = pytest.mark.browser
+
+
+class Wire:
+    """The connection between page and server, which can keep back what the server says."""
+
+    def __init__(self, page: Page) -> None:
+        self.asked = 0
+        self.closed = False
+        self.merges = False  # send what is asked as if it were asked with the last beat
+        self._beat = ""
+        self._kept: list[str | bytes] = []
+        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        self._route, self._server = route, route.connect_to_server()
+        route.on_message(self._up)
+        self._server.on_message(self._down)
+
+    def _up(self, message: str | bytes) -> None:
+        self.asked += 1
+        asked = BackMsg.FromString(message) if isinstance(message, bytes) else BackMsg()
+        if asked.rerun_script.fragment_id:
+            self._beat = asked.rerun_script.fragment_id
+        elif self.merges:
+            asked.rerun_script.fragment_id = self._beat
+            message = asked.SerializeToString()
+        self._server.send(message)
+
+    def _down(self, message: str | bytes) -> None:
+        if self.closed:
+            self._kept.append(message)
+        else:
+            self._route.send(message)
+
+    def open(self) -> None:
+        self.closed = False
+        for message in self._kept:
+            self._route.send(message)
+
+
+def test_nothing_is_asked_of_a_page_that_is_being_left(page: Page, site: str) -> None:
+    """The server would answer for the page before with an empty one, or not go to the next at all."""
+    wire = Wire(page)
+    page.goto(site)
+    expect(row(page, f"{BASE}: int8")).to_be_visible(timeout=SETTLED)
+    before = wire.asked
+    page.wait_for_timeout(3500)
+    assert wire.asked >= before + 2  # once a second
+    wire.closed, before = True, wire.asked
+    row(page, f"{BASE}: int8").locator("button.open").click()
+    page.wait_for_timeout(3500)
+    assert wire.asked == before + 1  # the click
+    wire.open()
+    expect(page.get_by_role("heading", name="Objectives")).to_be_visible(timeout=SETTLED)
+    before = wire.asked
+    page.wait_for_timeout(3500)
+    assert wire.asked >= before + 2
+
+
+def test_what_is_asked_along_with_a_beat_is_answered(page: Page, site: str) -> None:
+    """As a browser does that has no time to send the one before the other."""
+    wire = Wire(page)
+    page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
+    page.wait_for_timeout(1500)
+    wire.merges = True
+    page.get_by_role("searchbox", name="Search").fill("decoder")
+    expect(page.locator("tbody tr")).to_have_count(5)
