@@ -115,7 +115,7 @@ def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
 
 def _asked() -> dict[str, Any]:
     """What was typed and chosen on the page, by the key of its box."""
-    return {str(key): value for key, value in st.session_state.items() if isinstance(value, str | list | tuple)}
+    return {str(key): value for key, value in st.session_state.items() if isinstance(value, str | list)}
 
 
 def new_results(before: Mapping[str, Any]) -> int:
