@@ -62,14 +62,14 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
         patience = None if sorted_by == "verdict" else PATIENCE
         view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience)
         if view.waiting:
-            awaits(lambda: not _waiting(view))
+            awaits(lambda: _judged(view))
     _among(view, choice)
     return view, bar, loaded
 
 
-def _waiting(view: View) -> bool:
-    """Whether verdicts are still being worked out."""
-    return isinstance(view.field, Listing) and judge_field(view.board, view.field, view.keys, 0).waiting
+def _judged(view: View) -> bool:
+    """Whether verdicts that the rows came without are there now."""
+    return isinstance(view.field, Listing) and not judge_field(view.board, view.field, view.keys, 0).waiting
 
 
 def _nothing(error: StoreError) -> NoReturn:
