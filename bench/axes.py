@@ -8,8 +8,7 @@ from itertools import product
 from pydantic import BaseModel, ConfigDict
 
 from bench.errors import BadInput, unknown
-from bench.job import shape_scope
-from bench.measure.figures import parts_of
+from bench.job import parts_of, shape_scope
 from bench.metrics import TIMED, metric
 from bench.sweep_file import SweepFile
 from bench.tasks.spec import TaskSpec

@@ -43,6 +43,14 @@ def generation_scope(batch: int, length: int, new_tokens: int) -> str:
     return f"{shape_scope(batch, length)}, {new_tokens} new"
 
 
+def parts_of(shape: tuple[int, int], new_tokens: int | None) -> tuple[str, ...]:
+    """The scopes under which the samples of a shape are kept, in the order in which they are timed."""
+    if new_tokens is None:
+        return (shape_scope(*shape),)
+    scope = generation_scope(*shape, new_tokens)
+    return (f"{scope}: prefill", f"{scope}: first token", scope)
+
+
 class Job(Frozen):
     """One unit of work. `key` names its result: the same key always means the same question."""
 

@@ -8,9 +8,8 @@ from itertools import product
 from pydantic import BaseModel, ConfigDict
 
 from bench.errors import BadInput, unknown
-from bench.job import shape_scope
-from bench.measure.figures import TAILS, parts_of
-from bench.metrics import FIDELITY, METRICS, TIMED, flips_in, metric
+from bench.job import parts_of, shape_scope
+from bench.metrics import FIDELITY, METRICS, TAILS, TIMED, flips_in, metric
 from bench.metrics.bounds import Written, bound, read, refuse_contradictions
 from bench.statistics.constraints import Constraint, Operator
 from bench.sweep_file import SweepFile

@@ -18,7 +18,7 @@ from bench.data import DataSpec
 from bench.errors import BadInput, unknown
 from bench.holdout import check_held_apart
 from bench.identity import digest
-from bench.measure.figures import parts_of
+from bench.job import parts_of
 from bench.naming import find_named
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
 from bench.requirements import Requirement, resolve_constraints

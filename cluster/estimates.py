@@ -10,8 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.identity import canonical
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
-from bench.measure.figures import parts_of
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, parts_of
 from bench.record import Finished, Record
 from bench.tasks.spec import WINDOW
 

@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from bench.axes import Objective
-from bench.job import LatencyJob
-from bench.measure.figures import figures, parts_of
+from bench.job import LatencyJob, parts_of
+from bench.measure.figures import figures
 from bench.metrics import TIMED, metric
 from bench.naming import names_of
 from bench.recipe import Recipe

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.job import generation_scope, shape_scope
+from bench.job import parts_of
 from bench.statistics.autocorrelation import correlation_time
 from bench.statistics.intervals import Interval, quantile
 
 Table = NDArray[np.float64]  # seconds per call [rounds, models]
-TAILS = {"latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 
 
 class Figure(NamedTuple):
@@ -25,14 +24,6 @@ class Figure(NamedTuple):
     scope: str
     table: Table  # in seconds or joules
     scale: float  # from the table's unit to the metric's
-
-
-def parts_of(shape: tuple[int, int], new_tokens: int | None) -> tuple[str, ...]:
-    """The scopes under which the samples of a shape are kept, in the order in which they are timed."""
-    if new_tokens is None:
-        return (shape_scope(*shape),)
-    scope = generation_scope(*shape, new_tokens)
-    return (f"{scope}: prefill", f"{scope}: first token", scope)
 
 
 def figures(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.artefacts import Artefacts
-from bench.job import LatencyJob
+from bench.job import LatencyJob, parts_of
 from bench.measure.calls import calls_of
 from bench.measure.clock import Call, clock_of
 from bench.measure.conditions import Watch, capture
 from bench.measure.energy import absence, meter
-from bench.measure.figures import Table, figures, parts_of
+from bench.measure.figures import Table, figures
 from bench.measure.inputs import inputs_of_shape
 from bench.measure.predict import available_bytes, fits_together, predict
 from bench.measure.rounds import Models, Resident, Visits, measure_rounds

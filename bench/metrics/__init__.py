@@ -93,6 +93,7 @@ def flips_in(names: Sequence[str]) -> bool:
 
 # What leases of latency give: of whatever is timed, and the middle three of writing alone. STEM_ratio is to the base.
 TIMED = ("latency", "prefill", "first_token", "per_token", "energy")
+TAILS = {"latency_p95_ms": 0.95, "latency_p99_ms": 0.99}  # the quantiles of single calls
 _Row = tuple[str, str, str, Literal["higher", "lower"], bool, str]
 _TAIL = "{} of 100 single calls took at most so long; shown only where at least 10 independent calls took longer."
 

@@ -130,7 +130,7 @@ def _lower(values: FloatArray, span: float, level: float) -> float:
         raise ValueError("a bound of a mean needs at least 2 examples, got 1")
     centred = values - values.mean()
     error = math.sqrt(float(centred @ centred) / (n - 1) / n + 2 * (span / n) ** 2)
-    moments = mean_draws(np.stack([centred, centred**2]), DRAWS, np.random.default_rng(SEED))
+    moments = mean_draws(np.stack([centred, centred**2]), DRAWS, SEED)
     spread = np.sqrt(np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0) / (n - 1))
     # A resample of equal values has no spread: its t is as good as infinite, on the side that its mean lies on.
     ratios = np.divide(moments[:, 0], spread, out=1e9 * np.sign(moments[:, 0]), where=spread > 0)

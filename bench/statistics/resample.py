@@ -5,6 +5,7 @@ same rounds share the resampled rounds, so the difference of two columns of draw
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,39 +18,23 @@ FloatArray = NDArray[np.float64]
 CHUNK = 4_000_000
 # Indices drawn and counted at once, few enough for a processor's cache: up to four times as fast as a whole chunk.
 COUNTED = 1 << 18
+# Counts of one number of examples that are kept, a byte each: a store scores every artefact on the same few numbers.
+KEPT = 16_000_000
 # With fewer, what differs between leases cannot be told from what differs within.
 MANY_LEASES = 4
 
 
-def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator) -> FloatArray:
+def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator | int) -> FloatArray:
     """Bootstrap draws [draws, V] of the mean score of V variants on the same examples, from scores [V, n].
 
-    Every draw resamples the examples once for all variants (Efron, Annals of Statistics 7, 1979). A variant without
-    scores may hold NaN: its draws are NaN and the others' are untouched. ValueError for an empty array.
+    Every draw resamples the examples once for all variants (Efron, Annals of Statistics 7, 1979). Calls with the same
+    seed for `rng` share them as well. A variant without scores may hold NaN: its draws are NaN and the others' are
+    untouched. ValueError for an empty array.
     """
     table = _table(scores, "scores")
     out = np.empty((draws, table.shape[0]))
     for rows, counts in _counts(table.shape[1], draws, rng):
         out[rows] = counts @ table.T / table.shape[1]
-    return out
-
-
-def ratio_of_sums_draws(
-    numerators: ArrayLike, denominators: ArrayLike, draws: int, rng: np.random.Generator
-) -> FloatArray:
-    """Bootstrap draws [draws, V] of sum(numerators) / sum(denominators), both [V, n] on the same examples.
-
-    For perplexity: log-likelihoods over token counts, then exp(-draws). ValueError for unequal shapes or denominators
-    that are not positive.
-    """
-    upper, lower = _table(numerators, "numerators"), _table(denominators, "denominators")
-    if upper.shape != lower.shape:
-        raise ValueError(f"numerators and denominators share a shape, got {upper.shape} and {lower.shape}")
-    if (lower <= 0).any():
-        raise ValueError("denominators must be positive")
-    out = np.empty((draws, upper.shape[0]))
-    for rows, counts in _counts(upper.shape[1], draws, rng):
-        out[rows] = (counts @ upper.T) / (counts @ lower.T)
     return out
 
 
@@ -122,11 +107,18 @@ def _block_indices(rounds: int, length: int, draws: int, rng: np.random.Generato
     return ((starts + np.arange(length)) % rounds).reshape(draws, blocks * length)[:, :rounds]
 
 
-def _counts(n: int, draws: int, rng: np.random.Generator) -> Iterator[tuple[slice, FloatArray]]:
+def _counts(n: int, draws: int, rng: np.random.Generator | int) -> Iterator[tuple[slice, FloatArray]]:
     """How often each of n examples is drawn, [rows, n] at a time."""
     if draws < 1:
         raise ValueError(f"there is at least one draw, got {draws}")
     step = max(1, CHUNK // n)
+    if isinstance(rng, int):
+        if n * draws <= KEPT:
+            kept = _kept_counts(n, draws, rng)
+            for start in range(0, draws, step):
+                yield slice(start, start + step), kept[start : start + step].astype(np.float64)
+            return
+        rng = np.random.default_rng(rng)
     for start in range(0, draws, step):
         rows = slice(start, min(start + step, draws))
         counts = np.empty((rows.stop - rows.start, n))
@@ -136,6 +128,15 @@ def _counts(n: int, draws: int, rng: np.random.Generator) -> Iterator[tuple[slic
             picked = rng.integers(n, size=part.shape) + n * np.arange(len(part))[:, None]
             part[...] = np.bincount(picked.ravel(), minlength=part.size).reshape(part.shape)
         yield rows, counts
+
+
+@lru_cache(maxsize=8)  # for drawing takes ten times as long as what is done with the draws
+def _kept_counts(n: int, draws: int, seed: int) -> NDArray[np.uint8]:
+    """The counts [draws, n] of that seed. None comes near 255: with n examples it is Poisson's of mean 1 at most."""
+    kept = np.empty((draws, n), dtype=np.uint8)
+    for rows, counts in _counts(n, draws, np.random.default_rng(seed)):
+        kept[rows] = counts
+    return kept
 
 
 def _table(values: ArrayLike, what: str) -> FloatArray:

@@ -164,8 +164,7 @@ def _not_asked(asked: Asked) -> str | None:
             tasks = "; ".join(f"{task}: {', '.join(names)}" for task, names in given.items())
             return f"No task of the sweep gives it ({tasks})."
     if kind == "measured":
-        from bench.measure.figures import TAILS
-        from bench.metrics import TIMED
+        from bench.metrics import TAILS, TIMED
 
         timed = asked.name in {*TAILS, "tokens_per_second"} or asked.name.startswith(tuple(f"{t}_" for t in TIMED))
         if timed and not asked.sweep["leases"]:

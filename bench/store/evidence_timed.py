@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure.figures import TAILS, Figure
+from bench.measure.figures import Figure
+from bench.metrics import TAILS
 from bench.statistics.intervals import Interval, block_length, block_median, block_medians
 from bench.store.asked import Asked
 from bench.store.evidence import Connection, Evidence

@@ -166,7 +166,7 @@ def draws_for(level: float) -> int:
 
 def _drawn(columns: FloatArray, kind: str, level: float = LEVEL) -> FloatArray:
     """Draws of the statistic. The same generator resamples the same examples for every artefact of a task."""
-    means = mean_draws(columns, draws_for(level), np.random.default_rng(SEED))
+    means = mean_draws(columns, draws_for(level), SEED)
     return _statistic(means.T, kind)
 
 
@@ -204,7 +204,7 @@ def _f1(outcomes: Outcomes, name: str, scope: str, level: float) -> Number:
     cells, cell = _cells(outcomes)
     k, n = cells.shape[0], outcomes.n
     marked = (np.arange(k * k)[:, None] == cell).astype(np.float64)
-    draws = macro_f1(mean_draws(marked, draws_for(level), np.random.default_rng(SEED)).reshape(-1, k, k))
+    draws = macro_f1(mean_draws(marked, draws_for(level), SEED).reshape(-1, k, k))
     occupied = np.flatnonzero(cells.ravel())
     without = np.repeat(cells.reshape(1, -1), occupied.size, axis=0)
     without[np.arange(occupied.size), occupied] -= 1

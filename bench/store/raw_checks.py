@@ -200,7 +200,7 @@ def check_samples(raw: Raw, check: Check) -> None:
 
 def _check_rounds(raw: Raw, outcome: Finished, rounds: Mapping[str, int], job: LatencyJob, check: Check) -> None:
     """Parts of one shape, such as prefill and the whole, are timed in the same rounds."""
-    from bench.measure.figures import parts_of
+    from bench.job import parts_of
 
     found = 0
     for shape in job.shapes:

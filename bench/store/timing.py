@@ -9,8 +9,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.job import LatencyJob
-from bench.measure.figures import TAILS, Figure, figures, parts_of, tail, tokens_per_second
+from bench.job import LatencyJob, parts_of
+from bench.measure.figures import Figure, figures, tail, tokens_per_second
+from bench.metrics import TAILS
 from bench.statistics.intervals import Interval, block_length, block_median, hull, mean_over_leases, overlap
 from bench.statistics.looks import look_level, planned_looks
 from bench.statistics.resample import MANY_LEASES, lease_draws, many_lease_draws

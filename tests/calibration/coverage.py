@@ -11,7 +11,7 @@ from scipy import stats
 from bench.statistics.intervals import Interval, block_median, exact_proportion, mean_t, median_order_statistic, wilson
 from bench.statistics.looks import look_level, planned_looks
 from bench.statistics.paired import difference, mcnemar_exact
-from bench.statistics.resample import ratio_of_sums_draws
+from bench.statistics.resample import mean_draws
 from bench.store.quality import macro_f1
 from tests.bench.statistics.simulated_scores import confusion, counts, resampled
 
@@ -91,8 +91,8 @@ def perplexity(n: int, p: float, rng: np.random.Generator) -> bool:
     tokens = rng.geometric(0.02, n) + 5.0
     per_token = rng.gamma(4.0, 0.75, n) * (1 + 10 / tokens)
     truth = 3.0 * (1 + 10 / MEAN_TOKENS)
-    draws = ratio_of_sums_draws((per_token * tokens)[None], tokens[None], DRAWS, rng)
-    low, high = np.quantile(draws, (0.025, 0.975))
+    losses, lengths = mean_draws(np.stack([per_token * tokens, tokens]), DRAWS, rng).T
+    low, high = np.quantile(losses / lengths, (0.025, 0.975))
     return bool(low <= truth <= high)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from bench.job import parts_of
 from bench.measure.calls import calls_of
-from bench.measure.figures import parts_of
 from bench.models import Loaded, load
 from tests import tiny
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.measure.figures import figures, parts_of, tail, tokens_per_second
+from bench.job import parts_of
+from bench.measure.figures import figures, tail, tokens_per_second
 from bench.statistics.intervals import Interval
 
 NONE = np.full((3, 2), np.nan)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from bench.artefacts import Artefacts
 from bench.data import DataSpec
-from bench.job import LatencyJob
+from bench.job import LatencyJob, parts_of
 from bench.measure import latency
-from bench.measure.figures import parts_of
 from bench.measure.latency import Alternating, lease_values, narrow_enough, run_lease
 from bench.measure.rounds import Resident, measure_rounds
 from bench.models import load, save

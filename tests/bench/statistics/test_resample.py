@@ -11,7 +11,7 @@ from scipy import stats
 from bench.statistics import resample
 from bench.statistics.intervals import block_median
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.resample import lease_draws, many_lease_draws, mean_draws, ratio_of_sums_draws
+from bench.statistics.resample import lease_draws, many_lease_draws, mean_draws
 from bench.statistics.simultaneous import half_widths
 
 FloatArray = NDArray[np.float64]
@@ -54,19 +54,28 @@ def test_draws_depend_on_the_seed_and_not_on_the_chunk(monkeypatch: pytest.Monke
     assert (whole[0] != other).any()
 
 
-def test_ratio_of_sums_resamples_both_sums_together() -> None:
+@pytest.mark.parametrize("kept", [90 * 64, 90 * 64 - 1])
+def test_a_seed_draws_what_its_generator_draws(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the counts were kept, are kept now, or are too many to be kept; in one chunk or in several."""
+    scores = np.random.default_rng(6).random((3, 64))
+    expected = mean_draws(scores, 90, np.random.default_rng(8))
+    other = mean_draws(scores, 90, 9)
+    monkeypatch.setattr(resample, "KEPT", kept)
+    assert (mean_draws(scores, 90, 8) == expected).all()
+    monkeypatch.setattr(resample, "CHUNK", 1000)
+    assert mean_draws(scores, 90, 8) == pytest.approx(expected, rel=1e-12)
+    assert (expected != other).any()
+
+
+def test_a_ratio_of_columns_resamples_both_sums_together() -> None:
     rng = np.random.default_rng(10)
-    tokens = rng.integers(5, 500, (1, 300)).astype(float)
-    constant = ratio_of_sums_draws(2.5 * tokens, tokens, 100, rng)
-    assert constant == pytest.approx(np.full((100, 1), 2.5))
-    losses = tokens * rng.normal(2.5, 0.3, (1, 300))
-    draws = ratio_of_sums_draws(losses, tokens, 2000, rng)
+    tokens = rng.integers(5, 500, 300).astype(float)
+    losses = tokens * rng.normal(2.5, 0.3, 300)
+    draws = mean_draws(np.stack([losses, 2.5 * tokens, tokens]), 2000, rng)
+    assert draws[:, 1] / draws[:, 2] == pytest.approx(np.full(2000, 2.5))
     residual = losses - tokens * losses.sum() / tokens.sum()
-    assert draws.std() == pytest.approx(residual.std() * math.sqrt(300) / tokens.sum(), rel=0.1)
-    with pytest.raises(ValueError, match="positive"):
-        ratio_of_sums_draws(losses, 0 * tokens, 10, rng)
-    with pytest.raises(ValueError, match="share a shape"):
-        ratio_of_sums_draws(losses, tokens[:, 1:], 10, rng)
+    error = residual.std() * math.sqrt(300) / tokens.sum()
+    assert (draws[:, 0] / draws[:, 2]).std() == pytest.approx(error, rel=0.1)
 
 
 def test_the_base_is_exactly_one_and_equal_models_stay_equal() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from bench.measure.figures import parts_of
+from bench.job import parts_of
 from bench.store.asked import Asked
 from bench.store.evidence_timed import timed
 from bench.store.timing import LeaseRecord
