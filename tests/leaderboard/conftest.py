@@ -1,13 +1,23 @@
 """One sample store for all tests of the page; nothing writes to it."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 
 from bench.store.reader import Snapshot, open_snapshot
 from leaderboard.rows import Board, Draws, read_board, read_draws
 from tests.leaderboard.sample import make_store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_read_once() -> Iterator[None]:
+    """A server reads what every installed package says of itself as it starts; an AppTest would for every page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(scope="session")
