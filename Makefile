@@ -13,9 +13,12 @@ demo: $(VENV)/.run
 board: $(VENV)/.run
 	$(BIN)/paredown board
 
-# Two at a time: whatever shares a Ray cluster, a browser or a file stays together.
+# Hundreds of processes import the same files, and compile them once, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Three at a time, for most of them wait now and then: whatever shares a Ray cluster, a browser or a file stays together.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/hosts
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore tests/hosts
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
 test-cluster: $(VENV)/.test

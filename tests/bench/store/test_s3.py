@@ -16,6 +16,7 @@ import pytest
 from bench.artefacts import Artefacts
 from bench.errors import BadInput, StaleLease, StoreBusy, Unreachable
 from bench.store import bucket
+from bench.store import folder as folders
 from bench.store.bucket import Bucket
 from bench.store.folder import Folder, holder, open_folder, store_id, take_lease
 from bench.store.journal import Journal, parts, read_entries
@@ -51,6 +52,8 @@ def proxy(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("PAREDOWN_CACHE", str(tmp_path / "here"))
     monkeypatch.setattr(bucket, "ANSWER", timedelta(seconds=1.5))
     monkeypatch.setattr(bucket, "FIRST_PAUSE", 0.005)
+    # No test releases its lease, and the next one has the same names: a renewal would write into it.
+    monkeypatch.setattr(folders, "RENEW_SECONDS", 3600.0)
     forget()
     yield found
     forget()
@@ -207,7 +210,7 @@ def test_a_place_that_does_not_answer_stops_a_sweep(proxy: Proxy, monkeypatch: p
     folder = open_folder(URL, create=True)
     journal = Journal(take_lease(folder))
     monkeypatch.setattr(bucket, "PATIENCE", 0.5)
-    proxy.faults += [("PUT", "slow down")] * 100
+    proxy.faults += [("PUT", "slow down")] * 100_000  # more than can be asked for before patience ends
     with pytest.raises(Unreachable, match="has not answered for"):
         journal.append([entry("a")])
     proxy.faults.clear()
@@ -220,8 +223,8 @@ def test_a_part_that_came_late_is_not_written_over(proxy: Proxy, monkeypatch: py
     folder = open_folder(URL, create=True)
     journal = Journal(take_lease(folder))
     monkeypatch.setattr(bucket, "PATIENCE", 0.0)
-    proxy.faults += [("PUT", "answer lost")] * 100
-    proxy.faults += [("GET", "slow down")] * 100
+    proxy.faults += [("PUT", "answer lost")] * 100_000
+    proxy.faults += [("GET", "slow down")] * 100_000
     with pytest.raises(Unreachable):
         journal.append([entry("a")])
     proxy.faults.clear()
