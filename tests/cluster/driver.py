@@ -18,7 +18,8 @@ ray_settings.apply()
 
 from cluster.drive import drive  # noqa: E402
 from cluster.plan import Plan  # noqa: E402
-from tests.cluster.jobs import Act, Listed  # noqa: E402
+from tests.cluster.jobs import Act  # noqa: E402
+from tests.cluster.listed import Listed  # noqa: E402
 from tests.cluster.places import local_place, ray_place  # noqa: E402
 
 JOBS = 40

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Never
 
@@ -20,9 +19,6 @@ from bench.execute import Done, Site
 from bench.identity import digest
 from bench.job import Job
 from bench.record import Examples, Finished, JobKind, Record, Samples, Value
-from cluster.plan import Plan
-from cluster.retry import decide
-from cluster.standing import Known, Planned
 
 
 class Act(Job):
@@ -253,27 +249,6 @@ def act(job: Job, site: Site) -> Done:
         joules=np.full(2, np.nan),
     )
     return Done(Finished(values=values, notes=notes), examples=examples, samples=samples)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Plans a list of independent jobs, in its order, under the same retry rules as a sweep."""
-
-    jobs: Sequence[Act]
-    attempts: int = 3
-
-    def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
-        return Plan(tuple(self._planned(job, known, in_flight) for job in self.jobs), ())
-
-    def _planned(self, job: Act, known: Known, in_flight: frozenset[str]) -> Planned:
-        failures = known.failed.get(job.key, [])
-        if job.key in known.finished:
-            return Planned(job, "done")
-        if job.key in in_flight:
-            return Planned(job, "running", len(failures) + 1)
-        if failures and decide(failures, self.attempts) == "give up":
-            return Planned(job, "failed", len(failures))
-        return Planned(job, "ready", len(failures) + 1)
 
 
 def sleeps(count: int, seconds: float = 0.02, prefix: str = "sleep") -> list[Act]:

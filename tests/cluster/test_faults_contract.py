@@ -18,7 +18,8 @@ from cluster.drive import drive
 from cluster.retry import pause_after
 from cluster.runner_local import Limits
 from tests.cluster.conftest import Cluster
-from tests.cluster.jobs import Act, FreshAct, Listed, sleeps
+from tests.cluster.jobs import Act, FreshAct, sleeps
+from tests.cluster.listed import Listed
 from tests.cluster.places import NO_LIMITS, Opens, local_place, ray_place
 from tests.cluster.processes import all_gone
 

@@ -11,7 +11,8 @@ import ray
 
 from cluster.drive import drive
 from tests.cluster.conftest import Cluster
-from tests.cluster.jobs import Act, Listed, sleeps
+from tests.cluster.jobs import Act, sleeps
+from tests.cluster.listed import Listed
 from tests.cluster.places import ray_place
 from tests.cluster.processes import until
 

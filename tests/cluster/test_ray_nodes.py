@@ -30,7 +30,8 @@ from cluster.ray_work import WORK, Orders
 from cluster.ray_writer import say_begun
 from cluster.runner_ray import RayPool
 from tests.cluster.conftest import Cluster, free_ports
-from tests.cluster.jobs import Act, GpuAct, Listed, LoneAct, note, sleeps, sleeps_until
+from tests.cluster.jobs import Act, GpuAct, LoneAct, note, sleeps, sleeps_until
+from tests.cluster.listed import Listed
 from tests.cluster.places import Place, ray_place
 from tests.cluster.processes import end_family, end_with_parent, until
 

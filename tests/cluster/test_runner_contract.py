@@ -24,7 +24,8 @@ from cluster.drive import drive
 from cluster.plan import Plan
 from cluster.runner_local import Limits
 from tests.cluster.conftest import Cluster
-from tests.cluster.jobs import Act, FreshAct, GpuAct, Listed, LoneAct, note, pid_of, sleeps
+from tests.cluster.jobs import Act, FreshAct, GpuAct, LoneAct, note, pid_of, sleeps
+from tests.cluster.listed import Listed
 from tests.cluster.places import NO_LIMITS, Opens, Place, acknowledged, finished_keys, journal, local_place, ray_place
 from tests.cluster.processes import all_gone, until
 from tests.cluster.small_disk import SmallDisk

@@ -15,7 +15,7 @@ ray_settings.apply()
 from bench.errors import BadInput, ClusterLost, DiskFull, StaleLease  # noqa: E402
 from cluster.drive import drive  # noqa: E402
 from cluster.plan import Plan  # noqa: E402
-from tests.cluster.jobs import Listed  # noqa: E402
+from tests.cluster.listed import Listed  # noqa: E402
 from tests.cluster.places import ray_place  # noqa: E402
 from tests.hosts.work import sweep, visit  # noqa: E402
 

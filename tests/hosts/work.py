@@ -14,7 +14,6 @@ from pathlib import Path
 from bench.execute import Done, Site
 from bench.job import Job
 from tests.cluster.jobs import Act, act
-from tests.cluster.places import whole_lines
 
 
 @dataclass(frozen=True)
@@ -47,5 +46,7 @@ def visit(job: Job, site: Site) -> Done:
 
 def begun(notes: Path) -> Iterator[Begun]:
     """Every attempt that has begun so far, in no order."""
+    from tests.cluster.places import whole_lines  # which brings planning along, and workers import this file
+
     for log in notes.glob("begun-*.log"):
         yield from (Begun(**json.loads(line)) for line in whole_lines(log))

@@ -28,7 +28,8 @@ import ray  # noqa: E402 - reads its settings when it is imported
 
 from cluster import runner_ray  # noqa: E402
 from cluster.drive import drive  # noqa: E402
-from tests.cluster.jobs import Listed, sleeps  # noqa: E402
+from tests.cluster.jobs import sleeps  # noqa: E402
+from tests.cluster.listed import Listed  # noqa: E402
 from tests.cluster.places import Opens, local_place, ray_place  # noqa: E402
 from tests.performance.bench_int8_linear import cpu_name  # noqa: E402
 
