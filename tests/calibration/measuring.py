@@ -1,8 +1,9 @@
 """A model against its own copy, and against one that does 5% more: how often are the intervals right?
 
-`python -m tests.calibration.measuring [--leases N]` times, quiet and beside bursts of load, leases of one base with
-three copies of it and three models of 21 layers instead of 20; and, a quarter as often, leases of the base with a model
-of half of the layers and one in int8. It prints a table.
+`python -m tests.calibration.measuring [--leases N] [--kept FILE]` times, quiet and beside bursts of load, leases of one
+base with three copies of it and three models of 21 layers instead of 20; and, a quarter as often, leases of the base
+with a model of half of the layers and one in int8. It prints a table. With FILE every lease is kept there, one a line,
+and a run that was ended goes on after the last; the file belongs to one machine.
 
 Nothing else should run on the machine, and nothing here can check that: the load average is printed.
 """
@@ -10,9 +11,12 @@ Nothing else should run on the machine, and nothing here can check that: the loa
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -95,6 +99,33 @@ def lease(names: tuple[str, ...], seed: int) -> list[Ratio]:
     return [Ratio(name, block_median(column / table[:, 0], level)) for name, column in columns]
 
 
+def kept_lease(file: Path | None, condition: str, names: tuple[str, ...], number: int) -> list[Ratio]:
+    """The lease of that number, from the file where it is kept, or timed now and kept there.
+
+    Raises ValueError where the file holds leases of another machine or software.
+    """
+    asked = {"on": machine(), "condition": condition, "names": list(names), "number": number}
+    for line in file.read_text().splitlines() if file and file.exists() else ():
+        held = json.loads(line)
+        ratios = held.pop("ratios")
+        if held["on"] != asked["on"]:
+            raise ValueError(f"{file} is of {held['on']}, and this is {asked['on']}: name another file.")
+        if held == asked:
+            return [Ratio(name, Interval(**interval)) for name, interval in ratios]
+    with bursts(1) if condition == "load" else nullcontext():
+        found = lease(names, number)
+    if file:
+        ratios = [[ratio.name, asdict(ratio.interval)] for ratio in found]
+        with file.open("a") as lines:
+            lines.write(f"{json.dumps({**asked, 'ratios': ratios})}\n")
+    return found
+
+
+def machine() -> str:
+    """What a lease was timed on and with."""
+    return f"{cpu()[0]}, {os.cpu_count()} CPUs; torch {torch.__version__}; Python {platform.python_version()}"
+
+
 def quality_alarms(seed: int) -> int:
     """Of pairs of models that are equally right on average but not alike, how many seem to differ at 95%.
 
@@ -147,17 +178,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--leases", type=int, default=67, help="of each condition; three copies in each")
-    leases = parser.parse_args().leases
+    parser.add_argument("--kept", type=Path, help="file of leases to go on with")
+    chosen = parser.parse_args()
     prepare()
     torch.set_num_threads(1)
-    print(f"{datetime.now(UTC):%Y-%m-%d}; {cpu()[0]}, {os.cpu_count()} CPUs; torch {torch.__version__}, one thread;")
-    print(f"Python {platform.python_version()}; load average before {os.getloadavg()[0]:.1f}\n", flush=True)
+    print(f"{datetime.now(UTC):%Y-%m-%d}; {machine()}; one thread; load average before {os.getloadavg()[0]:.1f}\n")
+    sys.stdout.flush()
     found: dict[str, list[Ratio]] = {"quiet": [], "load": []}
-    for number in range(leases):
+    for number in range(chosen.leases):
         for condition, ratios in found.items():
-            with bursts(1) if condition == "load" else nullcontext():
-                ratios += lease(ALIKE, number)
-                ratios += lease(UNLIKE, number) if number % 4 == 0 else []
+            for names in (ALIKE, UNLIKE) if number % 4 == 0 else (ALIKE,):
+                ratios += kept_lease(chosen.kept, condition, names, number)
     print(
         "| variant | condition | quiet ratio | shift | median error | largest | half width | covered | not 1 | rounds |"
     )
