@@ -33,7 +33,7 @@ from bench.methods.int8_dynamic import Int8Dynamic
 from bench.models import Loaded
 from bench.processor import cpu, prepare
 from bench.recipe import Workplace
-from bench.statistics.intervals import Interval, block_median
+from bench.statistics.intervals import Interval, block_median, hull
 from bench.statistics.looks import look_level, planned_looks
 from bench.statistics.paired import difference
 from tests.calibration.load import bursts
@@ -44,6 +44,9 @@ UNLIKE = ("half of the layers", "int8")
 BURST_SECONDS = 0.005
 LOOKS = planned_looks()  # as a sweep that does not say otherwise
 EXAMPLES, COMPARISONS = 1000, 200
+HEAD = """\
+| variant | condition | quiet ratio | shift | median error | largest | half width | covered | not 1 | rounds |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 class Ratio(NamedTuple):
@@ -147,6 +150,21 @@ def share(hits: int, n: int) -> str:
     return f"{hits} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
 
 
+def one_by_one(leases: list[list[Ratio]]) -> list[Ratio]:
+    """The ratios of every lease."""
+    return [ratio for lease in leases for ratio in lease]
+
+
+def in_pairs(leases: list[list[Ratio]]) -> list[Ratio]:
+    """What a store shows of two leases: the hulls of each two that follow each other, of the same models."""
+    found: list[Ratio] = []
+    for names in (ALIKE, UNLIKE):
+        alike = [lease for lease in leases if tuple(ratio.name for ratio in lease) == names]
+        for first, second in zip(alike[::2], alike[1::2], strict=False):
+            found += [Ratio(a.name, hull([a.interval, b.interval])) for a, b in zip(first, second, strict=True)]
+    return found
+
+
 def rows(quiet: list[Ratio], loaded: list[Ratio]) -> list[str]:
     """The table's lines."""
     found = []
@@ -184,17 +202,16 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{datetime.now(UTC):%Y-%m-%d}; {machine()}; one thread; load average before {os.getloadavg()[0]:.1f}\n")
     sys.stdout.flush()
-    found: dict[str, list[Ratio]] = {"quiet": [], "load": []}
+    found: dict[str, list[list[Ratio]]] = {"quiet": [], "load": []}
     for number in range(chosen.leases):
-        for condition, ratios in found.items():
+        for condition, leases in found.items():
             for names in (ALIKE, UNLIKE) if number % 4 == 0 else (ALIKE,):
-                ratios += kept_lease(chosen.kept, condition, names, number)
-    print(
-        "| variant | condition | quiet ratio | shift | median error | largest | half width | covered | not 1 | rounds |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    print("\n".join(rows(found["quiet"], found["load"])))
-    print(f"\nQuality: {quality_alarms(0)} of {COMPARISONS} pairs of equally good models differ significantly.")
+                leases.append(kept_lease(chosen.kept, condition, names, number))
+    for title, counted in (("Single leases", one_by_one), ("Hulls of two leases", in_pairs)):
+        print(f"{title}:\n")
+        print(HEAD)
+        print("\n".join(rows(counted(found["quiet"]), counted(found["load"]))) + "\n")
+    print(f"Quality: {quality_alarms(0)} of {COMPARISONS} pairs of equally good models differ significantly.")
 
 
 if __name__ == "__main__":
