@@ -38,16 +38,11 @@ def shape_scope(batch: int, length: int) -> str:
     return f"batch {batch} x {length} tokens"
 
 
-def generation_scope(batch: int, length: int, new_tokens: int) -> str:
-    """How the writing of a fixed number of tokens is written everywhere."""
-    return f"{shape_scope(batch, length)}, {new_tokens} new"
-
-
 def parts_of(shape: tuple[int, int], new_tokens: int | None) -> tuple[str, ...]:
     """The scopes under which the samples of a shape are kept, in the order in which they are timed."""
     if new_tokens is None:
         return (shape_scope(*shape),)
-    scope = generation_scope(*shape, new_tokens)
+    scope = f"{shape_scope(*shape)}, {new_tokens} new"
     return (f"{scope}: prefill", f"{scope}: first token", scope)
 
 

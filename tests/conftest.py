@@ -8,7 +8,7 @@ import pytest
 
 from bench.processor import prepare
 
-# Two tests run at a time, and threads of numpy's that wait for a core do so at full speed.
+# Several tests run at a time, and threads of numpy's that wait for a core do so at full speed.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -114,7 +114,14 @@ def test_planning_and_reading_import_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_worker_starts_without_what_only_some_jobs_need(tmp_path: Path) -> None:
     """Every process of a sweep pays for these imports before its first job; scipy's statistics alone double them."""
-    names = ["cluster.runner_local", "cluster.ray_settings", "bench.execute", "bench.store.writer", "bench.sweep"]
+    names = [
+        "cluster.runner_local",
+        "cluster.ray_work",
+        "cluster.ray_writer",
+        "bench.execute",
+        "bench.store.writer",
+        "bench.sweep",
+    ]
     found = imported(names, ["scipy", "pandas", "sklearn", "torch", "transformers", "evaluate"], tmp_path)
     assert found["failed"] == {}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from bench.job import generation_scope, shape_scope
+from bench.job import parts_of
 from bench.measure.clock import Call
 
 if TYPE_CHECKING:
@@ -23,19 +23,19 @@ def calls_of(model: Loaded, inputs: dict[str, torch.Tensor], new_tokens: int | N
         inputs: [batch, tokens] of every row the same length.
         new_tokens: how many tokens the model writes; None for a forward pass alone.
 
-    A forward pass is what `shape_scope` names. Of writing there are three: "prefill" reads the input and fills the
+    The names are those of `parts_of`. Of writing there are three: "prefill" reads the input and fills the
     cache (the encoder, where there is one), "first token" writes one token, and the third writes `new_tokens`. They are
     greedy and the number of tokens is pinned: the end of text cannot be chosen before the last.
     """
     shape = next(iter(inputs.values())).shape
-    batch, length = int(shape[0]), int(shape[1])
+    *others, whole = parts_of((int(shape[0]), int(shape[1])), new_tokens)
     if new_tokens is None:
-        return {shape_scope(batch, length): lambda: model.model(**inputs)}
-    scope = generation_scope(batch, length, new_tokens)
+        return {whole: lambda: model.model(**inputs)}
+    prefill, first = others
     return {
-        f"{scope}: prefill": _prefill(model, inputs),
-        f"{scope}: first token": _generation(model, inputs, 1),
-        scope: _generation(model, inputs, new_tokens),
+        prefill: _prefill(model, inputs),
+        first: _generation(model, inputs, 1),
+        whole: _generation(model, inputs, new_tokens),
     }
 
 

@@ -18,7 +18,8 @@ FloatArray = NDArray[np.float64]
 CHUNK = 4_000_000
 # Indices drawn and counted at once, few enough for a processor's cache: up to four times as fast as a whole chunk.
 COUNTED = 1 << 18
-# Counts of one number of examples that are kept, a byte each: a store scores every artefact on the same few numbers.
+# Counts that are kept of one number of examples, a byte each, and of eight such numbers at most: a store scores every
+# artefact on the same few.
 KEPT = 16_000_000
 # With fewer, what differs between leases cannot be told from what differs within.
 MANY_LEASES = 4

@@ -152,7 +152,7 @@ def kind_of(asked: Asked) -> str:
 
 def _not_asked(asked: Asked) -> str | None:
     """Why the sweep does not ask for the metric, None where it does."""
-    from bench.metrics import FIDELITY, flips_in
+    from bench.metrics import FIDELITY, TAILS, TIMED, flips_in
 
     kind, questions = kind_of(asked), asked.sweep["questions"]
     if kind == "scored":
@@ -164,8 +164,6 @@ def _not_asked(asked: Asked) -> str | None:
             tasks = "; ".join(f"{task}: {', '.join(names)}" for task, names in given.items())
             return f"No task of the sweep gives it ({tasks})."
     if kind == "measured":
-        from bench.metrics import TAILS, TIMED
-
         timed = asked.name in {*TAILS, "tokens_per_second"} or asked.name.startswith(tuple(f"{t}_" for t in TIMED))
         if timed and not asked.sweep["leases"]:
             return "The sweep times nothing: its latency.leases is 0."

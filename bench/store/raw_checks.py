@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from bench.identity import digest
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers, parts_of
 from bench.record import Finished, Record
 from bench.store.findings import Check
 from bench.store.folder import Folder
@@ -200,8 +200,6 @@ def check_samples(raw: Raw, check: Check) -> None:
 
 def _check_rounds(raw: Raw, outcome: Finished, rounds: Mapping[str, int], job: LatencyJob, check: Check) -> None:
     """Parts of one shape, such as prefill and the whole, are timed in the same rounds."""
-    from bench.job import parts_of
-
     found = 0
     for shape in job.shapes:
         counts = {scope: rounds.get(scope, 0) for scope in parts_of(shape, job.new_tokens)}

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -200,8 +199,8 @@ def main() -> None:
     chosen = parser.parse_args()
     prepare()
     torch.set_num_threads(1)
-    print(f"{datetime.now(UTC):%Y-%m-%d}; {machine()}; one thread; load average before {os.getloadavg()[0]:.1f}\n")
-    sys.stdout.flush()
+    load = os.getloadavg()[0]
+    print(f"{datetime.now(UTC):%Y-%m-%d}; {machine()}; one thread; load average before {load:.1f}\n", flush=True)
     found: dict[str, list[list[Ratio]]] = {"quiet": [], "load": []}
     for number in range(chosen.leases):
         for condition, leases in found.items():
