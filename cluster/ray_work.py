@@ -17,7 +17,7 @@ import ray
 
 from bench.execute import Execute, Site, attempt
 from bench.job import Job
-from bench.processor import prepare
+from bench.processor import collect_seldom, prepare
 from bench.record import Delivery, Record
 from bench.store.journal import Entry
 from cluster.attempts import HANDED_OVER, Begun, Output, captured, open_output, with_output
@@ -98,6 +98,7 @@ def _attempted(job: Job, number: int, orders: Orders, mark: str, output: Output)
         )
         return lost(job, number, "lost worker", reason, time.time())
     prepare()
+    collect_seldom()
     limit_memory(orders.limits.memory_bytes)
     with captured(output), marked(mark):
         return attempt(job, number, orders.site, orders.run)

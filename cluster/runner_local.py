@@ -23,7 +23,7 @@ import psutil
 
 from bench.execute import Execute, Site, attempt, execute
 from bench.job import Job
-from bench.processor import prepare
+from bench.processor import collect_seldom, prepare
 from bench.record import Delivery, FailureKind, Record
 from bench.store.journal import Entry
 from bench.store.writer import Writer
@@ -54,6 +54,7 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
     os.dup2(file, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(file, sys.stderr.fileno() if sys.stderr else 2)
     prepare()
+    collect_seldom()
     limit_memory(memory_bytes)
     output, node = Output(log, shared=True), socket.gethostname()
     born = psutil.Process().create_time()

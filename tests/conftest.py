@@ -6,13 +6,14 @@ import signal
 
 import pytest
 
-from bench.processor import prepare
+from bench.processor import collect_seldom, prepare
 
 # Several tests run at a time, and threads of numpy's that wait for a core do so at full speed.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 prepare()
+collect_seldom()
 # A shell that starts a command in the background has it ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
