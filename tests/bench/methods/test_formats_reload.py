@@ -13,7 +13,9 @@ from bench.methods.cast import Cast
 from bench.models import Loaded, load, save, unique_state
 from bench.recipe import Workplace, step_class
 from tests import tiny
-from tests.fresh import digests_in_another_process
+from tests.fresh import Digests
+
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 WORK = Workplace(0, {})
 Stage = tuple[str, dict[str, Any]]
@@ -39,15 +41,6 @@ CHAINS: dict[str, tuple[str, list[Stage]]] = {
     "llama bf16 fp8": ("llama", [BF16, FP8]),
     "llama 2:4 bf16": ("llama", [SPARSE, BF16]),
 }
-READER = """
-import json, sys
-from pathlib import Path
-import torch
-from bench.models import load
-from tests.bench.methods.test_formats_reload import digest
-torch.set_num_threads(1)
-print(json.dumps({folder: digest(load(Path(folder))) for folder in json.load(sys.stdin)}))
-"""
 
 
 def t5() -> Any:
@@ -112,8 +105,8 @@ def built(bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.fixture(scope="module")
-def read_again(built: dict[str, tuple[Path, str]]) -> dict[str, str]:
-    return digests_in_another_process(READER, [folder for folder, _ in built.values()])
+def read_again(built: dict[str, tuple[Path, str]], elsewhere: Digests) -> dict[str, str]:
+    return elsewhere("tests.bench.methods.test_formats_reload:digest", [folder for folder, _ in built.values()])
 
 
 @pytest.mark.parametrize("name", CHAINS)

@@ -12,7 +12,9 @@ from bench.data import DataSpec, Example
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, save
 from bench.recipe import Step, Workplace, step_class
-from tests.fresh import digests_in_another_process
+from tests.fresh import Digests
+
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 Settings = dict[str, Any]
 Stage = tuple[str, Settings]
@@ -42,15 +44,6 @@ CHAINS: dict[str, tuple[str, list[Stage]]] = {
     "fp16, int8 tensor": ("bert", [("cast", {"dtype": "float16"}), TENSOR]),
 }
 TEXTS = [("the red cat runs", "the cat red"), ("the blue dog runs big small", "the dog not blue"), ("the", "bird")]
-
-READER = """
-import json, sys
-from pathlib import Path
-import torch
-from bench.models import load
-from tests.bench.methods.test_fresh_process import logits_digest
-print(json.dumps({folder: logits_digest(load(Path(folder))) for folder in json.load(sys.stdin)}))
-"""
 
 
 def logits_digest(loaded: Loaded) -> str:
@@ -100,8 +93,8 @@ def built(
 
 
 @pytest.fixture(scope="module")
-def read_again(built: dict[str, tuple[Path, str]]) -> dict[str, str]:
-    return digests_in_another_process(READER, [folder for folder, _ in built.values()])
+def read_again(built: dict[str, tuple[Path, str]], elsewhere: Digests) -> dict[str, str]:
+    return elsewhere("tests.bench.methods.test_fresh_process:logits_digest", [folder for folder, _ in built.values()])
 
 
 @pytest.mark.parametrize("name", CHAINS)

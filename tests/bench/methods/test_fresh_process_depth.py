@@ -11,8 +11,10 @@ from bench.data import DataSpec
 from bench.models import load, save
 from bench.recipe import Workplace
 from tests import tiny
-from tests.bench.methods.test_fresh_process import READER, Stage, logits_digest, steps_of
-from tests.fresh import digests_in_another_process
+from tests.bench.methods.test_fresh_process import Stage, logits_digest, steps_of
+from tests.fresh import Digests
+
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 PRUNE: Stage = ("depth_prune", {"layers": 2, "data": "text", "samples": 32})
 HEAL: Stage = ("heal", {"data": "text", "rank": 2, "steps": 2, "batch": 8})
@@ -62,8 +64,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
     return found
 
 
-def test_bit_identical_in_another_process(built: dict[str, tuple[Path, str]]) -> None:
-    digests = digests_in_another_process(READER, [folder for folder, _ in built.values()])
+def test_bit_identical_in_another_process(built: dict[str, tuple[Path, str]], elsewhere: Digests) -> None:
+    digests = elsewhere(
+        "tests.bench.methods.test_fresh_process:logits_digest", [folder for folder, _ in built.values()]
+    )
     assert {name: digests[str(folder)] for name, (folder, _) in built.items()} == {
         name: digest for name, (_, digest) in built.items()
     }

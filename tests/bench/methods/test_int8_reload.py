@@ -12,7 +12,9 @@ from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, save
 from bench.recipe import Workplace
 from tests import tiny
-from tests.fresh import digests_in_another_process
+from tests.fresh import Digests
+
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("float32", {}),
@@ -24,15 +26,6 @@ MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "both, tensor": ("float32", {"embeddings": True, "lm_head": "int8", "activations": "tensor"}),
     "both, kept, bfloat16": ("bfloat16", {"embeddings": True, "lm_head": "int8", "keep_fp32": ["*.fc2"]}),
 }
-READER = """
-import json, sys
-from pathlib import Path
-import torch
-from bench.models import load
-from tests.bench.methods.test_int8_reload import outputs_digest
-torch.set_num_threads(1)
-print(json.dumps({folder: outputs_digest(load(Path(folder))) for folder in json.load(sys.stdin)}))
-"""
 
 
 def outputs_digest(loaded: Loaded) -> str:
@@ -69,8 +62,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
 
 
 @pytest.fixture(scope="module")
-def read_again(built: dict[str, tuple[Path, str]]) -> dict[str, str]:
-    return digests_in_another_process(READER, [folder for folder, _ in built.values()])
+def read_again(built: dict[str, tuple[Path, str]], elsewhere: Digests) -> dict[str, str]:
+    return elsewhere("tests.bench.methods.test_int8_reload:outputs_digest", [folder for folder, _ in built.values()])
 
 
 @pytest.mark.parametrize("name", MODES)
