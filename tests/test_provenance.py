@@ -55,7 +55,7 @@ def test_why_in_every_form(paredown: Call) -> None:
     for form in ("table", "md"):
         code, out, _ = paredown("why", MINE.name, "latency_ratio", "--format", form)
         assert code == 0
-        for words in (f"{told['number']['estimate']!r}", "hull of 2", "load_1min", MINE.artefact_id, "seeds=[3]"):
+        for words in (f"{told['number']['estimate']!r}", "over 2 leases", "load_1min", MINE.artefact_id, "seeds=[3]"):
             assert words in out
         assert told["records"]["rows"][0][1] not in out, "by its beginning"
         assert told["records"]["rows"][0][1][:10] in out

@@ -129,15 +129,20 @@ def measure_rounds(
                 length(model, part, call)
     found = Visits()
     left = list(looks)
+
+    # A function of its own: nothing of one model may be held while the next one, which replaces it, is loaded.
+    def turn(model: int, position: int, rounds: range) -> None:
+        for part, call in enumerate(models.calls(model)):
+            calls = length(model, part, call)
+            for round_ in rounds:
+                _note(found, part, model, round_, position, call, calls, clock, meter)
+
     collecting = gc.isenabled()
     gc.disable()
     try:
         for number, stay in _stays(models, looks, rng):
             for position, model in enumerate(stay):
-                for part, call in enumerate(models.calls(model)):
-                    calls = length(model, part, call)
-                    for round_ in number:
-                        _note(found, part, model, round_, position, call, calls, clock, meter)
+                turn(model, position, number)
             gc.collect(0)
             after_round()
             if number.stop >= left[0]:

@@ -253,9 +253,9 @@ def hull(intervals: Sequence[Interval]) -> Interval:
 def mean_over_leases(
     intervals: Sequence[Interval], draws: NDArray[np.float64], freedom: float, level: float = 0.95
 ) -> Interval:
-    """One interval for a ratio measured in many leases: the geometric mean of their medians, Student on logs.
+    """One interval for a ratio measured in leases: the geometric mean of their medians, Student on logs.
 
-    `draws` [B] and `freedom` are as from `resample.many_lease_draws`. ValueError for no lease or a bad level.
+    `draws` [B] and `freedom` are as from `resample.lease_draws`. ValueError for no lease or a bad level.
     """
     check_level(level)
     centre = float(np.mean(np.log([interval.estimate for interval in intervals])))
@@ -266,7 +266,7 @@ def mean_over_leases(
         high=math.exp(centre + reach),
         level=level,
         n=sum(interval.n for interval in intervals),
-        method=f"Student t over {len(intervals)} leases",
+        method=f"Student t over {len(intervals)} lease{'s' * (len(intervals) > 1)}",
     )
 
 

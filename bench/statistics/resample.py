@@ -21,8 +21,12 @@ COUNTED = 1 << 18
 # Counts that are kept of one number of examples, a byte each, and of eight such numbers at most: a store scores every
 # artefact on the same few.
 KEPT = 16_000_000
-# With fewer, what differs between leases cannot be told from what differs within.
+# With fewer, what differs between leases cannot be told from them alone.
 MANY_LEASES = 4
+# Standard deviation, on logs, of what makes a ratio to a copy differ from lease to lease: 1.3% on one machine,
+# 0.6% on another (results/reference/calibration.md). Its freedom is small, for it comes from few machines.
+SHIFT = 0.013
+SHIFT_FREEDOM = 4
 
 
 def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator | int) -> FloatArray:
@@ -39,61 +43,60 @@ def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator | int) ->
     return out
 
 
-def lease_draws(ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator) -> FloatArray:
-    """Draws [draws, V] of the median ratio to the base, for V models timed together in each of 1 to 3 leases.
+def lease_draws(
+    ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Draws [draws, V] of the median ratio to the base, averaged over leases, of V models timed together in each.
 
     `ratios_by_lease` holds one array [rounds, V] a lease, rows in the order measured, columns aligned, every ratio
-    positive and finite; the base's column is all ones and its draws are exactly 1. Each draw picks one lease at random
-    and resamples its rounds in blocks, jointly for all models (circular block bootstrap, Politis and Romano 1992; block
-    length from the most correlated model), then takes the median ratio. A lease is never averaged with another, so the
-    spread between leases stays in the draws in full, and so does one lease's own.
+    positive and finite; the base's column is all ones and its draws are exactly 1. On logs two kinds of luck are drawn,
+    jointly for all models: that of the rounds, resampled in blocks within each lease (circular block bootstrap, Politis
+    and Romano 1992; block length from the most correlated model), and what makes a ratio differ from lease to lease.
 
-    With two or three leases that spread is known from one or two degrees of freedom: where leases differ by much more
-    than a lease's own interval, no resampling can repair it. ValueError for no lease, no round or bad ratios.
+    From `MANY_LEASES` on the second comes from the leases' medians themselves. With fewer, two leases that agree by
+    chance would hide it: their variance is moderated (Smyth 2004), s^2 = (d0 s0^2 + SS) / (d0 + k - 1), with what
+    calibration found, `SHIFT` with `SHIFT_FREEDOM`, as its prior; half of it is the base's, which all models share.
+
+    Medians differ by the luck of their rounds too, so that counts twice: on the wide side, unless leases differ by much
+    more than their own noise. The second result is the draws' degrees of freedom [V], Satterthwaite's (Biometrics
+    Bulletin 2, 1946), infinite for the base. ValueError for no lease, no round or bad ratios.
     """
     leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
     if not leases or len({lease.shape[1] for lease in leases}) != 1:
         raise ValueError("leases of one group time the same models, and there is at least one lease")
-    out = np.empty((draws, leases[0].shape[1]))
-    chosen = rng.integers(len(leases), size=draws)
-    for index, lease in enumerate(leases):
-        rows = np.flatnonzero(chosen == index)
-        # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
-        length = max(block_length(column) for column in lease.T)
-        step = max(1, CHUNK // lease.size)
-        for start in range(0, rows.size, step):
-            part = rows[start : start + step]
-            out[part] = _median_by_round(lease[_block_indices(lease.shape[0], length, part.size, rng)])
-    return np.exp(out)
-
-
-def many_lease_draws(
-    ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Draws [draws, V] of the mean over k >= 4 leases of the median log ratio, exponentiated, and their freedom [V].
-
-    With so many leases what differs between them can be told from the leases themselves, and averaging narrows: the
-    variance is that within leases (blocks of rounds, as in `lease_draws`) over k, plus that of the leases' medians over
-    k, both resampled jointly for all models. The second holds the first once more, so the sum errs on the wide side
-    unless leases differ by much more than their own noise; then it is right. `freedom` is Satterthwaite's (Biometrics
-    Bulletin 2, 1946) of the sum, with k - 1 for the part between leases. ValueError for fewer leases or bad ratios.
-    """
-    leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
     count = len(leases)
-    if count < MANY_LEASES or len({lease.shape[1] for lease in leases}) != 1:
-        raise ValueError(f"at least {MANY_LEASES} leases of the same models are averaged, got {count}")
     centres = np.array([np.median(lease, axis=0) for lease in leases])
-    within = np.zeros((draws, centres.shape[1]))
-    for ratios, centre in zip(ratios_by_lease, centres, strict=True):
-        within += np.log(lease_draws([ratios], draws, rng)) - centre
-    within /= count
-    picked = rng.integers(count, size=(draws, count))
-    between = (centres[picked].mean(axis=1) - centres.mean(axis=0)) * np.sqrt(count / (count - 1))
-    blocks = sum(max(2, lease.shape[0] // max(block_length(column) for column in lease.T)) - 1 for lease in leases)
-    inner, outer = within.var(axis=0), centres.var(axis=0, ddof=1) / count
-    spread = inner**2 / blocks + outer**2 / (count - 1)
+    exact = np.logical_and.reduce([(lease == 0).all(axis=0) for lease in leases])
+    # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
+    lengths = [max(block_length(column) for column in lease.T) for lease in leases]
+    within = np.zeros((draws, exact.size))
+    for lease, length, centre in zip(leases, lengths, centres, strict=True):
+        within += (_resampled_medians(lease, length, draws, rng) - centre) / count
+    squares = ((centres - centres.mean(axis=0)) ** 2).sum(axis=0)
+    if count >= MANY_LEASES:
+        freedom_between, variance = count - 1, squares / (count - 1)
+        picked = rng.integers(count, size=(draws, count))
+        between = (centres[picked].mean(axis=1) - centres.mean(axis=0)) * np.sqrt(count / (count - 1))
+    else:
+        freedom_between = SHIFT_FREEDOM + count - 1
+        variance = np.where(exact, 0.0, (SHIFT_FREEDOM * SHIFT**2 + squares) / freedom_between)
+        own, of_base = rng.standard_normal((draws, exact.size)), rng.standard_normal((draws, 1))
+        between = np.sqrt(variance / count / 2) * (own - of_base)
+    inner, outer = within.var(axis=0), variance / count
+    blocks = sum(max(2, lease.shape[0] // length) - 1 for lease, length in zip(leases, lengths, strict=True))
+    spread = inner**2 / blocks + outer**2 / freedom_between
     freedom = np.divide((inner + outer) ** 2, spread, out=np.full(spread.size, np.inf), where=spread > 0)
     return np.exp(centres.mean(axis=0) + within + between), freedom
+
+
+def _resampled_medians(lease: FloatArray, length: int, draws: int, rng: np.random.Generator) -> FloatArray:
+    """Medians [draws, V] of a lease's log ratios, its rounds resampled in blocks of that length."""
+    out = np.empty((draws, lease.shape[1]))
+    step = max(1, CHUNK // lease.size)
+    for start in range(0, draws, step):
+        part = out[start : start + step]
+        part[...] = _median_by_round(lease[_block_indices(lease.shape[0], length, len(part), rng)])
+    return out
 
 
 def _median_by_round(values: FloatArray) -> FloatArray:

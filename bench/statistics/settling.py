@@ -15,9 +15,6 @@ import numpy as np
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.resample import MANY_LEASES
 
-# Until leases are averaged, what they say together is wider than their number suggests: in simulations 1.3 / sqrt(2)
-# times as wide after two leases as the mean of two would be.
-FEW_LEASES_FACTOR = 1.3
 NEAR = 1.5  # times as many leases as the cheapest pair needs
 MOST_LEASES = 64  # beyond which a pair counts as tied on what is measured
 
@@ -97,8 +94,7 @@ def _needed(have: int, gap: float, width: float) -> int | None:
     if not gap > 0 or not math.isfinite(width):
         return None
     ratio = width / gap
-    factor = FEW_LEASES_FACTOR if have < MANY_LEASES else math.sqrt(have)
-    needed = max(have + 1, MANY_LEASES, math.ceil((factor * ratio) ** 2))
+    needed = max(have + 1, MANY_LEASES, math.ceil(have * ratio**2))
     return needed if needed <= MOST_LEASES else None
 
 

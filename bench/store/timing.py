@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from bench.job import LatencyJob, parts_of
 from bench.measure.figures import Figure, figures, tail, tokens_per_second
 from bench.metrics import TAILS
-from bench.statistics.intervals import Interval, block_length, block_median, hull, mean_over_leases, overlap
+from bench.statistics.intervals import Interval, block_median, hull, mean_over_leases, overlap
 from bench.statistics.looks import look_level, planned_looks
-from bench.statistics.resample import MANY_LEASES, lease_draws, many_lease_draws
+from bench.statistics.resample import MANY_LEASES, lease_draws
 from bench.store.numbers import DRAWS, SEED, Number
 
 
@@ -72,8 +72,9 @@ def latency(
 ) -> dict[str, list[Number]]:
     """artefact_id -> its figures and their ratios to the base, pooled over the leases that timed it.
 
-    Models that shared all their leases are resampled jointly. The interval is the hull of the leases' intervals, so
-    that what changes between leases is in it; leases that do not overlap make the row unstable.
+    Models that shared all their leases are resampled jointly. A ratio's interval is Student's over leases, a time's the
+    hull of its leases' intervals: what changes between leases is in both. Leases that do not overlap make the row
+    unstable.
     """
     figures_of = {record.identity: record.figures(connection) for record in leases}
     groups: dict[tuple[str, ...], list[str]] = {}
@@ -117,23 +118,16 @@ def _ratios(
     picked = [[record.artefact_ids.index(a) for a in artefact_ids] for record in records]
     pairs = list(zip(mine, picked, strict=True))
     tables = [figure.table[:, columns] / figure.table[:, :1] for figure, columns in pairs]
-    many = len(tables) >= MANY_LEASES
-    freedom: NDArray[np.float64] | None = None
-    if many:
-        draws, freedom = many_lease_draws(tables, DRAWS, np.random.default_rng(SEED))
-    else:
-        draws = lease_draws(tables, DRAWS, np.random.default_rng(SEED))
+    draws, freedom = lease_draws(tables, DRAWS, np.random.default_rng(SEED))
     result = []
     for column, artefact_id in enumerate(artefact_ids):
         ratios = [table[:, column] for table in tables]
         each = [block_median(r, level_of(record)) for r, record in zip(ratios, records, strict=True)]
-        pooled = mean_over_leases(each, draws[:, column], freedom[column]) if freedom is not None else hull(each)
+        pooled = mean_over_leases(each, draws[:, column], freedom[column])
         own = [figure.scale * figure.table[:, columns[column]] for figure, columns in pairs]
         absolute = [block_median(s, level_of(r)) for s, r in zip(own, records, strict=True)]
-        blocks = max(2, min(r.size // block_length(r) for r in ratios))
-        if freedom is not None and np.isfinite(freedom[column]):
-            blocks = int(freedom[column]) + 1
-        note = f"{len(each)} leases" if many else _note(each, declared)
+        blocks = int(freedom[column]) + 1 if np.isfinite(freedom[column]) else None
+        note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
         scope = mine[0].scope
         result += [
             (

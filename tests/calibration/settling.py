@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.statistics.frontier import nondominated, verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.resample import MANY_LEASES, lease_draws, many_lease_draws
+from bench.statistics.resample import MANY_LEASES, lease_draws
 from bench.statistics.settling import group_to_measure, open_pairs
 from bench.statistics.simultaneous import half_widths
 from cluster.groups import LARGEST_GROUP
@@ -85,12 +85,8 @@ class Sweep:
         for key, members in groups.items():
             tables = [np.column_stack([self.leases[i][v] for v in members]) for i in key]
             medians = np.array([np.median(table, axis=0) for table in tables])
-            if len(tables) >= MANY_LEASES:
-                draws[:, members], freedom[members] = many_lease_draws(tables, DRAWS, self.rng)
-                estimates[members] = np.exp(np.log(medians).mean(axis=0))
-            else:
-                draws[:, members], freedom[members] = lease_draws(tables, DRAWS, self.rng), ROUNDS - 1
-                estimates[members] = np.median(medians, axis=0)
+            draws[:, members], freedom[members] = lease_draws(tables, DRAWS, self.rng)
+            estimates[members] = np.exp(np.log(medians).mean(axis=0))
         return Evidence(LATENCY, estimates, draws, freedom=freedom), Evidence(SIZE, self.costs)
 
     def state(self) -> tuple[int, int]:

@@ -192,10 +192,12 @@ def test_models_that_do_not_fit_together_take_turns(
 
 def test_only_one_of_them_is_in_memory() -> None:
     here: list[str] = []
+    beside: list[int] = []  # how many are in memory when one has been loaded
 
     class Thing:
         def __init__(self, name: str) -> None:
             here.append(name)
+            beside.append(len(here))
             self.name = name
 
         def __call__(self) -> None: ...
@@ -207,6 +209,9 @@ def test_only_one_of_them_is_in_memory() -> None:
     for model in (0, 1, 1, 0):
         turns.calls(model)
         assert here == ["ab"[model]]
+    beside.clear()
+    measure_rounds(turns, looks=(8,), burst_seconds=0.0, enough=lambda tables: True, rng=np.random.default_rng(0))
+    assert set(beside) == {1}
 
 
 def test_on_device_times_single_calls_on_one_core(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.statistics.frontier import Evidence, Objective
-from bench.statistics.resample import lease_draws, mean_draws
+from bench.statistics.resample import SHIFT, lease_draws, mean_draws
 
 FloatArray = NDArray[np.float64]
 DRAWS = 200
@@ -53,9 +53,13 @@ def outcomes(accuracy: FloatArray, n: int, rng: np.random.Generator) -> FloatArr
 
 
 def rounds(ratios: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
-    """Ratios to the base [rounds, V] with noise of 5% that lasts from one round into the next; the base's are 1."""
+    """Ratios to the base [rounds, V] with noise of 5% that lasts from one round into the next; the base's are 1.
+
+    Every model has a shift that lasts the lease, and the base's is in all ratios.
+    """
     fresh = 0.05 * rng.standard_normal((count + 1, ratios.size))
-    noise: FloatArray = 0.9 * fresh[1:] + 0.44 * fresh[:-1]
+    lasting = SHIFT / np.sqrt(2) * rng.standard_normal(ratios.size)
+    noise: FloatArray = 0.9 * fresh[1:] + 0.44 * fresh[:-1] + lasting - lasting[0]
     noise[:, 0] = 0.0
     out: FloatArray = ratios * np.exp(noise)
     return out
@@ -70,8 +74,9 @@ def sweep(truth: Truth, n: int, rng: np.random.Generator, draws: int = DRAWS) ->
     """Measured once: n examples, two leases of 40 rounds, exact sizes."""
     accuracy, ratios, size = truth
     leases = [rounds(ratios, 40, rng) for _ in range(2)]
-    medians = np.median([np.median(lease, axis=0) for lease in leases], axis=0)
-    latency = Evidence(Objective("latency", "lower"), medians, lease_draws(leases, draws, rng))
+    estimates = np.exp(np.mean([np.log(np.median(lease, axis=0)) for lease in leases], axis=0))
+    times, freedom = lease_draws(leases, draws, rng)
+    latency = Evidence(Objective("latency", "lower"), estimates, times, freedom=freedom)
     return quality(accuracy, n, rng, draws), latency, Evidence(Objective("size", "lower"), size)
 
 
