@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -135,17 +135,6 @@ class Cache:
             return True
         finally:
             os.close(descriptor)
-
-
-def write_chunks(chunks: Iterable[tuple[str, bytes]], folder: Path) -> None:
-    """Write files that come in pieces, (name, bytes) in order, into a folder. Raises BadInput for a strange name."""
-    for name, chunk in chunks:
-        if not name or Path(name).name != name or name.startswith("."):
-            raise BadInput(
-                f"An artefact has no file called {name!r}: whoever sends it is not this version of paredown."
-            )
-        with (folder / name).open("ab") as file:
-            file.write(chunk)
 
 
 def _size(folder: Path) -> int:

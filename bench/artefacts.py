@@ -3,23 +3,19 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.architecture import model_files
-from bench.artefact_cache import DRAFT, Cache, write_chunks
+from bench.artefact_cache import DRAFT, Cache
 from bench.errors import BadInput
 from bench.identity import files_digest, short
 
 if TYPE_CHECKING:
     from bench.store.bucket import Bucket
 
-CHUNK = 16 << 20  # bytes: no more of an artefact is in memory at once when it goes from node to node
-Chunks = Iterator[tuple[str, bytes]]  # (file name, bytes), the pieces of a file in order
-Fetch = Callable[[str], Chunks]  # artefact_id -> its files
-Send = Callable[[str, Chunks], None]  # artefact_id and its files, to where the store is
 COMPLETE = ".complete"  # written last where there is no renaming: the names of the files and their sizes
 
 
@@ -30,8 +26,6 @@ class Artefacts:
         store: the folder of the store's artefacts, on this disk or shared by machines.
         cache: a folder of this node in which copies are kept, each filled once; without it the store's own are used.
         bucket: URL of the store's artefacts where they lie in a bucket; `cache`, or else `store`, then holds copies.
-        fetch: gives the files of an artefact where the store's folder cannot be seen from this node.
-        send: takes them there. Whoever is at the other end calls `chunks` and `receive`.
         most_bytes: that copies may take; without it half of what the disk has free.
     """
 
@@ -41,13 +35,11 @@ class Artefacts:
         cache: Path | None = None,
         *,
         bucket: str | None = None,
-        fetch: Fetch | None = None,
-        send: Send | None = None,
         most_bytes: int | None = None,
     ) -> None:
         self.folder = store
-        self._fetch, self._send, self._url = fetch, send, bucket
-        copies = cache if cache is not None else store if bucket or fetch or send else None
+        self._url = bucket
+        copies = cache if cache is not None else store if bucket else None
         self._cache = None if copies is None else Cache(copies, most_bytes)
 
     @property
@@ -90,16 +82,13 @@ class Artefacts:
         elif found.is_dir():
             for name in model_files(found):
                 shutil.copyfile(found / name, draft / name)
-        elif self._fetch is not None:
-            write_chunks(self._fetch(artefact_id), draft)
         else:
             raise self._gone(artefact_id)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """A new empty folder to write into; it is removed afterwards unless `publish` has moved it."""
-        away = self._cache is not None and (self._url is not None or self._send is not None)
-        with (self._cache if away and self._cache else Cache(self.folder)).draft() as draft:
+        with (self._cache if self._cache and self._url else Cache(self.folder)).draft() as draft:
             yield draft
 
     def publish(self, draft: Path) -> str:
@@ -113,11 +102,8 @@ class Artefacts:
             with (draft / name).open("rb") as file:
                 os.fsync(file.fileno())
         bucket = self._bucket
-        if self._cache is not None and (bucket is not None or self._send is not None):
-            if bucket is not None:
-                self._upload(bucket, artefact_id, draft, names)
-            elif self._send is not None:
-                self._send(artefact_id, pieces(draft, names))
+        if self._cache is not None and bucket is not None:
+            self._upload(bucket, artefact_id, draft, names)
             self._cache.take(draft, artefact_id)
             return artefact_id
         self._place(draft, artefact_id)
@@ -138,36 +124,10 @@ class Artefacts:
         sizes = {name: (draft / name).stat().st_size for name in names}
         bucket.replace(f"{artefact_id}/{COMPLETE}", json.dumps(sizes).encode())
 
-    def chunks(self, artefact_id: str) -> Chunks:
-        """The files of an artefact in pieces, for a node that has no store. Raises BadInput where it is gone."""
-        folder = self.path(artefact_id)
-        yield from pieces(folder, model_files(folder))
-
-    def receive(self, artefact_id: str, chunks: Iterable[tuple[str, bytes]]) -> None:
-        """Publish what a node has built that cannot see the store. Raises BadInput where other bytes came."""
-        with self.draft() as draft:
-            write_chunks(chunks, draft)
-            found = files_digest(draft, model_files(draft))
-            if found != artefact_id:
-                raise BadInput(
-                    f"Of the artefact {short(artefact_id)} other bytes came ({short(found)}): send it again."
-                )
-            self.publish(draft)
-
     def sweep_drafts(self) -> None:
         """Remove what killed builds left behind. Only the holder of the store's lease may call this."""
         for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def pieces(folder: Path, names: Iterable[str]) -> Chunks:
-    """(name, bytes) of files, at most `CHUNK` bytes at once; an empty file is one empty piece."""
-    for name in names:
-        with (folder / name).open("rb") as file:
-            chunk = file.read(CHUNK)
-            yield name, chunk
-            while chunk := file.read(CHUNK):
-                yield name, chunk
 
 
 def weight_bytes(folder: Path) -> int:

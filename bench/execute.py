@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.architecture import describe, model_files
-from bench.artefacts import Artefacts, Fetch, Send, weight_bytes
+from bench.artefacts import Artefacts, weight_bytes
 from bench.errors import BadInput, Contaminated, DiskFull, DoesNotFit, is_disk_full, is_out_of_memory, text_of
 from bench.identity import digest, files_digest, settings_of
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Site:
     """Where a worker finds artefacts, how many threads it may use, where it notes what was acknowledged.
 
-    `cache`, `bucket`, `fetch` and `send` are those of `bench.artefacts.Artefacts`.
+    `cache` and `bucket` are those of `bench.artefacts.Artefacts`.
     """
 
     artefacts: Path
@@ -41,12 +41,10 @@ class Site:
     acknowledgements: Path | None = None
     cache: Path | None = None
     bucket: str | None = None
-    fetch: Fetch | None = None
-    send: Send | None = None
 
     def open_artefacts(self) -> Artefacts:
         """The artefacts as this worker reaches them."""
-        return Artefacts(self.artefacts, self.cache, bucket=self.bucket, fetch=self.fetch, send=self.send)
+        return Artefacts(self.artefacts, self.cache, bucket=self.bucket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +158,9 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     left: tuple[str, ...] = ()  # what the step has forgotten on the model
     with artefacts.draft() as draft:
         if step is None and job.folder:
-            copy_model(Path(job.folder), draft)
-            _check_base(job, draft)
+            base = _base_folder(job.name, Path(job.folder))
+            copy_model(base, draft)
+            _check_base(job, base, draft)
         elif isinstance(step, Checkpoint):
             copy_model(step.folder, draft)
         elif step is not None and job.parent:
@@ -214,9 +213,17 @@ def _promised(step: Step, parent: Path, teachers: Mapping[str, Path]) -> Promise
         return Promise()
 
 
-def _check_base(job: BuildJob, copy: Path) -> None:
-    """Raise BadInput unless the copied files are those that the recipe was named after."""
-    folder = Path(str(job.folder))
+def _base_folder(model: str, folder: Path) -> Path:
+    """Where a base lies: in the folder where the driver found it, or, of the zoo and the hub, in this node's own."""
+    if folder.is_dir():
+        return folder
+    from bench.bases import resolve_base
+
+    return Path(resolve_base(model, model).folder)
+
+
+def _check_base(job: BuildJob, folder: Path, copy: Path) -> None:
+    """Raise BadInput unless the files copied from the folder are those that the recipe was named after."""
     found = (f"files:{files_digest(copy, model_files(folder))}", f"hub:{folder.name}")
     if job.recipe_id not in [digest({"base": identity, "steps": []}) for identity in found]:
         raise BadInput(f"The model {folder} has changed since the sweep was read: run the sweep again to use it.")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -68,6 +69,15 @@ class Sweep:
             name: spec.model_copy(update={"pinned": ids.get(name, spec.pinned)})
             for name, spec in self.file.data.items()
         }
+
+    def paths(self) -> tuple[str, ...]:
+        """Folders and files of this machine that jobs read: models and data that neither ship nor come from the hub."""
+        from bench.methods.checkpoint import Checkpoint
+
+        steps = [stage.step for recipe in (*self.teachers.values(), *self.recipes) for stage in recipe.stages]
+        models = [*(base.model for base in self.bases), *(s.id for s in steps if isinstance(s, Checkpoint))]
+        named = (*models, *(spec.source for spec in self.file.data.values()))
+        return tuple(dict.fromkeys(str(Path(name).absolute()) for name in named if Path(name).exists()))
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Every declared (batch size, tokens) of the latency grid."""

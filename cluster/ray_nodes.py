@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import BadInput
 from bench.execute import Site
+from bench.job import library_versions
 from bench.processor import CAP, CHECKED, prepare
 from cluster.hardware import Offer
 from cluster.placement import Node
@@ -42,15 +43,24 @@ class Answer:
     offer: Offer
     gpu_memory: int
     code: str
+    versions: dict[str, str]  # of the libraries that stand in the keys of results
     sees_store: bool
+    unseen: str | None  # the first path that jobs read and that is not there
     environment: dict[str, str]  # what `bench.processor.prepare` has found out: other workers there need not
 
 
-def ask(store: Path | None, store_id: str) -> Answer:
-    """Runs on a node: what it is, and whether the folder `store` is there and is the store of that id."""
+def ask(store: Path | None, store_id: str, paths: Sequence[str]) -> Answer:
+    """Runs on a node: what it is, whether the folder `store` is there and is the store of that id, and the paths."""
     here: Any = ray._private.worker.global_worker.node
     found = _prepared(Path(here.get_session_dir_path()) / PROCESSOR)
-    return Answer(_offer(), _gpu_memory(), our_code(), store is None or _is_store(store, store_id), found)
+    sees = store is None or _is_store(store, store_id)
+    unseen = next((path for path in paths if not Path(path).exists()), None)
+    return Answer(_offer(), _gpu_memory(), our_code(), released(), sees, unseen, found)
+
+
+def released() -> dict[str, str]:
+    """Versions of the libraries that stand in keys, without what they were built for: one node may have a GPU."""
+    return {name: found.partition("+")[0] for name, found in library_versions().items()}
 
 
 def _prepared(kept: Path) -> dict[str, str]:
@@ -135,8 +145,8 @@ class Nodes:
     `lost_at` is when one was last seen to have gone, on the monotonic clock.
     """
 
-    def __init__(self, store: Path | None = None, store_id: str = "") -> None:
-        self._store, self._store_id = store, store_id
+    def __init__(self, store: Path | None = None, store_id: str = "", paths: Sequence[str] = ()) -> None:
+        self._store, self._store_id, self._paths = store, store_id, tuple(paths)
         self._asked: dict[str, Asked] = {}
         self._known: dict[str, Node] = {}
         self._looked = -math.inf
@@ -173,7 +183,7 @@ class Nodes:
         self.taken_back |= self.draining
         for node_id, row in alive.items():
             if node_id not in self._known and node_id not in self._asked and row["Resources"].get("CPU"):
-                self._asked[node_id] = Asked(on_node(ask, node_id, self._store, self._store_id))
+                self._asked[node_id] = Asked(on_node(ask, node_id, self._store, self._store_id, self._paths))
         for node_id in list(self._asked):
             self._hear(node_id, alive.get(node_id))
         if self._known.keys() - alive.keys():
@@ -206,12 +216,26 @@ class Nodes:
                 f"The node {name} runs version {answer.code[:10]} of paredown and this driver {our_code()[:10]}: "
                 "install the same one on every node, or none, so that the driver's is shipped.",
             )
+        elif different := [f"{n} {v} (here {released()[n]})" for n, v in answer.versions.items() if v != released()[n]]:
+            self._refuse(
+                node_id,
+                name,
+                f"The node {name} has {' and '.join(different)}, and results of different versions never share a key: "
+                "install the same ones on every node, with -c constraints.txt.",
+            )
         elif not answer.sees_store:
             self._refuse(
                 node_id,
                 name,
                 f"The node {name} does not see the results folder {self._store}: give --store a folder that every "
                 "node mounts at the same path, or an s3:// address.",
+            )
+        elif answer.unseen is not None:
+            self._refuse(
+                node_id,
+                name,
+                f"The node {name} does not see {answer.unseen}, which the sweep reads: put it into a folder that every "
+                "node mounts at the same path, and name it by that path.",
             )
         else:
             self.offers[node_id] = _offered(row, answer)
@@ -221,6 +245,10 @@ class Nodes:
     def _refuse(self, node_id: str, name: str, sentence: str) -> None:
         self.unfit[name] = sentence
         self._known[node_id] = Node(node_id, name, 0.0, 0)  # asked once; takes nothing
+
+    def hosts(self) -> set[str]:
+        """Names of the machines whose nodes take jobs."""
+        return {node.host.rpartition("/")[0] for node in self.fit.values()}
 
     def in_trouble(self) -> bool:
         """Whether a node was lost, or is being asked, so that what fits nowhere now may fit soon."""

@@ -36,7 +36,7 @@ class WriterActor:
     """The writer as an actor: gathers what arrives at the same time into one part, acknowledges when it is durable."""
 
     def __init__(self, folder: Folder, epoch: int) -> None:
-        self._writer = Writer(folder, epoch)
+        self._writer = Writer(folder.here(), epoch)
         self._waiting: list[tuple[list[Entry], asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._begun: dict[str, Begun] = {}

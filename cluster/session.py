@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -18,6 +20,7 @@ from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
 from bench.record import PASSING, Failed, FailureKind, Record
+from bench.store.bucket import copies_of
 from bench.store.folder import Folder, Lease, is_store, open_folder, store_id, take_lease
 from bench.store.journal import Entry, entries_in
 from bench.store.raw import Raw
@@ -126,7 +129,7 @@ def run_sweep(
         declared(board)
         return Work(planner, entry, sweep.file.limits, machine.hardware_class, lambda stop: stop.entry(board))
 
-    return run_work(work, sweep.file.device, options, watch, started)
+    return run_work(work, sweep.file.device, options, watch, started, sweep.paths())
 
 
 def run_confirmation(asked: Confirmation, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
@@ -182,8 +185,12 @@ Prepare = Callable[
 ]  # given what a cluster's nodes offer, or None for this machine alone
 
 
-def run_work(prepared: Prepare, device: str, options: Options, watch: Watch, started: Started) -> Iterator[Record]:
+def run_work(
+    prepared: Prepare, device: str, options: Options, watch: Watch, started: Started, paths: Sequence[str] = ()
+) -> Iterator[Record]:
     """Take the store, do the work to its end, let go of everything; yields each record as it is acknowledged.
+
+    `paths` are files and folders that jobs read, on whichever node they run.
 
     Raises BadInput where the store cannot be used, DiskFull where there is no more room, StaleLease when another driver
     takes the store over.
@@ -196,7 +203,7 @@ def run_work(prepared: Prepare, device: str, options: Options, watch: Watch, sta
         )
     folder = open_folder(options.store, create=True)
     lease = take_lease(folder, take_over=options.take_over)
-    workers = _workers_here if options.runner == "local" else _workers_of_a_cluster
+    workers = _workers_here if options.runner == "local" else partial(_workers_of_a_cluster, paths=paths)
     try:
         folder.open_artefacts().sweep_drafts()
         with workers(prepared, options, lease) as (work, pool, known):
@@ -228,7 +235,9 @@ def _workers_here(prepared: Prepare, options: Options, lease: Lease) -> Iterator
 
 
 @contextmanager
-def _workers_of_a_cluster(prepared: Prepare, options: Options, lease: Lease) -> Iterator[tuple[Work, Pool, Known]]:
+def _workers_of_a_cluster(
+    prepared: Prepare, options: Options, lease: Lease, paths: Sequence[str]
+) -> Iterator[tuple[Work, Pool, Known]]:
     """The same on a Ray cluster, or on one that is started here."""
     folder = lease.folder
     ray_settings.apply()
@@ -240,8 +249,10 @@ def _workers_of_a_cluster(prepared: Prepare, options: Options, lease: Lease) -> 
     runner_ray.start(options.address, options.workers)
     try:
         site = Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url)
-        nodes = Nodes(*of_site(site))
+        nodes = Nodes(*of_site(site), paths)
         nodes.begin()
+        if folder.bucket is None and nodes.hosts() != {socket.gethostname()}:
+            site = replace(site, cache=copies_of(store_id(folder)) / "artefacts")  # each reads a shared folder once
         work = prepared([nodes.offers[node_id] for node_id in nodes.fit])
         actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
         runner_ray.append(actor, [work.entry])

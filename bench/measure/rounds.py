@@ -116,19 +116,13 @@ def measure_rounds(
     Models that do not fit in memory together stay for several visits before the next one is loaded; their rounds are
     then made of visits minutes apart, and what drifts in between is in the spread between the blocks of a series.
     """
+    found, left = Visits(), list(looks)
     lengths: dict[tuple[int, int], int] = {}
 
     def length(model: int, part: int, call: Call) -> int:
         if (model, part) not in lengths:
             lengths[model, part] = burst_length(call, burst_seconds, clock) if burst_seconds else 0
         return lengths[model, part]
-
-    if models.together:  # before the first round, which would find caches that others' warm-up filled
-        for model in range(len(models)):
-            for part, call in enumerate(models.calls(model)):
-                length(model, part, call)
-    found = Visits()
-    left = list(looks)
 
     # A function of its own: nothing of one model may be held while the next one, which replaces it, is loaded.
     def turn(model: int, position: int, rounds: range) -> None:
@@ -137,6 +131,9 @@ def measure_rounds(
             for round_ in rounds:
                 _note(found, part, model, round_, position, call, calls, clock, meter)
 
+    if models.together:  # lengths before the first round, which would find caches that others' warm-up filled
+        for model in range(len(models)):
+            turn(model, 0, range(0))
     collecting = gc.isenabled()
     gc.disable()
     try:

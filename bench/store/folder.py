@@ -78,6 +78,10 @@ class Folder:
         """Where the artefacts of a bucket lie; `artefacts` then holds copies."""
         return None if self.bucket is None else f"{self.location}/artefacts"
 
+    def here(self) -> Folder:
+        """The same store as seen from this machine, which keeps its copies of a bucket in its own place."""
+        return self if self.bucket is None else open_folder(self.location)
+
     def open_artefacts(self) -> Artefacts:
         """The artefacts as this process reaches them."""
         return Artefacts(self.artefacts, bucket=self.artefacts_url)

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench.artefact_cache import Cache
-from bench.artefacts import CHUNK, Artefacts, Chunks
+from bench.artefacts import Artefacts
 from bench.errors import BadInput
 
 SIZE = 1000
@@ -66,18 +65,19 @@ def test_wrong_bytes_are_no_copy(tmp_path: Path) -> None:
 
 
 READER = """
-import sys, time
+import shutil, sys, time
 from pathlib import Path
-from bench.artefacts import Artefacts, pieces
 from bench.architecture import model_files
+from bench.artefact_cache import Cache
 store, cache, name, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-def fetch(artefact_id):
+def fill(draft):
     with count.open("a") as file:
         file.write("x")
     time.sleep(0.3)
-    yield from pieces(store / artefact_id, model_files(store / artefact_id))
-artefacts = Artefacts(Path("/nowhere"), cache, fetch=fetch)
-print(len((artefacts.path(name) / "model.safetensors").read_bytes()), flush=True)
+    for each in model_files(store / name):
+        shutil.copyfile(store / name / each, draft / each)
+copies = Cache(cache)
+print(len((copies.path(name, fill) / "model.safetensors").read_bytes()), flush=True)
 if len(sys.argv) > 5:
     time.sleep(60)
 """
@@ -149,54 +149,6 @@ def test_many_readers_in_too_little_room_always_see_whole_artefacts(tmp_path: Pa
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-def test_a_node_without_the_store_sends_what_it_builds(tmp_path: Path) -> None:
-    head = Artefacts(tmp_path / "store")
-    sizes: list[int] = []
-
-    def send(artefact_id: str, chunks: Chunks) -> None:
-        def counted() -> Chunks:
-            for name, chunk in chunks:
-                sizes.append(len(chunk))
-                yield name, chunk
-
-        head.receive(artefact_id, counted())
-
-    node = Artefacts(Path("/nowhere"), tmp_path / "node", fetch=head.chunks, send=send)
-    name = publish(node, "large", 2 * CHUNK + 5)
-    assert max(sizes) <= CHUNK
-    assert contents(head.path(name)) == contents(node.path(name))
-    assert (head.path(name) / "paredown.json").read_bytes() == b""
-    other = publish(head, "b")
-    assert contents(node.path(other)) == contents(head.path(other))
-    assert {p.name for p in (tmp_path / "store").iterdir()} == {name, other}
-
-
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/b", "", ".hidden"])
-def test_names_of_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
-    def fetch(artefact_id: str) -> Iterator[tuple[str, bytes]]:
-        yield name, b"x"
-
-    with pytest.raises(BadInput, match="no file called"):
-        Artefacts(Path("/nowhere"), tmp_path / "node", fetch=fetch).path("a" * 64)
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == [f".lock-{'a' * 64}"]
-
-
-def test_a_stream_that_breaks_leaves_nothing(tmp_path: Path) -> None:
-    head = Artefacts(tmp_path / "store")
-    name = publish(head, "a")
-
-    def broken(artefact_id: str) -> Chunks:
-        yield "config.json", b"{"
-        raise ConnectionError("gone")
-
-    with pytest.raises(ConnectionError):
-        Artefacts(Path("/nowhere"), tmp_path / "node", fetch=broken).path(name)
-    with pytest.raises(BadInput, match="other bytes"):
-        head.receive(name, iter([("config.json", b"{")]))
-    assert copies(tmp_path / "node") == set()
-    assert {p.name for p in (tmp_path / "store").iterdir()} == {name}
 
 
 def test_what_is_closed_is_free_to_go(tmp_path: Path) -> None:

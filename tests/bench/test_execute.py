@@ -15,6 +15,7 @@ from bench.measure import predict as predictions
 from bench.record import PASSING, Failed, Finished
 from bench.sweep_file import TaskSection
 from bench.tasks.spec import bind_task
+from bench.zoo import model_folder
 
 STRANGER = "Another process came to the GPU while the measurement ran: keep it free and run again."
 
@@ -53,6 +54,14 @@ def imported(folder: Path, site: Site) -> Finished:
     outcome = attempt(BuildJob(recipe_id=recipe, name="base", folder=str(folder)), 1, site).record.outcome
     assert isinstance(outcome, Finished), outcome
     return outcome
+
+
+def test_a_base_of_the_zoo_is_found_where_the_driver_did_not_find_it(tmp_path: Path) -> None:
+    """On another machine the package lies elsewhere."""
+    folder = model_folder("bert-tiny")
+    recipe = digest({"base": f"files:{files_digest(folder, model_files(folder))}", "steps": []})
+    job = BuildJob(recipe_id=recipe, name="zoo://bert-tiny", folder="/of/the/driver/bert-tiny")
+    assert attempt(job, 1, Site(tmp_path)).record.finished
 
 
 def test_builds_of_models_that_write_say_what_their_cache_takes(models: dict[str, Path], tmp_path: Path) -> None:

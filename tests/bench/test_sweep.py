@@ -207,6 +207,14 @@ def test_a_recipe_that_loses_what_the_task_needs_is_refused(folder: Path) -> Non
     assert [r.variant_name for r in ours.recipes[1:]] == ["tiny: checkpoint bert", "tiny: checkpoint model"]
 
 
+def test_what_every_machine_must_see(folder: Path) -> None:
+    """Models and data of this machine, by absolute paths; what ships or comes from the hub is found anywhere."""
+    found = sweep_of(folder).paths()
+    assert found
+    assert all(Path(path).is_absolute() and Path(path).exists() for path in found)
+    assert {Path(path).parent for path in found} == {folder}
+
+
 def test_shipped_sweeps_can_be_planned() -> None:
     """Every file that ships parses; those whose models ship resolve too."""
     from bench.sweep_file import SHIPPED, read_sweep

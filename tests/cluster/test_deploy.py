@@ -178,6 +178,8 @@ esac"""
     words = [call.splitlines()[0].strip() for call in calls]
     assert words[0] == "scontrol show hostnames n[1-3]"
     node = str(NODE)
+    # A host's own name often means itself alone on itself.
+    assert any(w.startswith("srun --nodes=1 --ntasks=1 --nodelist=n3 python3 -c") and w.endswith(" n1") for w in words)
     head = f"srun --overlap --nodes=1 --ntasks=1 --nodelist=n1 bash {node} head 10.1.1.1 --port=24321"
     workers = f"srun --overlap --nodes=2 --ntasks=2 --exclude=n1 bash {node} worker auto 10.1.1.1:24321"
     sweep = "srun --overlap --nodes=1 --ntasks=1 --nodelist=n1 paredown run demo --store s --address 10.1.1.1:24321"

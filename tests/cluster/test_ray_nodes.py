@@ -265,6 +265,24 @@ def test_a_node_of_other_code_is_refused(cluster: Cluster, monkeypatch: pytest.M
         Nodes().begin()
 
 
+def test_a_node_with_other_libraries_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its results would stand under the driver's versions. What torch was built for may differ."""
+    del cluster
+    mine = ray_nodes.released()
+    assert all("+" not in version for version in mine.values())
+    monkeypatch.setattr(ray_nodes, "released", lambda: {**mine, "transformers": "0.0.1"})
+    with pytest.raises(BadInput, match=rf"has transformers {mine['transformers']} \(here 0.0.1\).* install the same"):
+        Nodes().begin()
+
+
+def test_a_node_that_does_not_see_what_the_sweep_reads_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    del cluster
+    Nodes(paths=[str(tmp_path)]).begin()
+    gone = tmp_path / "rows.jsonl"
+    with pytest.raises(BadInput, match=rf"does not see {gone}, which the sweep reads: put it into a folder"):
+        Nodes(paths=[str(tmp_path), str(gone)]).begin()
+
+
 def test_drivers_count_each_other_while_they_live_and_want_more(cluster: Cluster) -> None:
     del cluster
     one, two = Share(), Share()

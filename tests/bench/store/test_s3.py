@@ -94,7 +94,9 @@ def test_a_bucket_becomes_a_store_and_is_found_from_anywhere(
     with open_snapshot(Path(URL)) as snapshot:
         assert snapshot.rows("select count(*) as n from records") == [{"n": 3}]
     second = take_lease(there)
-    again = Writer(there, second.epoch)
+    monkeypatch.setenv("PAREDOWN_CACHE", str(tmp_path / "head"))
+    again = Writer(there.here(), second.epoch)  # as on a cluster's head, which a driver elsewhere hands the store
+    assert not there.database.exists()
     again.append([entry("a"), entry("d")])
     assert [r.key for r in records_in(again.lease.folder)] == [entry(n).identity for n in "abcd"]
     assert len(again._connection.execute("select * from examples").fetchall()) == 3

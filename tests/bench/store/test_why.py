@@ -66,7 +66,9 @@ def test_a_ratio_lease_by_lease(snapshot: Snapshot) -> None:
     for words, count in zip(column(blocks, "medians"), column(leases, "blocks"), strict=True):
         assert len(words.split()) == count
     assert found.asked.number is not None
-    assert found.asked.number["estimate"] == pytest.approx(np.exp(np.mean([np.log(np.median(r)) for r in ratios])), rel=1e-12)
+    assert found.asked.number["estimate"] == pytest.approx(
+        np.exp(np.mean([np.log(np.median(r)) for r in ratios])), rel=1e-12
+    )
     assert any("over 2 leases" in text for text in found.interval)
     assert any("divided by the base's value in the same round" in text for text in found.formula)
     assert found.everything is not None
