@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.errors import DiskFull, StaleLease
+from bench.errors import ClusterLost, DiskFull, StaleLease
 from bench.execute import Execute, Site, execute
 from bench.job import Job
 from bench.record import FailureKind, Record
@@ -212,7 +212,9 @@ class RayPool:
             cause = error.cause
             if isinstance(cause, (DiskFull, StaleLease)):
                 raise cause from None
-            record = self._lose(flight, "bug", f"The worker could not report its outcome: {cause!r}.")
+            # A worker whose node was cut off hears in the end that it is outside, and may still say so.
+            kind: FailureKind = "lost node" if isinstance(cause, (ClusterLost, RayError)) else "bug"
+            record = self._lose(flight, kind, f"The worker could not report its outcome: {cause!r}.")
         except RayError as error:
             if flight.begun is None and (begun := ask_begun(self._writer, flight.mark)) is not None:
                 self._begin(flight, begun)

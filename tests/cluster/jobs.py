@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Never
 
 import numpy as np
 
-from bench.errors import BadInput
+from bench.errors import BadInput, ClusterLost
 from bench.execute import Done, Site
 from bench.identity import digest
 from bench.job import Job
@@ -189,6 +190,22 @@ def _crash_once(job: Act) -> None:
     os._exit(4)
 
 
+def _cut_off_once(job: Act) -> None:
+    """Have the worker hear, when it reports this job, that its node is no longer of the cluster."""
+    try:
+        os.close(os.open(job.notes, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    ray_work: Any = import_module("cluster.ray_work")
+    append = ray_work.append
+
+    def cut_off(*asked: Any) -> Never:
+        ray_work.append = append
+        raise ClusterLost("this machine is no longer of it")
+
+    ray_work.append = cut_off
+
+
 ACTS: dict[str, Callable[[Act], None]] = {
     "sleep": lambda job: time.sleep(job.seconds),
     "sleep until told": _sleep_until_told,
@@ -208,6 +225,7 @@ ACTS: dict[str, Callable[[Act], None]] = {
     "speak": _speak,
     "speak and exit": _speak_and_exit,
     "full once": _full_once,
+    "cut off once": _cut_off_once,
 }
 
 

@@ -246,6 +246,16 @@ def test_a_job_that_fits_no_node_fails_with_what_is_missing_and_others_go_on(clu
     assert sum(r.finished for r in records.values()) == 3
 
 
+def test_what_a_worker_did_while_its_node_lost_the_cluster_is_done_again(cluster: Cluster, tmp_path: Path) -> None:
+    del cluster
+    job = Act(name="cut off", driver=DRIVER, does="cut off once", notes=str(tmp_path / "cut"))
+    with ray_place(tmp_path / "store") as place:
+        first, second = driven(place, [job])
+    assert isinstance(first.outcome, Failed)
+    assert (first.outcome.kind, second.finished) == ("lost node", True)
+    assert "could not report its outcome: ClusterLost" in first.outcome.reason
+
+
 def test_a_store_that_a_node_does_not_see_is_refused_with_the_nodes_name(cluster: Cluster, tmp_path: Path) -> None:
     del cluster
     store = tmp_path / "store"
