@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from bench.statistics.frontier import nondominated, verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.resample import MANY_LEASES, lease_draws
+from bench.statistics.resample import MANY_LEASES, SHIFT, lease_draws
 from bench.statistics.settling import group_to_measure, open_pairs
 from bench.statistics.simultaneous import half_widths
 from cluster.groups import LARGEST_GROUP
 from cluster.settle import LARGEST_BATCH
 
 FloatArray = NDArray[np.float64]
-ROUNDS, NOISE, SHIFT, DRAWS = 40, 0.04, 0.004, 200
+ROUNDS, NOISE, DRAWS = 40, 0.04, 200
 FIRST_LEASES, MOST_LEASES = 2, 12
 LATENCY, SIZE = Objective("latency", "lower"), Objective("size", "lower")
 
