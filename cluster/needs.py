@@ -47,6 +47,11 @@ def artefacts_of(job: Job) -> tuple[str, ...]:
     return job.artefact_ids if isinstance(job, LatencyJob | MemoryJob) else ()
 
 
+def _processes(job: Job) -> float:
+    """CPUs that a job keeps busy: one, but for a training that several processes share."""
+    return float(job.settings.get("processes", 1)) if isinstance(job, BuildJob) else 1.0
+
+
 class Needs:
     """What jobs of one store need.
 
@@ -68,7 +73,7 @@ class Needs:
             card: the same for a job that shares a GPU.
         """
         hardware = job.hardware_class if isinstance(job, LatencyJob | MemoryJob) else None
-        need = Need(gpu=job.gpu is not None, exclusive=job.exclusive, hardware=hardware)
+        need = Need(_processes(job), gpu=job.gpu is not None, exclusive=job.exclusive, hardware=hardware)
         names = [name for name in artefacts_of(job) if self._weight(name)]
         if not names:
             return need

@@ -43,7 +43,7 @@ class Need:
     Between the two a prediction may be wrong: a node with less than predicted gives all that it has.
     """
 
-    cpus: float = 1.0
+    cpus: float = 1.0  # a node with fewer gives all that it has
     memory: int = 0
     least: int = 0
     gpu: bool = False
@@ -121,8 +121,7 @@ def claim_on(need: Need, node: Node) -> Lease:
     """What the job takes of a node of this kind, whatever runs there: CPUs, bytes, cards and the share of each."""
     memory = max(need.least, min(need.memory, node.memory))
     if not need.gpu:
-        cpus = node.cpus if need.exclusive else need.cpus
-        return Lease(node.node_id, cpus, memory)
+        return Lease(node.node_id, node.cpus if need.exclusive else min(need.cpus, node.cpus), memory)
     usable = CARD_SHARE * node.gpu_memory
     cards, share = 1, 1.0
     if usable and need.gpu_memory:
@@ -130,9 +129,9 @@ def claim_on(need: Need, node: Node) -> Lease:
         cards = max(1, wanted, math.ceil(need.gpu_least / usable))
         if need.shares_gpu and need.gpu_memory <= usable and not need.exclusive:
             share = math.floor(1e4 / min(MOST_ON_A_CARD, int(usable // need.gpu_memory))) / 1e4  # Ray counts these
-    cpus = need.cpus
+    cpus = min(need.cpus, node.cpus)
     if need.exclusive:  # the cores beside its cards
-        cpus = max(need.cpus, math.floor(node.cpus * cards / max(1, node.gpus)))
+        cpus = max(cpus, math.floor(node.cpus * cards / max(1, node.gpus)))
     return Lease(node.node_id, cpus, memory, tuple(range(cards)), share)
 
 

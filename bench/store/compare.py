@@ -103,7 +103,7 @@ def _told(row: Row, *, stored: bool) -> list[tuple[str, Any, Any]]:
 
 
 def compare_records(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, check: Check) -> None:
-    """The records, declarations, claims and openings that the snapshot repeats against the journal's."""
+    """The records, declarations, claims, openings and stops that the snapshot repeats against the journal's."""
     named = Named(lambda r: (r["identity"],), lambda r: f"{r['job_type']} {r['key'][:10]}, attempt {r['attempt']}")
     identity = "if(status = 'finished', key, concat(key, '#', attempt, '#', started)) as identity"
     query = f"select {identity}, {RECORD}, {{}} as answer from records"  # noqa: S608 - fixed columns
@@ -113,10 +113,11 @@ def compare_records(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, c
         ("sweeps", "sweep_id", "name"),
         ("claims", "id", "id"),
         ("openings", "identity", "declared"),
+        ("stops", "artefact_id", "artefact_id"),
     ):
-        every = f"select * from {table}"  # noqa: S608 - one of three
+        every = f"select * from {table}"  # noqa: S608 - one of four
         named = Named(
-            lambda r, c=column: (r.get("model"), r[c]),  # type: ignore[misc]
+            lambda r, c=column: (r.get("model"), r.get("sweep_id"), r[c]),  # type: ignore[misc]
             lambda r, t=told, n=table: f"{n.removesuffix('s')} {r[t]}",  # type: ignore[misc]
         )
         _compare(check, snapshot.rows(every), _rows(connection, every), named)

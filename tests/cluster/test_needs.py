@@ -47,6 +47,12 @@ def test_jobs_without_models_need_a_cpu(tmp_path: Path) -> None:
     assert needs(build("0" * 64, "cast", dtype="bfloat16")).memory == 0  # not here: nobody can say
 
 
+def test_a_training_shared_by_processes_needs_their_cpus(store: tuple[Path, str]) -> None:
+    folder, artefact = store
+    assert Needs(folder)(build(artefact, "distill", data="t", processes=3)).cpus == 3
+    assert Needs(folder)(build(artefact, "distill", data="t")).cpus == 1
+
+
 def test_an_evaluation_needs_its_weights_and_one_pass(store: tuple[Path, str]) -> None:
     folder, artefact = store
     weights, live = weight_bytes(folder / artefact), predict(folder / artefact, 8, 16).activations
