@@ -112,15 +112,16 @@ def _constrained(loaded: Loaded) -> Loaded:
         return loaded
 
 
-def open_head(name: str) -> Loaded:
+def open_head(name: str, *, with_box: bool = False) -> Loaded:
     """Draw the head of a page without filters; returns the sweep that the address names, the newest without one.
 
-    Ends the run with a sentence where there is nothing to show.
+    On a page with a box for the sweep the box counts: within a run the address still holds what it was before. Ends
+    the run with a sentence where there is nothing to show.
     """
     st.html(markup.style())
     carry_over(name)
     try:
-        loaded = load(st.query_params.get(SWEEP) or asked(SWEEP), ())
+        loaded = load((None if with_box else st.query_params.get(SWEEP)) or asked(SWEEP), ())
     except StoreError as error:
         _nothing(error)
     note(Live(loaded.snapshot))
@@ -223,7 +224,10 @@ def _several(name: str, options: list[str], key: str, said: str) -> tuple[str, .
 
 
 def choose_sweep(loaded: Loaded) -> None:
-    """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes."""
+    """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes.
+
+    Begins the run again where the box shows another sweep than was loaded, as after the choice of another class.
+    """
     if len(loaded.sweeps) < 2:
         return
     names = every = [name for _, name in loaded.sweeps]
@@ -235,7 +239,9 @@ def choose_sweep(loaded: Loaded) -> None:
         names = [n for n, c in zip(names, loaded.classes, strict=True) if kind in (None, c)]
     if asked(SWEEP) not in (None, *every) and loaded.called in names:
         st.session_state[SWEEP] = loaded.called  # of a name that is gone or shared by now the box would show the first
-    st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    picked = st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    if picked != loaded.called:
+        st.rerun()
 
 
 def _among(view: View, choice: Choice) -> None:

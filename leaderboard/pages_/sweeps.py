@@ -21,7 +21,7 @@ STATUSES = ("complete", "stopped", "partial", "waiting", "failed")
 
 def main() -> None:
     """Draw the page."""
-    loaded = open_head("sweeps")
+    loaded = open_head("sweeps", with_box=True)
     choose_sweep(loaded)
     board = loaded.board
     st.html(

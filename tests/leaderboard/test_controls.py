@@ -102,3 +102,19 @@ def test_a_variant_that_is_gone_from_the_plot_is_a_sentence(growing: Path) -> No
         opened("pareto", variant="0123456789abcdef")
     )
     assert "Click a point" in words(opened("pareto"))
+
+
+@pytest.mark.parametrize("name", ["board", "pareto", "sweeps", "review"])
+def test_choosing_another_class_shows_its_sweep_at_once(growing: Path, name: str) -> None:
+    declare(growing, "on a GPU", 21, "GPU")
+    page = opened(name)
+    if name != "review":
+        assert "Measured on GPU" in words(page)
+    page.selectbox(key="class").set_value(sample.CLASS).run()
+    assert page.selectbox(key="sweep").value == SWEEP
+    if name != "review":
+        assert f"Measured on {sample.CLASS}" in words(page)
+    page.selectbox(key="class").set_value("GPU").run()
+    assert page.selectbox(key="sweep").value == "on a GPU"
+    if name != "review":
+        assert "Measured on GPU" in words(page)
