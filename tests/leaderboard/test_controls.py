@@ -118,3 +118,16 @@ def test_choosing_another_class_shows_its_sweep_at_once(growing: Path, name: str
     assert page.selectbox(key="sweep").value == "on a GPU"
     if name != "review":
         assert "Measured on GPU" in words(page)
+
+
+def test_progress_is_told_of_the_sweep_that_runs(growing: Path) -> None:
+    declare(growing, "newer", 21)
+    newer = str(sample.declaration(VARIANTS[:1], "newer", 21).identity.removeprefix("sweep "))
+    with sample.writing(growing) as writer:
+        writer.report({**sample.PROGRESS, "sweep": newer})
+    assert "31 done" in words(opened())
+    assert "31 done" not in words(opened(sweep=SWEEP))
+    assert "31 done" not in words(opened("sweeps", sweep=SWEEP))
+    with sample.writing(growing) as writer:
+        writer.report(sample.PROGRESS)  # as older runs said it
+    assert "31 done" in words(opened(sweep=SWEEP))
