@@ -272,7 +272,9 @@ def _among(view: View, choice: Choice) -> None:
     elif choice.task:
         said.append(f"{variants_in(view.rows):,} of {view.matching:,} variants have a number of {choice.task}.")
     said += _candidates(view)
-    if view.board.among is not None and not some_met(view.board):
+    if not view.matching and not (view.board.among[1] if view.board.among else variants_in(view.board.rows)):
+        st.html(markup.box("This sweep has nothing but the base: add recipes to its file and run it again."))
+    elif view.board.among is not None and not some_met(view.board):
         st.html(markup.box("No variant is known to meet the constraints: loosen one of them to see more."))
     elif view.matching == 0 and view.board.rows:
         st.html(markup.box("No variant matches these filters: clear one of them to see more."))

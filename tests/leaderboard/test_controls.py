@@ -131,3 +131,15 @@ def test_progress_is_told_of_the_sweep_that_runs(growing: Path) -> None:
     with sample.writing(growing) as writer:
         writer.report(sample.PROGRESS)  # as older runs said it
     assert "31 done" in words(opened(sweep=SWEEP))
+
+
+@pytest.mark.parametrize("filters", [{}, {"q": "int8"}, {"where": "size <= 1 GB"}])
+def test_a_sweep_of_nothing_but_its_base_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]
+) -> None:
+    make_store(tmp_path / "base", VARIANTS[:1], {})
+    monkeypatch.setenv(STORE, str(tmp_path / "base"))
+    text = words(opened(**filters))
+    assert "This sweep has nothing but the base: add recipes" in text
+    assert "clear one" not in text
+    assert "loosen" not in text
