@@ -96,7 +96,9 @@ def in_words(read: Callable[[], T]) -> T:
         sentence = f"The newest snapshot of the store {root.name} cannot be read: run `paredown run` again."
         raise StoreError(sentence) from error
     except OSError as error:
-        raise StoreError(f"The store {root.name} cannot be read ({error.strerror}).") from error
+        why = error.strerror or type(error).__name__
+        todo = "see that its folder is there, may be read and answers, then load the page again"
+        raise StoreError(f"The store {root.name} cannot be read ({why}): {todo}.") from error
 
 
 def ask(question: Callable[[Snapshot], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -143,3 +144,14 @@ def test_a_sweep_of_nothing_but_its_base_says_so(
     assert "This sweep has nothing but the base: add recipes" in text
     assert "clear one" not in text
     assert "loosen" not in text
+
+
+def test_a_store_that_cannot_be_read_says_what_to_do(growing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(growing))
+
+    monkeypatch.setattr("leaderboard.source.open_snapshot", refused)
+    text = words(opened())
+    assert f"The store {growing.name} cannot be read (Permission denied): see that its folder" in text
+    assert "then load the page again" in text
+    assert str(growing) not in text
