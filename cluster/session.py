@@ -127,7 +127,7 @@ def run_sweep(
         board = board_id(sweep, machine)
         entry = declare(sweep, machine, planner)
         declared(board)
-        return Work(planner, entry, sweep.file.limits, machine.hardware_class, lambda stop: stop.entry(board))
+        return Work(planner, entry, board, sweep.file.limits, machine.hardware_class, lambda stop: stop.entry(board))
 
     return run_work(work, sweep.file.device, options, watch, started, sweep.paths())
 
@@ -138,7 +138,7 @@ def run_confirmation(asked: Confirmation, options: Options, watch: Watch, starte
     def work(offers: Collection[Offer] | None) -> Work:
         if offers is None:
             require_device(asked.device)
-        return Work(asked, asked.opening.entry, asked.limits, asked.hardware_class)
+        return Work(asked, asked.opening.entry, asked.opening.sweep_id, asked.limits, asked.hardware_class)
 
     return run_work(work, asked.device, options, watch, started)
 
@@ -149,7 +149,7 @@ def run_batch(batch: Batch, options: Options, watch: Watch, started: Started) ->
     def work(offers: Collection[Offer] | None) -> Work:
         if offers is None:
             require_device(batch.device)
-        return Work(batch, batch.entry, batch.limits, batch.hardware_class)
+        return Work(batch, batch.entry, batch.sweep_id, batch.limits, batch.hardware_class)
 
     return run_work(work, batch.device, options, watch, started)
 
@@ -170,6 +170,7 @@ class Work:
 
     planning: Planning
     entry: Entry  # what the journal is told before the first job
+    sweep_id: str  # whose board it is about
     limits: LimitsSection
     hardware_class: str  # that is measured
     audit: Callable[[Stopped], Entry] | None = None
@@ -208,9 +209,14 @@ def run_work(
         folder.open_artefacts().sweep_drafts()
         with workers(prepared, options, lease) as (work, pool, known):
             started(work.planning(known, frozenset()), estimates(known, work.hardware_class))
-            yield from drive(work.planning, known, pool, watch, work.audit)
+            yield from drive(work.planning, known, pool, _of_sweep(work.sweep_id, watch), work.audit)
     finally:
         lease.release()
+
+
+def _of_sweep(sweep_id: str, watch: Watch) -> Watch:
+    """What is published says whose progress it is: a store may hold other sweeps, of which it is none."""
+    return lambda plan, use: {**watch(plan, use), "sweep": sweep_id}
 
 
 @contextmanager

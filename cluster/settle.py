@@ -63,6 +63,7 @@ class Batch:
 
     jobs: tuple[LatencyJob, ...]
     entry: Entry
+    sweep_id: str
     limits: LimitsSection
     device: str
     hardware_class: str
@@ -115,6 +116,7 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
     return Batch(
         jobs=jobs,
         entry=Entry.statement("settle", f"settle {jobs[0].key}", statement),
+        sweep_id=sweep["sweep_id"],
         limits=LimitsSection.model_validate(body["limits"]),
         device=body["questions"]["LatencyJob"]["device"],
         hardware_class=body["hardware_class"],

@@ -47,6 +47,7 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
     except StoreError as error:
         _nothing(error)
     note(Live(loaded.snapshot, offers=with_axes))
+    _say_missing(loaded)
     _title(loaded.board)
     draw_progress(loaded.board)
     bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
@@ -84,8 +85,7 @@ def held(sweep: str | None, axes: tuple[str | None, ...]) -> Loaded:
     kept: tuple[str, Loaded] | None = st.session_state.get(HELD)
     if kept is not None and kept[0] == str(store_root()):
         found = kept[1]
-        called = next(name for sweep_id, name in found.sweeps if sweep_id == found.board.sweep_id)
-        if sweep in (None, called) and chosen_keys(found.board, axes) == found.keys:
+        if sweep in (None, found.called, found.missing) and chosen_keys(found.board, axes) == found.keys:
             return found
     found = load(sweep, axes)
     st.session_state[HELD] = str(store_root()), found
@@ -112,19 +112,32 @@ def _constrained(loaded: Loaded) -> Loaded:
         return loaded
 
 
-def open_head(name: str) -> Loaded:
+def open_head(name: str, *, with_box: bool = False) -> Loaded:
     """Draw the head of a page without filters; returns the sweep that the address names, the newest without one.
 
-    Ends the run with a sentence where there is nothing to show.
+    On a page with a box for the sweep the box counts: within a run the address still holds what it was before. Ends
+    the run with a sentence where there is nothing to show.
     """
     st.html(markup.style())
     carry_over(name)
     try:
-        loaded = load(st.query_params.get(SWEEP) or asked(SWEEP), ())
+        loaded = load((None if with_box else st.query_params.get(SWEEP)) or asked(SWEEP), ())
     except StoreError as error:
         _nothing(error)
     note(Live(loaded.snapshot))
+    _say_missing(loaded)
     return loaded
+
+
+def _say_missing(loaded: Loaded) -> None:
+    """Say that what follows is another sweep than the address names, where the store has none of that name."""
+    if loaded.missing is not None:
+        st.html(
+            markup.box(
+                f"There is no sweep called {loaded.missing!r} in this store: it is gone, or the link is of another "
+                f"store. The newest one, {loaded.called}, is shown instead: the page Sweeps has all that there are."
+            )
+        )
 
 
 def whole(loaded: Loaded) -> View:
@@ -133,9 +146,8 @@ def whole(loaded: Loaded) -> View:
 
 
 def in_address(loaded: Loaded, **more: str) -> dict[str, str]:
-    """What the address of another page needs: the sweep where there are several, and `more`."""
-    name = next((name for sweep_id, name in loaded.sweeps if sweep_id == loaded.board.sweep_id), "")
-    return {**({SWEEP: name} if len(loaded.sweeps) > 1 else {}), **more}
+    """What the address of another page needs: the sweep, also of a store with one, which may get more; and `more`."""
+    return {SWEEP: loaded.called, **more}
 
 
 def carry_over(name: str) -> None:
@@ -212,17 +224,24 @@ def _several(name: str, options: list[str], key: str, said: str) -> tuple[str, .
 
 
 def choose_sweep(loaded: Loaded) -> None:
-    """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes."""
+    """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes.
+
+    Begins the run again where the box shows another sweep than was loaded, as after the choice of another class.
+    """
     if len(loaded.sweeps) < 2:
         return
-    names = [name for _, name in loaded.sweeps]
+    names = every = [name for _, name in loaded.sweeps]
     classes = list(dict.fromkeys(loaded.classes))
     if len(classes) > 1:
         kind = st.selectbox(
             "Hardware class", classes, index=None, placeholder="all", key="class", bind="query-params", width=260
         )
         names = [n for n, c in zip(names, loaded.classes, strict=True) if kind in (None, c)]
-    st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    if asked(SWEEP) not in (None, *every) and loaded.called in names:
+        st.session_state[SWEEP] = loaded.called  # of a name that is gone or shared by now the box would show the first
+    picked = st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    if picked != loaded.called:
+        st.rerun()
 
 
 def _among(view: View, choice: Choice) -> None:
@@ -253,7 +272,9 @@ def _among(view: View, choice: Choice) -> None:
     elif choice.task:
         said.append(f"{variants_in(view.rows):,} of {view.matching:,} variants have a number of {choice.task}.")
     said += _candidates(view)
-    if view.board.among is not None and not some_met(view.board):
+    if not view.matching and not (view.board.among[1] if view.board.among else variants_in(view.board.rows)):
+        st.html(markup.box("This sweep has nothing but the base: add recipes to its file and run it again."))
+    elif view.board.among is not None and not some_met(view.board):
         st.html(markup.box("No variant is known to meet the constraints: loosen one of them to see more."))
     elif view.matching == 0 and view.board.rows:
         st.html(markup.box("No variant matches these filters: clear one of them to see more."))
@@ -303,19 +324,16 @@ def go(page: str, loaded: Loaded, **more: str) -> None:
     A box that is bound to the address keeps others from writing there: the sweep goes along in the session, and the
     page that is reached puts it into the address (`name_sweep`).
     """
-    there = in_address(loaded, **more)
-    if SWEEP in there:
-        st.session_state.setdefault("kept", {})[SWEEP] = there.pop(SWEEP)
-    st.switch_page(page, query_params=there)
+    st.session_state.setdefault("kept", {})[SWEEP] = loaded.called
+    st.switch_page(page, query_params=more)
 
 
 def name_sweep(loaded: Loaded) -> None:
-    """Let the address of a page without a box for it name the sweep, where there are several."""
-    name = in_address(loaded).get(SWEEP)
-    if name is not None and st.query_params.get(SWEEP) != name:
+    """Let the address of a page without a box for it name the sweep; one that is missing stays, so that it is told."""
+    if loaded.missing is None and st.query_params.get(SWEEP) != loaded.called:
         # On a busy server the box of the page before may still hold it; the next run writes it then.
         with suppress(StreamlitAPIException):
-            st.query_params[SWEEP] = name
+            st.query_params[SWEEP] = loaded.called
 
 
 def forget() -> None:

@@ -18,7 +18,7 @@ from leaderboard.decisions import (
     trial_rows,
 )
 from leaderboard.dossier import Dossier
-from leaderboard.format import SIGNS, interval, number, without_folders
+from leaderboard.format import SIGNS, interval, number
 from leaderboard.rows import Row, Step
 from leaderboard.table import notes, usual_columns
 from leaderboard.wording import SHORT, number_rows, objective_rows, settings_text, verdict_sentence
@@ -66,7 +66,7 @@ def head_html(row: Row, view: View, known: Dossier | None = None) -> str:
         + markup.line(markup.text(verdict_sentence(row, view)), css="small")
         + "".join(
             markup.line(
-                markup.text(f"Note: {without_folders(remark)}"),
+                markup.text(f"Note: {remark}"),
                 css="failed small" if row.status == "failed" else "small",
             )
             for remark in notes(row, view.board)

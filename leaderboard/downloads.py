@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from leaderboard.dossier import Dossier
+from leaderboard.format import without_folders
 from leaderboard.rows import Board, Key, Row
 from leaderboard.table import column_name, notes
 
@@ -35,7 +36,7 @@ def row_record(row: Row, board: Board) -> dict[str, Any]:
         "seed": row.seed,
         "recipe": [{"step": s.name, "settings": dict(s.settings), "seed": s.seed} for s in row.steps],
         "status": row.status,
-        "reason": row.reason,
+        "reason": _reason(row),
         "notes": list(notes(row, board)),
         "verdict": row.verdict,
         "share": row.share,
@@ -88,7 +89,7 @@ def as_csv(board: Board, rows: Sequence[Row]) -> str:
     writer.writerow(_inert(x) for x in head)
     for row in rows:
         line: list[Any] = [row.name, row.recipe_id, row.artefact_id, row.base, row.is_base, row.seed]
-        line += ["; ".join(row.methods), row.status, row.reason, "; ".join(notes(row, board))]
+        line += ["; ".join(row.methods), row.status, _reason(row), "; ".join(notes(row, board))]
         line += [row.verdict, row.share, row.verdict_reason, board.hardware_class]
         for key in keys:
             cell = row.cells.get(key)
@@ -108,7 +109,7 @@ def as_parquet(board: Board, rows: Sequence[Row]) -> bytes:
         "seed": pa.array([row.seed for row in rows], pa.int64()),
         "recipe": [list(row.methods) for row in rows],
         "status": [row.status for row in rows],
-        "reason": pa.array([row.reason for row in rows], pa.string()),
+        "reason": pa.array([_reason(row) for row in rows], pa.string()),
         "notes": pa.array([list(notes(row, board)) for row in rows], pa.list_(pa.string())),
         "verdict": [row.verdict for row in rows],
         "share": [row.share for row in rows],
@@ -129,6 +130,11 @@ def as_parquet(board: Board, rows: Sequence[Row]) -> bytes:
 
 def _keys(board: Board, rows: Sequence[Row]) -> list[Key]:
     return [key for key in board.axes if any(key in row.cells for row in rows)]
+
+
+def _reason(row: Row) -> str | None:
+    """Why it has no number, as visitors may read it."""
+    return None if row.reason is None else without_folders(row.reason)
 
 
 def _inert(value: Any) -> Any:

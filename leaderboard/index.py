@@ -9,8 +9,8 @@ who come at once do the same work twice at worst; the writer's own database is n
 from __future__ import annotations
 
 import atexit
-import errno
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -31,6 +31,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import BadInput
 from bench.store.folder import Folder
 from bench.store.reader import Snapshot, open_snapshot
 from leaderboard.index_writing import WIDTH, draws_of, quoted
@@ -170,7 +171,7 @@ def large_sweeps(snapshot: Snapshot) -> dict[str, int]:
 def open_index(snapshot: Snapshot, tell: Callable[[str], None] = lambda _: None) -> Index | None:
     """The index of a snapshot, made if there is none yet, which `tell` hears; None where no sweep is large.
 
-    Raises duckdb.Error or OSError where it cannot be made.
+    Raises BadInput where it cannot be made, duckdb.Error or OSError where it cannot be read.
     """
     large = large_sweeps(snapshot)
     if not large:
@@ -211,7 +212,12 @@ def _make(snapshot: Snapshot, near: Path, name: str, sweeps: list[str]) -> Path:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OSError(errno.EIO, f"its index could not be written: {done.stderr.strip().splitlines()[-1:]}")
+        # What it was names folders of this machine: that is for whoever serves the page.
+        logging.getLogger(__name__).error("the index %s could not be written: %s", folder / name, done.stderr.strip())
+        raise BadInput(
+            f"What large sweeps of the store {snapshot.folder.root} are read by could not be written: free space on "
+            "its disk and in the temporary folder, then try again. Whoever serves this finds the reason in its log."
+        )
     _tidy(folder, name)
     return folder / name
 

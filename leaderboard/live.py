@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -105,7 +104,7 @@ def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
         return
     if not live.offers:
         st.rerun()
-    new = new_results(st.session_state["held"][1].board.progress)
+    new = new_results(st.session_state["held"][1].board)
     said = f"{new} new result{'s' * (new != 1)}: refresh" if new > 0 else "Newer results: refresh"
     with st.container(key="news"):
         if st.button(said, type="primary", help="The plot stays as it is until then, with your zoom."):
@@ -118,10 +117,13 @@ def _asked() -> dict[str, Any]:
     return {str(key): value for key, value in st.session_state.items() if isinstance(value, str | list)}
 
 
-def new_results(before: Mapping[str, Any]) -> int:
-    """How many jobs have ended since a run said `before` of itself; 0 where nobody knows."""
+def new_results(board: Board) -> int:
+    """How many jobs of the sweep have ended since the board was read; 0 where nobody knows."""
+    before = board.progress
     try:
-        now: dict[str, Any] = json.loads(ask(lambda snapshot: snapshot.info()["progress"]))
+        now = ask(lambda snapshot: snapshot.progress(board.sweep_id))
     except StoreError:
+        return 0
+    if not ("done" in now and "done" in before):  # a run of another sweep in between
         return 0
     return sum(int(now.get(key, 0)) - int(before.get(key, 0)) for key in ("done", "failed"))

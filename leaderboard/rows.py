@@ -215,7 +215,7 @@ def board_of(snapshot: Snapshot, sweep: Mapping[str, Any], axes: Mapping[Key, Ax
         description=body["description"],
         hardware_class=body["hardware_class"],
         published=info["published"],
-        progress=json.loads(info["progress"]),
+        progress=snapshot.progress(sweep["sweep_id"]),
         objectives=tuple((o["metric"], o["scope"]) for o in body["objectives"]),
         axes=axes,
         rows=rows,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bench.errors import BadInput
+from bench.record import PASSING
 from bench.store.reader import Snapshot
 from leaderboard.contests import open_contests
 from leaderboard.dossier import job_words
 from leaderboard.format import clock
 from leaderboard.rows import find_sweep
 
-PASSING = ("out of memory", "lost worker", "timeout", "contaminated")  # tried again by themselves, within their limits
 MOST_BARS = 4000  # attempts in the timeline, the newest
 MOST_CONTESTED = 400  # variants of a sweep beyond which only the command tells what is open
 PAUSE = 900.0  # seconds without any job: what comes after is another run

@@ -41,6 +41,12 @@ class Loaded:
     keys: tuple[Key, ...]  # judged on
     draws: Draws
     metrics: tuple[dict[str, Any], ...]
+    missing: str | None = None  # the sweep that was asked for, where there is none of that name; this is the newest
+
+    @property
+    def called(self) -> str:
+        """What the sweep is called."""
+        return next(name for sweep_id, name in self.sweeps if sweep_id == self.board.sweep_id)
 
 
 def store_root() -> Path:
@@ -69,8 +75,9 @@ def version() -> str:
 
 
 def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
-    """The newest snapshot's board of a sweep by what it is called (the newest without one), judged on two axes by name.
+    """The newest snapshot's board of a sweep by what it is called, judged on two axes by name.
 
+    It is the newest sweep where none is asked for, and where there is none of that name, which `missing` then says.
     Raises StoreError, with the reason, where there is nothing to draw.
     """
     root = store_root()
@@ -89,7 +96,9 @@ def in_words(read: Callable[[], T]) -> T:
         sentence = f"The newest snapshot of the store {root.name} cannot be read: run `paredown run` again."
         raise StoreError(sentence) from error
     except OSError as error:
-        raise StoreError(f"The store {root.name} cannot be read ({error.strerror}).") from error
+        why = error.strerror or type(error).__name__
+        todo = "see that its folder is there, may be read and answers, then load the page again"
+        raise StoreError(f"The store {root.name} cannot be read ({why}): {todo}.") from error
 
 
 def ask(question: Callable[[Snapshot], T]) -> T:
@@ -110,13 +119,14 @@ def _read(root: str, version: str, sweep: str | None, axes: tuple[str | None, ..
     with index.snapshot() if index else open_snapshot(Path(root)) as snapshot:
         sweeps = snapshot.sweeps()
         called = names_of(sweeps)
-        found = next((sweep_id for sweep_id, name in called if name == sweep), None)
+        found = sweep_called(sweeps, sweep)
         board = board_in(snapshot, found)
         keys = chosen_keys(board, axes)
         draws = read_draws(snapshot, board, keys)
         metrics = tuple(snapshot.rows("select * from metrics"))
         classes = tuple(str(s["body"]["hardware_class"]) for s in sweeps)
-        return Loaded(snapshot.name, called, classes, board, keys, draws, metrics)
+        missing = sweep if found is None else None
+        return Loaded(snapshot.name, called, classes, board, keys, draws, metrics, missing)
 
 
 @st.cache_resource(max_entries=2, show_spinner=PREPARING)
@@ -140,12 +150,26 @@ def decisions(sweep_id: str, recipe_id: str, version: str) -> Decisions:
 def names_of(sweeps: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
     """(sweep_id, what it is called) of each sweep: its name, with its hardware class or its date where two share it."""
     names = [sweep["name"] for sweep in sweeps]
-    longer = [f"{s['name']} on {s['body']['hardware_class']}" for s in sweeps]
+    longer = [_on_class(sweep) for sweep in sweeps]
     called = [
         name if names.count(name) == 1 else long if longer.count(long) == 1 else f"{long}, {sweep['declared'][:19]}"
         for name, long, sweep in zip(names, longer, sweeps, strict=True)
     ]
     return tuple((sweep["sweep_id"], name) for sweep, name in zip(sweeps, called, strict=True))
+
+
+def sweep_called(sweeps: Sequence[dict[str, Any]], asked: str | None) -> str | None:
+    """sweep_id of the sweep that an address names, None where there is none. `sweeps` come newest first."""
+    found = {name: sweep_id for sweep_id, name in names_of(sweeps)}
+    for sweep in reversed(sweeps):
+        # A name that newer sweeps share by now is the oldest one's: no other had it when the link was made.
+        found.setdefault(sweep["name"], sweep["sweep_id"])
+        found.setdefault(_on_class(sweep), sweep["sweep_id"])
+    return found.get(asked or "")
+
+
+def _on_class(sweep: dict[str, Any]) -> str:
+    return f"{sweep['name']} on {sweep['body']['hardware_class']}"
 
 
 def chosen_keys(board: Board, axes: Sequence[str | None]) -> tuple[Key, ...]:

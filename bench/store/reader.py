@@ -47,8 +47,13 @@ class Snapshot:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def info(self) -> dict[str, str]:
-        """When and by which layout the snapshot was published; `progress` is JSON."""
+        """When and by which layout the snapshot was published; `progress` is JSON: `progress()` reads it."""
         return {row["key"]: row["value"] for row in self.rows("select key, value from info")}
+
+    def progress(self, sweep_id: str) -> dict[str, Any]:
+        """How far the newest run has said that it is, by count; empty where that was a run of another sweep."""
+        told: dict[str, Any] = json.loads(self.info()["progress"])
+        return told if told.get("sweep", sweep_id) == sweep_id else {}  # older stores do not say of which
 
     def sweeps(self) -> list[dict[str, Any]]:
         """Declarations of all sweeps, newest first, with the body parsed."""

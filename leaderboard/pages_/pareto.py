@@ -12,7 +12,7 @@ from leaderboard import markup
 from leaderboard.axes import default_axes
 from leaderboard.charts import figure
 from leaderboard.choices import View
-from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, open_page
+from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
 from leaderboard.details import draw_details
 from leaderboard.large import column
 from leaderboard.listing import Listing
@@ -33,6 +33,10 @@ CONFIG = {
     # which throws away zoom and selection. The bar of the plot has a button that resets the axes.
     "doubleClickDelay": 1,
 }
+GONE = (
+    "There is no variant {} among those shown: a constraint leaves it out, or it is gone, or of another sweep or "
+    "store. Loosen the constraint, or click a point."
+)
 POSITIVE = ("B", "count", "ms", "s")
 
 
@@ -63,9 +67,13 @@ def main() -> None:
         )
         _caption(shown, len(view.rows), thin, (x, y), log, overlays)
     _take(event)
+    if chosen_variant():
+        name_sweep(loaded)
     with right, st.container(border=True):
         row = view.find(chosen_variant())
-        if row is None:
+        if row is None and chosen_variant():
+            st.html(markup.box(GONE.format(chosen_variant())))
+        elif row is None:
             st.html(markup.block(markup.line(markup.text("Click a point to see its recipe and numbers."), css="quiet")))
         else:
             _links(row, loaded)

@@ -28,7 +28,7 @@ Weights = tuple[tuple[str, float], ...]
 
 def main() -> None:
     """Draw the page."""
-    loaded = open_head("review")
+    loaded = open_head("review", with_box=True)
     chosen = st.query_params.get(REVIEW)
     said = st.session_state.pop(WROTE, None)
     if said:

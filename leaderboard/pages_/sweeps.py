@@ -21,7 +21,7 @@ STATUSES = ("complete", "stopped", "partial", "waiting", "failed")
 
 def main() -> None:
     """Draw the page."""
-    loaded = open_head("sweeps")
+    loaded = open_head("sweeps", with_box=True)
     choose_sweep(loaded)
     board = loaded.board
     st.html(
@@ -108,7 +108,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     if not waiting:
         return
     if any(cause.passing for cause in waiting):
-        said = "Failures that may pass (memory, lost workers, timeouts) are tried again by the next run by itself."
+        said = "Failures that may pass (memory, lost machines, timeouts) are tried again by the next run by itself."
         st.html(markup.block(markup.line(markup.text(said), css="small")))
     lasting = list(dict.fromkeys(cause.kind for cause in waiting if not cause.passing))
     if lasting:

@@ -117,7 +117,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
         markup.block(
             markup.heading(row.name, 2),
             markup.line(markup.text(f"{row.verdict}: {row.verdict_reason}"), css="small"),
-            *(markup.line(markup.text(f"Open: {without_folders(said)}"), css="small") for said in open_points),
+            *(markup.line(markup.text(f"Open: {said}"), css="small") for said in open_points),
             markup.table(words.EVIDENCE, words.evidence_rows(row, case.found), frozenset({1, 2, 3})),
             markup.heading("Licences, as stated", 3),
             markup.table(words.LICENCES, licences),

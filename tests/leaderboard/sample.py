@@ -101,9 +101,11 @@ SPEC = TaskSpec(
 )
 
 
-def declaration(variants: Sequence[Variant] = VARIANTS, name: str = SWEEP, day: int = 20) -> Entry:
+def declaration(
+    variants: Sequence[Variant] = VARIANTS, name: str = SWEEP, day: int = 20, hardware_class: str = CLASS
+) -> Entry:
     """The entry that declares the sweep."""
-    sweep_id = digest({"sweep": name})
+    sweep_id = digest({"sweep": name} if hardware_class == CLASS else {"sweep": name, "class": hardware_class})
     objectives = [
         {"axis": "quality", "metric": "accuracy", "scope": TASK, "title": f"accuracy, {TASK}"},
         {"axis": "latency", "metric": "latency_ratio", "scope": SCOPE, "title": f"latency relative to base, {SCOPE}"},
@@ -113,7 +115,7 @@ def declaration(variants: Sequence[Variant] = VARIANTS, name: str = SWEEP, day: 
         "name": name,
         "declared": f"2026-11-{day}T09:00:00.000+00:00",
         "description": "Compressing a <i>large</i> classifier for one CPU.",
-        "hardware_class": CLASS,
+        "hardware_class": hardware_class,
         "versions": VERSIONS,
         "leases": LEASES,
         "objectives": objectives,

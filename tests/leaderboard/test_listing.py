@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from bench.errors import BadInput
 from bench.store.reader import Snapshot, open_snapshot
 from cluster.shown import shown
-from leaderboard import against
+from leaderboard import PAGE, against
 from leaderboard import index as index_module
 from leaderboard.choices import (
     Choice,
@@ -31,6 +32,7 @@ from leaderboard.large import board_in
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Draws, Key, Row, read_board, read_draws
 from leaderboard.running import bars, causes, work
+from leaderboard.source import STORE
 from leaderboard.table import payload, usual_columns
 from leaderboard.where import kept_under
 from leaderboard.wording import group_rows
@@ -241,6 +243,22 @@ def test_a_place_that_may_only_be_read_gets_a_temporary_folder(seeded: Path, mon
     with open_snapshot(seeded) as found:
         assert open_index(found) is not None
     assert sorted((seeded / "published").iterdir()) == before
+
+
+def test_an_index_that_cannot_be_written_is_a_sentence(
+    seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(index_module, "LARGE", 1)
+    monkeypatch.setattr(index_module, "LAYOUT", 97)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr(index_module, "_own_folder", lambda: tmp_path / "gone")
+    monkeypatch.setenv(STORE, str(seeded))
+    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    text = "\n".join(e.proto.body for e in page.get("html"))
+    assert f"of the store {seeded.name} are read by could not be written: free space" in text
+    assert "Error" not in text
+    assert str(tmp_path) not in text
+    assert str(tmp_path / "gone") in caplog.text
 
 
 def test_a_small_store_needs_no_index(seeded: Path) -> None:

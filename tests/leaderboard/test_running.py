@@ -79,6 +79,15 @@ def test_failures_are_grouped_by_cause_whatever_the_numbers_in_it(tmp_path: Path
     assert bug.jobs == (f"build: finetune ({VARIANTS[-2].name})",)
 
 
+@pytest.mark.parametrize("kind", ["lost node", "preempted", "no place"])
+def test_what_a_machine_took_along_may_pass(tmp_path: Path, kind: FailureKind) -> None:
+    with sample.writing(tmp_path / "s") as writer:
+        writer.append([sample.declaration(), failing(1, kind, "gone")])
+    with open_snapshot(tmp_path / "s") as snapshot:
+        (found,) = causes(snapshot, sweep_id(snapshot))
+    assert found.passing
+
+
 def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
     sample.make_store(tmp_path / "two", VARIANTS[:3], {})
     with sample.writing(tmp_path / "two") as writer:

@@ -5,10 +5,12 @@ import io
 import json
 from dataclasses import replace
 
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from leaderboard.choices import Choice, View, look
-from leaderboard.downloads import as_csv
+from leaderboard.downloads import as_csv, as_json, as_parquet
+from leaderboard.report import report_html
 from leaderboard.rows import Board, Draws
 from leaderboard.table import label, notes, payload, usual_columns
 from tests.leaderboard.sample import BASE, HTML, REASON, SQL
@@ -70,6 +72,18 @@ def test_notes_name_what_is_odd(board: Board) -> None:
 def test_a_failure_beside_complete_numbers_is_told(board: Board) -> None:
     row = replace(board.rows[1], reason="measure: lost worker: gone")
     assert "a job failed: measure: lost worker: gone" in notes(row, board)
+
+
+def test_folders_of_a_machine_reach_neither_grid_nor_files(view: View, board: Board, draws: Draws) -> None:
+    reason = "build: OSError: No such file: '/data/of/someone/model.bin'"
+    failed = next(row for row in board.rows if row.status == "failed")
+    rows = [replace(failed, reason=reason), replace(board.rows[1], reason=reason)]
+    told = json.dumps(payload(view, rows, usual_columns(board), None), ensure_ascii=False)
+    parquet = pq.read_table(io.BytesIO(as_parquet(board, rows))).to_pylist()
+    told += as_csv(board, rows) + as_json(board, rows) + str(parquet)
+    told += report_html(replace(board, rows=tuple(rows)), draws)
+    assert "/data" not in told
+    assert "…/model.bin" in told
 
 
 def test_the_base_is_named_once(board: Board) -> None:

@@ -137,6 +137,13 @@ def test_names_are_text_in_records(board: Board, draws: Draws) -> None:
     assert all(np.isfinite(each["score"]) for each in record["shortlist"])
 
 
+def test_folders_of_a_machine_are_not_in_open_points(board: Board, draws: Draws) -> None:
+    reason = "measure: OSError: No such file: '/data/of/someone/model.bin'"
+    found = ask(replace(board, rows=tuple(replace(row, reason=reason) for row in board.rows)), draws)
+    assert "/data" not in str(words.shortlist_rows(found))
+    assert "…/model.bin" in str(words.shortlist_rows(found))
+
+
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [
