@@ -47,6 +47,11 @@ function numberCell(cell, column) {
   }
   if (cell.below) made.append(element("span", "interval", cell.below));
   if (cell.bar) made.append(bar(cell.bar));
+  if (cell.rank) {
+    const rank = element("span", "rank", cell.rank);
+    rank.title = cell.ranked;
+    made.append(rank);
+  }
   return made;
 }
 

@@ -40,10 +40,16 @@ def main() -> None:
     _missing(view, loaded)
     shown = payload(view, _part(rows), columns, sort, [row.recipe_id for row in ticked])
     draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)
+    told = [cell["ranked"] for row in shown["rows"] for cell in row["cells"] if cell["ranked"]]
     st.caption(
         "Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better. "
-        "Click a row for everything known of it; tick two to four to compare them."
+        f"{_ranks(told)}Click a row for everything known of it; tick two to four to compare them."
     )
+
+
+def _ranks(told: Sequence[str]) -> str:
+    """What the ranks below the objectives are, where there are some; with letters where some are shown."""
+    return f"{table.LETTERED if table.LETTERED in told else told[0]} " if told else ""
 
 
 def _of_task(view: View) -> list[Key]:
