@@ -181,6 +181,20 @@ def with_seeds_together(rows: Sequence[Row]) -> Sequence[Row]:
     return sorted(rows, key=lambda row: first[row.group])
 
 
+def with_bases(view: View, part: Sequence[Row]) -> list[Row]:
+    """A part of the rows, each base above its variants also where it stands in another part."""
+    there = {row.base for row in part if row.is_base}
+    found: list[Row] = []
+    for row in part:
+        if row.base not in there:
+            there.add(row.base)
+            base = view.base_of(row)
+            judged = None if base is None else view.find(base.recipe_id)  # as the rows beside it were
+            found += [judged] if judged else []
+        found.append(row)
+    return found
+
+
 def several_seeds(rows: Sequence[Row]) -> dict[str, int]:
     """How many seeds each recipe has that has more than one, by its group."""
     counts: dict[str, set[int]] = {}

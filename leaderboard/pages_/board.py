@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from leaderboard import markup, table
-from leaderboard.choices import View, has_task, in_order, with_seeds_together
+from leaderboard.choices import View, has_task, in_order, with_bases, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
 from leaderboard.controls import COMPARED, compared, go, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
@@ -38,7 +38,7 @@ def main() -> None:
             if st.toggle("Seeds together", value=True, key="together", bind="query-params", help=said):
                 rows = with_seeds_together(rows)
     _missing(view, loaded)
-    shown = payload(view, _part(rows), columns, sort, [row.recipe_id for row in ticked])
+    shown = payload(view, with_bases(view, _part(rows)), columns, sort, [row.recipe_id for row in ticked])
     draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)
     told = [cell["ranked"] for row in shown["rows"] for cell in row["cells"] if cell["ranked"]]
     st.caption(
