@@ -12,7 +12,7 @@ from bench.store.reader import Snapshot
 from bench.store.required import finite
 from cluster.show import Printable
 from leaderboard.against import Beside, beside
-from leaderboard.format import MINUS, SIGNS, difference, interval, number
+from leaderboard.format import MINUS, SIGNS, difference, interval, number, rank
 from leaderboard.judging import separates_nothing
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
@@ -122,12 +122,8 @@ def _cell(row: Row, axis: Axis) -> str:
 
 def _place(place: Place | None) -> str:
     """As "rank 2 to 5 ab, worse"."""
-    if place is None or place.rank is None:
-        return ""
-    best, worst = place.rank
-    rank = f"rank {best}" if best == worst else f"rank {best} to {worst}"
-    letters = "".join(sorted(place.letters)) if all(len(each) == 1 for each in place.letters) else place.tie
-    return f"{rank} {letters}" + (f", {place.relation}" if place.relation else "")
+    told = "" if place is None else rank(place.rank, place.tie)
+    return f"{told}, {place.relation}" if told and place and place.relation else told
 
 
 def _kept(board: Board, required: Required, kept: Kept) -> str:

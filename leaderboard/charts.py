@@ -143,9 +143,11 @@ def _trace(
     large = count >= WEBGL_FROM
     sx, sy = scales
     whiskers = overlays.whiskers and count <= MOST_WHISKERS
-    size = (4 if faint else 9) if large else (10 if faint else 13)
-    if large and faint:
-        symbol = "circle"
+    size = (5 if faint else 9) if large else (10 if faint else 13)
+    by_colour = overlays.third is not None and overlays.by == "colour"
+    if large or by_colour:
+        # Open and thin marks show no filling, and of thousands no outline: the colour goes where it can be seen.
+        symbol = symbol.removesuffix("-open").removesuffix("-thin")
     marker: dict[str, object] = {
         "symbol": symbol,
         "color": colour,
@@ -156,10 +158,8 @@ def _trace(
     if third is not None:
         factor = scale(third, [r.cells[third.key].estimate for r in view.rows if third.key in r.cells]).factor
         marker |= marker_of([p.row for p in found], overlays, view.rows, factor)
-        if overlays.by == "colour":
-            # Open marks show no filling: the colour goes where it can be seen.
-            marker["symbol"] = symbol.removesuffix("-open")
-            marker["line"] = {"width": 1 if symbol == marker["symbol"] else 2, "color": LINE}
+        if by_colour:
+            marker["line"] = {"width": 0 if large and faint else 1, "color": LINE}
     return (go.Scattergl if large else go.Scatter)(
         x=[p.x[1] / sx.factor for p in found],
         y=[p.y[1] / sy.factor for p in found],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from leaderboard.judging import judge
+from leaderboard.judging import Judging, judge
 from leaderboard.large import all_met, judge_field, listed, matching
 from leaderboard.listing import Clause, Listing
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
@@ -97,12 +97,21 @@ def variants_in(rows: Sequence[Row]) -> int:
     return rows.variants if isinstance(rows, Listing) else sum(not row.is_base for row in rows)
 
 
-def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws, *, patience: float | None = None) -> View:
+def look(
+    board: Board,
+    choice: Choice,
+    keys: Sequence[Key],
+    draws: Draws,
+    *,
+    patience: float | None = None,
+    judging: Judging = judge,
+) -> View:
     """The board as `choice` asks for it, judged on `keys`.
 
     The frontier is recomputed among the rows that match and the base, never among those that happen to have one
     verdict: a list of dominated variants does not make the best of them certain. Of a large sweep the view is `waiting`
-    where that takes longer than `patience` seconds, and has no verdicts yet.
+    where that takes longer than `patience` seconds, and has no verdicts yet. `judging` gives verdicts to the rows of
+    others, as `judge` does.
     """
     if isinstance(board.rows, Listing):
         return _look_at(board, board.rows, choice, tuple(keys), patience)
@@ -110,7 +119,7 @@ def look(board: Board, choice: Choice, keys: Sequence[Key], draws: Draws, *, pat
     # A board under constraints has fewer rows than the verdicts that it carries are about.
     narrowed = board.among is not None or (choice.narrows and len(field) < len(board.rows))
     if narrowed or tuple(keys) != board.objectives:
-        field = judge(board, field, keys, draws)
+        field = judging(board, field, keys, draws)
     rows = tuple(row for row in field if row.is_base or _listed(row, choice))
     return View(board, tuple(keys), field, rows, narrowed)
 
@@ -179,6 +188,20 @@ def with_seeds_together(rows: Sequence[Row]) -> Sequence[Row]:
     for place, row in enumerate(rows):
         first.setdefault(row.group, place)
     return sorted(rows, key=lambda row: first[row.group])
+
+
+def with_bases(view: View, part: Sequence[Row]) -> list[Row]:
+    """A part of the rows, each base above its variants also where it stands in another part."""
+    there = {row.base for row in part if row.is_base}
+    found: list[Row] = []
+    for row in part:
+        if row.base not in there:
+            there.add(row.base)
+            base = view.base_of(row)
+            judged = None if base is None else view.find(base.recipe_id)  # as the rows beside it were
+            found += [judged] if judged else []
+        found.append(row)
+    return found
 
 
 def several_seeds(rows: Sequence[Row]) -> dict[str, int]:

@@ -21,6 +21,7 @@ from leaderboard.listing import Listing
 from leaderboard.live import Live, awaits, draw_progress, follow, note
 from leaderboard.rows import VERDICT_ORDER, Board
 from leaderboard.source import Loaded, StoreError, chosen_keys, load, store_root
+from leaderboard.verdicts import judging_of
 from leaderboard.where import kept_under
 
 VARIANT = "variant"
@@ -55,15 +56,12 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
         choice = _filters(loaded)
         loaded = _constrained(loaded)
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
-    if with_axes:
-        with st.spinner("Comparing candidates …", show_time=True):
-            view = look(loaded.board, choice, loaded.keys, loaded.draws)
-    else:
-        sorted_by = st.query_params.get("sort", "").removeprefix("-")
-        patience = None if sorted_by == "verdict" else PATIENCE
-        view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience)
-        if view.waiting:
-            awaits(lambda: _judged(view))
+    sorted_by = st.query_params.get("sort", "").removeprefix("-")
+    patience = None if with_axes or sorted_by == "verdict" else PATIENCE
+    with st.spinner("Comparing candidates …", show_time=True):
+        view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience, judging=judging_of(loaded))
+    if view.waiting:
+        awaits(lambda: _judged(view))
     _among(view, choice)
     return view, bar, loaded
 

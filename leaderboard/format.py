@@ -83,3 +83,14 @@ def clock(seconds: float) -> str:
     whole = max(0, int(seconds))
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def rank(ends: tuple[int, int] | None, tie: str) -> str:
+    """As "rank 2 to 5 ab", the letters of a tie after the ranks that a variant may have; empty without a rank."""
+    if ends is None:
+        return ""
+    best, worst = ends
+    said = f"rank {best}" if best == worst else f"rank {best} to {worst}"
+    letters = tie.split(",")
+    told = "".join(sorted(letters)) if all(len(each) <= 1 for each in letters) else tie
+    return f"{said} {told}".rstrip()

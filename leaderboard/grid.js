@@ -10,6 +10,7 @@ function element(kind, className, text) {
 function heading(column, sort, setTriggerValue) {
   const cell = element("th", column.objective ? "objective" : "");
   cell.scope = "col";
+  cell.dataset.column = column.id;
   cell.title = column.meaning;
   const sorted = sort && sort.id === column.id;
   cell.setAttribute("aria-sort", sorted ? (sort.descending ? "descending" : "ascending") : "none");
@@ -47,6 +48,11 @@ function numberCell(cell, column) {
   }
   if (cell.below) made.append(element("span", "interval", cell.below));
   if (cell.bar) made.append(bar(cell.bar));
+  if (cell.rank) {
+    const rank = element("span", "rank", cell.rank);
+    rank.title = cell.ranked;
+    made.append(rank);
+  }
   return made;
 }
 
@@ -95,11 +101,28 @@ function bodyRow(row, data, setTriggerValue) {
   return made;
 }
 
+// What has the keyboard in the table: the button of a heading, or the box or the name of a row; null where nothing has.
+function focused(root) {
+  const active = root.getRootNode().activeElement;
+  if (!active || !root.contains(active)) return null;
+  const place = active.closest("[data-column], [data-variant]");
+  return place && { ...place.dataset, kind: active.className, visible: active.matches(":focus-visible") };
+}
+
+// Whoever works without a mouse goes on where they were: in a new table nothing has the keyboard.
+function focusAgain(root, held) {
+  const same = (each) => each.dataset.column === held.column && each.dataset.variant === held.variant;
+  const place = [...root.querySelectorAll("[data-column], [data-variant]")].find(same);
+  const found = place && place.getElementsByClassName(held.kind)[0];
+  if (found) found.focus({ preventScroll: true, focusVisible: held.visible });
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".board");
   const wanted = JSON.stringify(data);
   if (root.drawn === wanted) return;
   const left = root.scrollLeft;
+  const held = focused(root);
   const table = element("table");
   const head = element("tr");
   head.append(...data.columns.map((column) => heading(column, data.sort, setTriggerValue)));
@@ -111,4 +134,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(table);
   root.drawn = wanted;
   root.scrollLeft = left;
+  if (held) focusAgain(root, held);
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from leaderboard.format import number
 from leaderboard.large import column, judge_field
 from leaderboard.listing import Listing, Order
 from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, judged_as, ranked, read_draws
+
+Judging = Callable[[Board, Sequence[Row], Sequence[Key], Draws], tuple[Row, ...]]
 
 
 def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:

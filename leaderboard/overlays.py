@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from leaderboard.rows import Axis, Required, Row
 
 BAND = "rgba(43, 123, 186, 0.16)"
+BAND_NAME = "95% of resampled frontiers"
 BOUND = "#b3447a"
 SMALLEST, LARGEST = 8.0, 30.0  # pixels across, of the points of a third number
 
@@ -38,7 +39,7 @@ def add_band(drawn: go.Figure, outline: NDArray[np.float64], factors: tuple[floa
         fill="toself",
         fillcolor=BAND,
         line={"width": 0},
-        name="95% of resampled frontiers",
+        name=BAND_NAME,
         showlegend=first,
         hoverinfo="skip",
     )

@@ -32,7 +32,7 @@ def report_html(board: Board, draws: Draws, count: int | None = None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{NEVER}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(board.name)}: leaderboard</title><style>{_style()}</style></head><body>"
-        f"{_head(board)}<h2>Frontier</h2>{plot}{_legend()}"
+        f"{_head(board)}<h2>Frontier</h2>{plot}{_legend(plot)}"
         f'<h2>Leaderboard</h2><div class="scroll"><table><thead><tr>{_heading(board, columns)}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{_left_out(left_out, 'variants')}"
         f"<h2>Variants</h2>{''.join(told)}{_left_out(len(lines) - len(told), 'recipes')}"
@@ -76,7 +76,8 @@ def _head(board: Board) -> str:
     return f"<h1>{escape(board.name)}</h1>{about}{told}"
 
 
-def _legend() -> str:
+def _legend(plot: str) -> str:
+    """The marks that the plot has, and no others."""
     marks = {"certain": "circle", "contested": "diamond", "dominated": "cross"}
     words = {
         "certain": "against every other variant it is better beyond the interval on some objective",
@@ -84,10 +85,17 @@ def _legend() -> str:
         "dominated": "one other is better on every objective beyond the interval",
     }
     told = "; ".join(f"<b>{SIGNS[word]} {word}</b> ({marks[word]}): {words[word]}" for word in marks)
+    drawn = {
+        '<path class="whisker"': "Whiskers: 95% intervals.",
+        '<path class="front"': "Dotted: estimates that no other beats.",
+        '<path class="band"': "Shaded: where the frontiers of 95% of the resamples run.",
+        '<circle class="ring"': "Ring: the base.",
+        '<rect class="ring"': "Square: the knee.",
+    }
+    said = " ".join(words for mark, words in drawn.items() if mark in plot)
     return (
-        f'<p class="small">{told}.</p><p class="small quiet">Whiskers: 95% intervals. Dotted: estimates that no other '
-        "beats. Shaded: where the frontiers of 95% of the resamples run. Ring: the base. Square: the knee. An interval "
-        "speaks of this artefact, not of the method.</p>"
+        f'<p class="small">{told}.</p><p class="small quiet">{said} An interval speaks of this artefact, not of the '
+        "method.</p>"
     )
 
 

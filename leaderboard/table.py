@@ -8,11 +8,13 @@ from typing import Any
 
 from bench.metrics import of_base
 from leaderboard.choices import View, several_seeds
-from leaderboard.format import SIGNS, interval, number, without_folders
+from leaderboard.format import SIGNS, interval, number, rank, without_folders
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
+RANKED = "Ranks that the variant may have among those compared"
+LETTERED = f"{RANKED}; who shares a letter was not told apart."
 A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
 
 
@@ -169,7 +171,18 @@ def _row(
         else:
             # Bars only where the decision is made: on every column they would be noise.
             found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)
-        cells.append({"text": found.text, "below": found.below, "note": found.note, "bar": found.bar})
+        place = row.places.get(axis.key) if axis.key in view.keys else None
+        stands = "" if place is None else rank(place.rank, place.tie)
+        cells.append(
+            {
+                "text": found.text,
+                "below": found.below,
+                "note": found.note,
+                "bar": found.bar,
+                "rank": stands,
+                "ranked": "" if place is None or not stands else LETTERED if place.tie else f"{RANKED}.",
+            }
+        )
     return {
         "id": row.recipe_id,
         "name": label(row, view.board),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from bench.architecture import Architecture
+from bench.methods.int8_dynamic import kept_as
 from bench.recipe import Promise, Step, Workplace
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Fp8(Step):
 
     def label(self, architecture: Architecture) -> str:
         del architecture
-        kept = f" ({len(self.keep)} kept in float)" if self.keep else ""
+        kept = f" ({kept_as(self.keep)})" if self.keep else ""
         return f"fp8{' weights' if self.activations == 'float' else ''}{kept}"
 
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:

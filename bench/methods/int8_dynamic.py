@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Settings that came later: left out of a recipe's identity where they are not used, so that old results stay known.
 LATER = {"embeddings": False, "lm_head": "float", "fallback": None}
+WILDCARDS = frozenset("*?[")  # of `fnmatch`
 
 
 class Int8Dynamic(Step):
@@ -66,7 +67,7 @@ class Int8Dynamic(Step):
     def label(self, architecture: Architecture) -> str:
         del architecture
         notes = (
-            f"{len(self.keep_fp32)} kept in float" if self.keep_fp32 else "",
+            kept_as(self.keep_fp32),
             "uint8 embeddings" if self.embeddings else "",
             "int8 head" if self.lm_head == "int8" else "",
             self.fallback.label if self.fallback else "",
@@ -141,6 +142,17 @@ def choose(model: nn.Module, keep: tuple[str, ...], lm_head: str = "float") -> d
 
     layers = linear_layers(model)
     return {name: layers[name] for name in chosen_names(tuple(layers), tied_linears(model), keep, lm_head)}
+
+
+def kept_as(keep: Sequence[str], how: str = "in float") -> str:
+    """As "2 kept in float" of names, and "2 patterns kept in float" where one may match several; empty without any.
+
+    A label is made without the model: how many modules a pattern matches is not known there.
+    """
+    if not keep:
+        return ""
+    names = not any(set(pattern) & WILDCARDS for pattern in keep)
+    return f"{len(keep)} {'' if names else 'patterns ' if len(keep) > 1 else 'pattern '}kept {how}"
 
 
 def chosen_names(

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
+from bench.methods.int8_dynamic import kept_as
 from bench.recipe import Promise, Step, Workplace
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Sparse24(Step):
 
     def label(self, architecture: Architecture) -> str:
         del architecture
-        kept = f"{len(self.keep)} kept dense" if self.keep else ""
+        kept = kept_as(self.keep, "dense")
         said = ", ".join(note for note in ("Wanda" if self.score == "wanda" else "", kept) if note)
         return f"2:4 sparse{f' ({said})' if said else ''}"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
+from bench.methods.int8_dynamic import kept_as
 from bench.recipe import Counted, Promise, Step, Workplace
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class WeightOnly(Step):
 
     def label(self, architecture: Architecture) -> str:
         del architecture
-        kept = f", {len(self.keep)} kept in float" if self.keep else ""
+        kept = f", {kept_as(self.keep)}" if self.keep else ""
         return f"int{self.bits} weights" + (f" (groups of {self.group or GROUP}{kept})" if self.bits == 4 else kept)
 
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from leaderboard import markup, table
-from leaderboard.choices import View, has_task, in_order, with_seeds_together
+from leaderboard.choices import View, has_task, in_order, with_bases, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
 from leaderboard.controls import COMPARED, compared, go, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
@@ -38,12 +38,18 @@ def main() -> None:
             if st.toggle("Seeds together", value=True, key="together", bind="query-params", help=said):
                 rows = with_seeds_together(rows)
     _missing(view, loaded)
-    shown = payload(view, _part(rows), columns, sort, [row.recipe_id for row in ticked])
+    shown = payload(view, with_bases(view, _part(rows)), columns, sort, [row.recipe_id for row in ticked])
     draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)
+    told = [cell["ranked"] for row in shown["rows"] for cell in row["cells"] if cell["ranked"]]
     st.caption(
         "Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better. "
-        "Click a row for everything known of it; tick two to four to compare them."
+        f"{_ranks(told)}Click a row for everything known of it; tick two to four to compare them."
     )
+
+
+def _ranks(told: Sequence[str]) -> str:
+    """What the ranks below the objectives are, where there are some; with letters where some are shown."""
+    return f"{table.LETTERED if table.LETTERED in told else told[0]} " if told else ""
 
 
 def _of_task(view: View) -> list[Key]:

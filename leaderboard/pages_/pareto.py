@@ -10,14 +10,16 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.axes import default_axes
+from leaderboard.caption import described, left_out_for_size
 from leaderboard.charts import figure
 from leaderboard.choices import View
 from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
 from leaderboard.details import draw_details
+from leaderboard.index import LARGE
 from leaderboard.large import column
 from leaderboard.listing import Listing
 from leaderboard.overlays import Overlays
-from leaderboard.points import MOST_IN_BAND, left_out, of_base, points, scale
+from leaderboard.points import MOST_IN_BAND, left_out, points, scale
 from leaderboard.rows import Axis, Row
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, full_name
@@ -65,7 +67,12 @@ def main() -> None:
             config=CONFIG,
             alt=f"{full_name(y)} over {full_name(x)}: the leaderboard has the same numbers as a table.",
         )
-        _caption(shown, len(view.rows), thin, (x, y), log, overlays)
+        told = (
+            _counted(shown, len(view.rows), thin, (x, y), log, overlays),
+            described(drawn, overlays),
+            left_out_for_size(shown, (x, y), log, overlays, loaded.draws),
+        )
+        st.caption(" ".join(filter(None, told)))
     _take(event)
     if chosen_variant():
         name_sweep(loaded)
@@ -191,7 +198,9 @@ def _overlays(by_name: Mapping[str, Axis]) -> Overlays:
             value=True,
             key="band",
             bind="query-params",
-            help="Where the frontiers of 95% of the resamples run. It shows the resamples; verdicts rest on intervals.",
+            help="Where the frontiers of 95% of the resamples run. It shows the resamples; verdicts rest on intervals. "
+            f"On linear axes, of timings as ratios, with up to {MOST_IN_BAND} variants of a base in a sweep of up to "
+            f"{LARGE:,}.",
         )
         whiskers = st.toggle("Whiskers", value=True, key="whiskers", bind="query-params", help="95% intervals.")
         everything = st.toggle(
@@ -213,9 +222,10 @@ def _take(event: Any) -> None:
             st.rerun()
 
 
-def _caption(
+def _counted(
     view: View, count: int, thin: str, axes: tuple[Axis, Axis], log: tuple[bool, bool], overlays: Overlays
-) -> None:
+) -> str:
+    """How many points are drawn, and why the others are not."""
     x, y = axes
     drawn = len(points(view.rows, x, y))
     said = thin
@@ -225,14 +235,7 @@ def _caption(
     far = 0 if overlays.everything else left_out(view, x, y, log=log)
     if far:
         said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Shown, draws all."
-    band = "The band is where the frontiers of 95% of the resamples run; "
-    if overlays.band and max(len(of_base(view, base, x, y)) for base in view.board.bases) > MOST_IN_BAND:
-        band = f"The band is only drawn for up to {MOST_IN_BAND} variants of a base: a filter brings it back; "
-    st.caption(
-        f"{said} Whiskers: 95% intervals. The dotted line joins the estimates that no other beats; the verdicts, "
-        f"in shape and colour, say how sure that is. {band}the square marks the knee, where giving up a little of one "
-        "gains most of the other."
-    )
+    return said
 
 
 if __name__ == "__main__":  # which Streamlit calls a page

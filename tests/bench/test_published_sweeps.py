@@ -101,7 +101,11 @@ NAMES = {
         "depth 32 to 24 (ShortGPT), healed (LoRA rank 4)",
         "checkpoint Mistral-7B-Instruct-v0.2-sliced-24-layer",
     ),
-    "bart_cnn_int8": ("int8", "fallback mse, 1% of rougeLsum", "checkpoint bart-large-cnn-int8-dynamic"),
+    "bart_cnn_int8": (
+        "int8 per tensor (13 patterns kept in float",
+        "fallback mse, 1% of rougeLsum",
+        "checkpoint bart-large-cnn-int8-dynamic",
+    ),
     "distilbert": ("distilled from masked, fine-tuned", "pre-trained, fine-tuned", "student published"),
     "bert_mini": ("student mini", "random", "first layers, distilled, no gold"),
 }

@@ -110,6 +110,22 @@ def test_ticked_rows_are_compared(page: Page, site: str) -> None:
     assert page.locator("[data-testid=stPageLink] strong, [data-testid=stPageLink] a[href*=invalid]").count() == 0
 
 
+def test_the_keyboard_stays_where_it_was(page: Page, site: str) -> None:
+    page.goto(site)
+    box = row(page, f"{BASE}: int8").locator("input.tick")
+    box.focus(timeout=SETTLED)
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Compare 1")).to_be_visible()
+    expect(box).to_be_checked()
+    expect(box).to_be_focused()
+    heading = page.get_by_role("button", name=re.compile("^size on disk"))
+    heading.focus()
+    for order in ("ascending", "descending"):
+        page.keyboard.press("Enter")
+        expect(page.locator(f"th[aria-sort={order}]")).to_contain_text("size on disk")
+        expect(heading).to_be_focused()
+
+
 def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> None:
     name, reason = f"{BASE}: int8", "int8_dynamic promised products in int8, but all 23 run in float32"
     told = {"step": "int8_dynamic", "promise": ["products in int8"], "verdict": "not delivered", "reason": reason}

@@ -1,6 +1,7 @@
 """The plot, read as numbers."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from leaderboard.charts import LOOKS, figure
 from leaderboard.choices import Choice, View, look
 from leaderboard.labels import place_labels
+from leaderboard.overlays import Overlays
 from leaderboard.points import frontier_line, points, scale
 from leaderboard.rows import Axis, Board, Draws
 from leaderboard.table import full_name
@@ -55,6 +57,22 @@ def test_marks_and_whiskers_are_the_board_s_numbers(view: View, axes: tuple[Axis
 def test_verdicts_differ_in_shape_and_colour() -> None:
     assert len({symbol for symbol, _ in LOOKS.values()}) == len(LOOKS)
     assert len({colour for name, (_, colour) in LOOKS.items() if name != "not evaluated"}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 120])
+@pytest.mark.parametrize("third", [False, True])
+def test_verdicts_differ_in_shape_at_every_size(
+    view: View, axes: tuple[Axis, Axis], count: int, *, third: bool
+) -> None:
+    rows = tuple(replace(r, recipe_id=f"{i}{r.recipe_id}") for i in range(count) for r in view.rows)
+    missing = tuple(replace(r, recipe_id=f"x{r.recipe_id}", verdict="not evaluated") for r in view.rows)
+    many = replace(view, rows=rows + missing)
+    overlays = Overlays(third=view.board.axes["size", ""] if third else None)
+    traces = [t for t in figure(many, *axes, selected=None, overlays=overlays).data if t.name in (*LOOKS, "no verdict")]
+    assert len({trace.marker.symbol for trace in traces}) == len(traces) == len(LOOKS)
+    assert {trace.type for trace in traces} == {"scattergl" if count > 1 else "scatter"}
+    # Thin and open marks have no filling: of thousands, or coloured by a third number, nothing would be seen.
+    assert (count == 1 and not third) or not any("open" in t.marker.symbol or "thin" in t.marker.symbol for t in traces)
 
 
 def test_the_base_and_the_chosen_variant_are_ringed(view: View, axes: tuple[Axis, Axis]) -> None:

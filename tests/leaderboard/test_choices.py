@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from leaderboard.choices import Choice, look, several_seeds, with_seeds_together
+from leaderboard.choices import Choice, look, several_seeds, with_bases, with_seeds_together
 from leaderboard.choices import in_order as ordered
 from leaderboard.rows import Board, Draws
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK
@@ -87,3 +87,18 @@ def test_seeds_of_a_recipe_stand_together(board: Board) -> None:
     assert [row.seed for row in with_seeds_together(rows)] == [a.seed, 1, 2, c.seed]
     assert several_seeds(rows) == {"g": 2}
     assert several_seeds(board.rows) == {}
+
+
+def test_a_part_has_the_base_of_each_variant_above_it(board: Board, draws: Draws) -> None:
+    rows = (*board.rows, *(replace(row, base="other", recipe_id=f"o{row.recipe_id}") for row in board.rows))
+    two = replace(board, rows=rows)
+    view = look(two, Choice(text="decoder"), board.objectives, draws)
+    assert with_bases(view, view.rows) == list(view.rows)
+    for first in range(1, len(view.rows)):
+        part = with_bases(view, view.rows[first : first + 3])
+        assert [row for row in part if not row.is_base] == [r for r in view.rows[first : first + 3] if not r.is_base]
+        for row in part:
+            above = [other for other in part if other.is_base and other.base == row.base]
+            assert above == [other for other in view.rows if other.is_base and other.base == row.base]
+            assert part.index(above[0]) <= part.index(row)
+    assert with_bases(view, []) == []

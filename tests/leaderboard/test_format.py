@@ -1,6 +1,6 @@
 import pytest
 
-from leaderboard.format import clock, interval, number, without_folders
+from leaderboard.format import clock, interval, number, rank, without_folders
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,10 @@ def test_folders_of_a_machine_are_left_out() -> None:
         "FileNotFoundError: [Errno 2] No such file: '…/model.safetensors' (and/or zoo://a/b, 3/4)"
     )
     assert without_folders("") == ""
+
+
+def test_a_rank_has_its_letters() -> None:
+    assert rank((1, 6), "b,a") == "rank 1 to 6 ab"
+    assert rank((2, 2), "") == "rank 2"
+    assert rank((3, 4), "a,ab") == "rank 3 to 4 a,ab"
+    assert rank(None, "a") == ""

@@ -22,6 +22,7 @@ from leaderboard.choices import (
     some_met,
     unfinished,
     variants_in,
+    with_bases,
     with_seeds_together,
 )
 from leaderboard.decisions import read_decisions
@@ -197,6 +198,19 @@ def test_the_table_and_the_download_are_the_same(small: tuple[Snapshot, Board], 
     tables = [payload(view, view.rows[:12], usual_columns(view.board), None) for view in views]
     assert tables[0] == tables[1]
     assert as_csv(views[0].board, views[0].rows) == as_csv(views[1].board, views[1].rows)
+
+
+def test_every_page_has_the_base_as_it_was_judged(small: tuple[Snapshot, Board], large: Board) -> None:
+    for choice in (Choice(), Choice(text="decoder")):
+        views = [
+            look(board, choice, board.objectives, read_draws(*small, board.objectives)) for board in (small[1], large)
+        ]
+        for first in (0, 3, 6):
+            here, there = (with_bases(view, view.rows[first : first + 3]) for view in views)
+            assert [row.recipe_id for row in there] == [row.recipe_id for row in here]
+            assert [row.is_base for row in there] == [True, *[False] * (len(there) - 1)]
+            assert there[0].share == views[1].rows[0].share
+            assert here[0] == views[0].rows[0]
 
 
 def test_variants_are_found_by_the_beginning_of_their_id(large: Board) -> None:

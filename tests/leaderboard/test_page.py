@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from bench.store.folder import open_folder
 from bench.store.reader import current_name
-from leaderboard import PAGE, table
+from leaderboard import PAGE
 from leaderboard.axes import default_axes
 from leaderboard.rows import Board
 from leaderboard.source import STORE, chosen_keys, names_of
@@ -134,15 +134,6 @@ def test_a_clicked_point_opens_its_details(page: AppTest) -> None:
     page.run()
     assert page.query_params["variant"] in ([BY_NAME[HTML].recipe_id[:16]], BY_NAME[HTML].recipe_id[:16])
     assert "&lt;img src=x onerror=alert(1)&gt; &lt;b&gt;bold&lt;/b&gt;</h2>" in words(page)
-
-
-def test_a_long_table_comes_in_parts(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "A_PAGE", 4)
-    page.query_params["page"] = "3"
-    page.run()
-    assert page.number_input(key="page").value == 3
-    assert page.number_input(key="page").label == "Page of 3"
-    assert not page.exception
 
 
 def test_three_objectives_are_drawn_two_at_a_time(board: Board) -> None:

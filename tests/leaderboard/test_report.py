@@ -73,6 +73,19 @@ def test_the_plot_has_a_mark_for_every_row_with_both_numbers(board: Board, draws
     assert not re.search(r"nan|inf", drawn.split("<title>")[1].split("</svg>")[0].partition("d=")[2][:200])
 
 
+def test_the_legend_names_only_what_is_drawn(board: Board, draws: Draws, text: str) -> None:
+    said = ("Whiskers: 95% intervals.", "Dotted:", "Shaded:", "Ring: the base.", "Square: the knee.")
+    marks = ('<path class="whisker"', '<path class="front"', '<path class="band"', '<circle class="ring"')
+    empty = report_html(replace(board, rows=tuple(replace(row, cells={}) for row in board.rows)), draws)
+    assert not any(words in empty for words in said)
+    for told in (text, report_html(board, {}), empty):
+        plot = told.partition("<svg")[2].partition("</svg>")[0]
+        assert [words in told for words in said[:4]] == [mark in plot for mark in marks]
+        assert (said[4] in told) is ('<rect class="ring"' in plot)
+    assert said[2] in text
+    assert said[2] not in report_html(board, {})
+
+
 def test_a_board_without_numbers_says_so(board: Board, draws: Draws) -> None:
     empty = replace(board, rows=tuple(replace(row, cells={}) for row in board.rows))
     assert "nothing to draw" in report_html(empty, draws)

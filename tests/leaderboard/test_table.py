@@ -11,7 +11,7 @@ import pytest
 from leaderboard.choices import Choice, View, look
 from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.report import report_html
-from leaderboard.rows import Board, Draws
+from leaderboard.rows import Board, Draws, Place
 from leaderboard.table import label, notes, payload, usual_columns
 from tests.leaderboard.sample import BASE, HTML, REASON, SQL
 
@@ -44,6 +44,30 @@ def test_cells_carry_number_interval_and_place(view: View, board: Board) -> None
     assert row["sign"] == "●"
     assert row["verdict"] == "certain"
     assert row["share"] == "100%"
+
+
+def test_objectives_carry_ranks_and_ties(view: View, board: Board) -> None:
+    """The same words as `paredown show` prints, below declared objectives alone."""
+    row = next(r for r in board.rows if r.name == f"{BASE}: bf16")
+    data = payload(view, view.rows, usual_columns(board), None)
+    cells = next(r for r in data["rows"] if r["title"] == row.name)["cells"]
+    for key, cell in zip(board.objectives, cells, strict=False):
+        best, worst = row.places[key].rank or (0, 0)
+        letters = "".join(sorted(row.places[key].letters))
+        assert letters
+        assert cell["rank"] == f"rank {best}{'' if best == worst else f' to {worst}'} {letters}"
+        assert "shares a letter" in cell["ranked"]
+    assert [cell["rank"] for cell in cells[2:]] == [""] * len(cells[2:])
+    waiting = next(r for r in data["rows"] if r["title"] == f"{BASE}: distilled")
+    assert {cell["rank"] for cell in waiting["cells"]} == {""}
+
+
+def test_a_rank_without_letters_stands_alone(view: View, board: Board) -> None:
+    key = board.objectives[0]
+    places = {key: Place((2, 900), "", None, None, None, None)}
+    (row,) = payload(view, [replace(board.rows[1], places=places)], [key], None)["rows"]
+    assert row["cells"][0]["rank"] == "rank 2 to 900"
+    assert "letter" not in row["cells"][0]["ranked"]
 
 
 def test_the_payload_is_plain_json_with_names_as_they_are(view: View, board: Board) -> None:

@@ -271,7 +271,7 @@ def test_labels_and_names() -> None:
     assert described.label(nothing) == "int8 (fallback mse, 1% of rougeLsum)"
     assert step(search="greedy", metric=None).label(nothing) == "int8 (fallback mse greedy, 0.01 pairs)"
     full = Int8Dynamic(keep_fp32=("*.fc1",), embeddings=True, lm_head="int8", activations="tensor")
-    assert full.label(nothing) == "int8 per tensor (1 kept in float; uint8 embeddings; int8 head)"
+    assert full.label(nothing) == "int8 per tensor (1 pattern kept in float; uint8 embeddings; int8 head)"
     assert described.data_names() == ("tune", "held")
     assert described.task_names() == ("pairs",)
     assert Int8Dynamic().questions({}) == ()

@@ -9,7 +9,7 @@ from torch import nn
 from bench.architecture import describe
 from bench.errors import BadInput
 from bench.methods.cast import Cast
-from bench.methods.int8_dynamic import Int8Dynamic, choose
+from bench.methods.int8_dynamic import Int8Dynamic, choose, kept_as
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.models import Loaded, load, parameter_count, save, unique_state
 from bench.recipe import Workplace
@@ -132,3 +132,13 @@ def test_cast_halves_the_bytes(dtype: str, models: dict[str, Path], tmp_path: Pa
     assert sum(t.numel() * t.element_size() for t in unique_state(again.model).values()) == 2 * count
     assert all(torch.equal(v.to(short), again.model.state_dict()[k]) for k, v in before.items())
     assert describe(tmp_path / "x").dtype == dtype
+
+
+def test_a_label_counts_modules_only_where_names_are_exact() -> None:
+    """How many modules a pattern matches is not known without the model: 13 patterns of bart_cnn_int8 match 40."""
+    assert kept_as(()) == ""
+    assert kept_as(("a.fc1",)) == "1 kept in float"
+    assert kept_as(("a.fc1", "a.fc2")) == "2 kept in float"
+    assert kept_as(("a.fc[12]",)) == "1 pattern kept in float"
+    assert kept_as(("a.fc?", "lm_head")) == "2 patterns kept in float"
+    assert kept_as(("a.*", "b.*"), "dense") == "2 patterns kept dense"

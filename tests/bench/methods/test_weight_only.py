@@ -168,8 +168,10 @@ def test_settings() -> None:
     bert = describe_tiny()
     assert WeightOnly().label(bert) == "int8 weights"
     assert WeightOnly(bits=4, keep=("a",)).label(bert) == "int4 weights (groups of 128, 1 kept in float)"
+    assert WeightOnly(keep=("a.*",)).label(bert) == "int8 weights, 1 pattern kept in float"
     assert Fp8().label(bert) == "fp8 weights"
     assert Fp8(activations="token").label(bert) == "fp8"
+    assert Fp8(keep=("a.*", "b")).label(bert) == "fp8 weights (2 patterns kept in float)"
     assert Int8Dynamic().check(Cast().check(bert)).sealed == "int8_dynamic"
 
 

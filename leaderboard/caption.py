@@ -1,0 +1,53 @@
+"""What is said below a Pareto plot: of what is drawn, and of what a filter would bring back. Draws nothing."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from leaderboard.charts import LOOKS, MOST_WHISKERS
+from leaderboard.choices import View
+from leaderboard.overlays import BAND_NAME, Overlays
+from leaderboard.points import MOST_IN_BAND, of_base, points
+from leaderboard.rows import Axis, Draws, judged_as
+
+
+def described(drawn: go.Figure, overlays: Overlays) -> str:
+    """Sentences on the marks that the figure has, and on no others."""
+    traces = list(drawn.data)
+    names = {trace.name for trace in traces}
+    said = []
+    if any(_reaches(trace.error_x) or _reaches(trace.error_y) for trace in traces):
+        said.append("Whiskers: 95% intervals.")
+    if any(trace.name == "frontier" and len(trace.x) > 1 for trace in traces):
+        said.append("The dotted line joins the estimates that no other beats.")
+    if names & set(LOOKS):
+        coloured = overlays.third is not None and overlays.by == "colour"
+        told = "Shapes say" if coloured else "Shapes and colours say"
+        said.append(f"{told} the verdicts: how sure it is that a variant is beaten, or that none beats it.")
+    if BAND_NAME in names:
+        said.append("The band is where the frontiers of 95% of the resamples run.")
+    if "knee" in names:
+        said.append("The square marks the knee, where giving up a little of one gains most of the other.")
+    return " ".join(said)
+
+
+def _reaches(ends: go.scatter.ErrorX | go.scatter.ErrorY) -> bool:
+    """Whether some whisker is longer than nothing."""
+    return any(length for side in (ends.array, ends.arrayminus) if side is not None for length in side)
+
+
+def left_out_for_size(
+    view: View, axes: tuple[Axis, Axis], log: tuple[bool, bool], overlays: Overlays, draws: Draws
+) -> str:
+    """Sentences on what was asked for and is not drawn because there are too many variants; empty otherwise."""
+    x, y = axes
+    found = points(view.rows, x, y)
+    said = []
+    if overlays.whiskers and len(found) > MOST_WHISKERS and any(a < b for p in found for a, _, b in (p.x, p.y)):
+        said.append(f"Whiskers are drawn for up to {MOST_WHISKERS} points: a filter brings them back.")
+    # Where no filter would bring the band back, nothing is said of it.
+    noisy = any(key in {axis.key for axis in axes} for _, key in draws)
+    possible = overlays.band and noisy and not any(log) and all(judged_as(axis.key) == axis.key for axis in axes)
+    if possible and max(len(of_base(view, base, x, y)) for base in view.board.bases) > MOST_IN_BAND:
+        said.append(f"The band is drawn for up to {MOST_IN_BAND} variants of a base: a filter brings it back.")
+    return " ".join(said)

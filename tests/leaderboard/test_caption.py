@@ -1,0 +1,96 @@
+"""The caption of the plot names what is drawn, and nothing else."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leaderboard.caption import described, left_out_for_size
+from leaderboard.charts import figure
+from leaderboard.choices import Choice, View, look
+from leaderboard.overlays import Overlays
+from leaderboard.rows import Axis, Board, Draws
+from tests.leaderboard.sample import SCOPE, TASK
+
+EVERYTHING = Overlays()
+WORDS = ("Whiskers: 95% intervals.", "dotted line", "Shapes and colours say", "The band is where")
+
+
+@pytest.fixture
+def view(board: Board, draws: Draws) -> View:
+    return look(board, Choice(), board.objectives, draws)
+
+
+@pytest.fixture
+def axes(board: Board) -> tuple[Axis, Axis]:
+    return board.axes["latency_ratio", SCOPE], board.axes["accuracy", TASK]
+
+
+def told(view: View, axes: tuple[Axis, Axis], draws: Draws, overlays: Overlays = EVERYTHING, **more: Any) -> list[bool]:
+    said = described(figure(view, *axes, selected=None, overlays=overlays, draws=draws, **more), overlays)
+    return [word in said for word in WORDS]
+
+
+def times(view: View, count: int) -> View:
+    """The same variants again and again under other names, all of one base."""
+    again = (replace(row, recipe_id=f"{i:x}{row.recipe_id}", is_base=False) for i in range(count) for row in view.rows)
+    rows = (*view.rows, *again)
+    return replace(view, rows=rows, field=rows)
+
+
+def test_everything_that_is_drawn_is_named(view: View, axes: tuple[Axis, Axis], draws: Draws) -> None:
+    assert told(view, axes, draws) == [True] * 4
+
+
+def test_what_is_switched_off_is_not_named(view: View, axes: tuple[Axis, Axis], draws: Draws) -> None:
+    plain = Overlays(band=False, whiskers=False, third=view.board.axes["size", ""])
+    assert told(view, axes, draws, plain) == [False, True, False, False]
+    assert left_out_for_size(times(view, 40), axes, (False, False), plain, draws) == ""
+
+
+def test_no_band_on_a_logarithmic_axis_in_milliseconds_or_without_resamples(
+    view: View, board: Board, axes: tuple[Axis, Axis], draws: Draws
+) -> None:
+    in_ms = board.axes["latency_ms", SCOPE], axes[1]
+    assert told(view, axes, draws, log=(True, False)) == [True, True, True, False]
+    assert told(view, in_ms, draws) == [True, True, True, False]
+    assert told(view, axes, {}) == [True, True, True, False]
+
+
+def test_exact_numbers_have_no_whiskers(view: View, board: Board, draws: Draws) -> None:
+    exact = board.axes["size", ""], board.axes["parameters", ""]
+    assert told(view, exact, draws)[0] is False
+
+
+def test_the_knee_is_named_where_there_is_one(view: View, board: Board, draws: Draws) -> None:
+    rows = tuple(replace(row, base="other") if i % 2 else row for i, row in enumerate(view.rows))
+    several = replace(board, rows=rows)
+    seen = set()
+    for x in board.axes.values():
+        for y in board.axes.values():
+            for each in (view, replace(view, board=several, rows=rows, field=rows)):
+                drawn = figure(each, x, y, selected=None, draws=draws)
+                there = any(trace.name == "knee" for trace in drawn.data)
+                assert ("marks the knee" in described(drawn, EVERYTHING)) is there
+                seen.add((there, len(each.board.bases)))
+    assert seen == {(True, 1), (False, 1), (False, 2)}
+
+
+def test_only_what_a_filter_brings_back_is_promised(
+    view: View, board: Board, axes: tuple[Axis, Axis], draws: Draws
+) -> None:
+    many, linear = times(view, 40), (False, False)
+    assert told(many, axes, draws) == [False, True, True, False]
+    whiskers, band = "Whiskers are drawn for up to 300 points", "The band is drawn for up to 300 variants of a base"
+    said = left_out_for_size(many, axes, linear, EVERYTHING, draws)
+    assert whiskers in said
+    assert band in said
+    assert left_out_for_size(view, axes, linear, EVERYTHING, draws) == ""
+    in_ms = board.axes["latency_ms", SCOPE], axes[1]
+    for said in (
+        left_out_for_size(many, axes, linear, EVERYTHING, {}),  # as of a large sweep
+        left_out_for_size(many, axes, (True, False), EVERYTHING, draws),
+        left_out_for_size(many, in_ms, linear, EVERYTHING, draws),
+    ):
+        assert whiskers in said
+        assert band not in said
