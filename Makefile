@@ -43,6 +43,7 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_latency_peers
 	$(BIN)/python -m tests.performance.bench_frontier
 	$(BIN)/python -m tests.performance.bench_scale
+	$(BIN)/python -m tests.performance.bench_writer
 	$(BIN)/python -m tests.performance.bench_placement
 	$(BIN)/python -m tests.performance.bench_ray
 	$(BIN)/python -m tests.performance.bench_board

@@ -47,25 +47,31 @@ def plan(
     sweep: SweepArgument,
     overrides: Overrides = None,
     store: StoreOption = STORE,
+    address: AddressOption = None,
+    hardware: HardwareOption = None,
     form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a sweep would run, what is known already, and how long it may take. Runs nothing."""
+    """Show what a sweep would run, here or on a cluster, what is known already, how long it may take. Runs nothing."""
     from bench.measure.conditions import cpu_quota
     from bench.processor import prepare
     from bench.sweep import load_sweep
     from cluster.plan import Planner
     from cluster.runner_local import workers_for
-    from cluster.session import estimates, known_without_writing, machine_here
+    from cluster.session import estimates, known_without_writing, machine_here, machine_of_cluster
     from cluster.show import plan_table, print_table
 
     loaded = load_sweep(sweep, overrides or [])
     prepare()
-    machine = machine_here(loaded.file)
+    if address is not None:
+        machine, slots = machine_of_cluster(loaded, address, hardware)
+    elif hardware is not None:
+        raise BadInput(f"--hardware is {hardware!r}, but without --address this machine is planned for: give both.")
+    else:
+        machine, slots = machine_here(loaded.file), workers_for(cpu_quota())
     planner = Planner(loaded, machine)
     known = known_without_writing(store)
     found = planner(known, frozenset())
-    slots = workers_for(cpu_quota())
     print_table(
         plan_table(loaded, found, estimates(known, machine.hardware_class), slots), "json" if as_json else form, out
     )

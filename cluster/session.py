@@ -164,6 +164,24 @@ def _machine_of(offers: Collection[Offer], file: SweepFile, asked: str | None) -
     return Machine(found, library_versions())
 
 
+def machine_of_cluster(sweep: Sweep, address: str, asked: str | None) -> tuple[Machine, int]:
+    """What a sweep would be measured as on a cluster, and the CPUs that it has for jobs. Raises as `run_work`."""
+    ray_settings.apply()
+    import ray
+
+    from cluster import runner_ray
+    from cluster.ray_nodes import Nodes
+
+    runner_ray.start(address)
+    try:
+        nodes = Nodes(paths=sweep.paths())
+        nodes.begin()
+        cpus = sum(node.cpus for node in nodes.fit.values())
+        return _machine_of([nodes.offers[node_id] for node_id in nodes.fit], sweep.file, asked), int(cpus)
+    finally:
+        ray.shutdown()
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a run is to do."""

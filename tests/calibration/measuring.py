@@ -2,8 +2,9 @@
 
 `python -m tests.calibration.measuring [--leases N] [--kept FILE]` times, quiet and beside bursts of load, leases of one
 base with three copies of it and three models of 21 layers instead of 20; and, a quarter as often, leases of the base
-with a model of half of the layers and one in int8. It prints a table. With FILE every lease is kept there, one a line,
-and a run that was ended goes on after the last; the file belongs to one machine.
+with a model of half of the layers and one in int8. It prints tables: of leases one by one, and of two as a store shows
+them. With FILE every lease is kept there, one a line, and a run that was ended goes on after the last; the file belongs
+to one machine.
 
 Nothing else should run on the machine, and nothing here can check that: the load average is printed.
 """
@@ -14,8 +15,8 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 
 from bench.measure.clock import Call
@@ -32,9 +34,11 @@ from bench.methods.int8_dynamic import Int8Dynamic
 from bench.models import Loaded
 from bench.processor import cpu, prepare
 from bench.recipe import Workplace
-from bench.statistics.intervals import Interval, block_median, hull
+from bench.statistics.intervals import Interval, block_median, mean_over_leases
 from bench.statistics.looks import look_level, planned_looks
 from bench.statistics.paired import difference
+from bench.statistics.resample import lease_draws
+from bench.store.numbers import DRAWS, SEED
 from tests.calibration.load import bursts
 
 LAYERS, TOKENS = 20, 32
@@ -49,10 +53,17 @@ HEAD = """\
 
 
 class Ratio(NamedTuple):
-    """One variant's ratio to the base in one lease."""
+    """One variant's ratio to the base."""
 
     name: str
     interval: Interval
+
+
+class Timed(NamedTuple):
+    """One lease: its variants, and their ratios to the base [rounds, variants]."""
+
+    names: tuple[str, ...]
+    ratios: NDArray[np.float64]
 
 
 def encoder(layers: int) -> Any:
@@ -80,8 +91,8 @@ def model_of(name: str) -> Any:
     return in_int8(encoder(layers)) if name == "int8" else encoder(layers)
 
 
-def lease(names: tuple[str, ...], seed: int) -> list[Ratio]:
-    """The ratios of one lease with their intervals."""
+def lease(names: tuple[str, ...], seed: int) -> Timed:
+    """One lease, timed now."""
     level = look_level(looks=len(LOOKS))
     ids = torch.randint(5, 1000, (1, TOKENS), generator=torch.Generator().manual_seed(0))
     rng = np.random.default_rng(seed)
@@ -97,11 +108,10 @@ def lease(names: tuple[str, ...], seed: int) -> list[Ratio]:
             rng=rng,
         )
     (table,) = found.tables(len(calls))
-    columns = zip(names, table[:, 1:].T, strict=True)
-    return [Ratio(name, block_median(column / table[:, 0], level)) for name, column in columns]
+    return Timed(names, table[:, 1:] / table[:, :1])
 
 
-def kept_lease(file: Path | None, condition: str, names: tuple[str, ...], number: int) -> list[Ratio]:
+def kept_lease(file: Path | None, condition: str, names: tuple[str, ...], number: int) -> Timed:
     """The lease of that number, from the file where it is kept, or timed now and kept there.
 
     Raises ValueError where the file holds leases of another machine or software.
@@ -109,17 +119,16 @@ def kept_lease(file: Path | None, condition: str, names: tuple[str, ...], number
     asked = {"on": machine(), "condition": condition, "names": list(names), "number": number}
     for line in file.read_text().splitlines() if file and file.exists() else ():
         held = json.loads(line)
-        ratios = held.pop("ratios")
+        rounds = held.pop("rounds")
         if held["on"] != asked["on"]:
             raise ValueError(f"{file} is of {held['on']}, and this is {asked['on']}: name another file.")
         if held == asked:
-            return [Ratio(name, Interval(**interval)) for name, interval in ratios]
+            return Timed(names, np.array(rounds))
     with bursts(1) if condition == "load" else nullcontext():
         found = lease(names, number)
     if file:
-        ratios = [[ratio.name, asdict(ratio.interval)] for ratio in found]
         with file.open("a") as lines:
-            lines.write(f"{json.dumps({**asked, 'ratios': ratios})}\n")
+            lines.write(f"{json.dumps({**asked, 'rounds': found.ratios.round(6).tolist()})}\n")
     return found
 
 
@@ -149,18 +158,39 @@ def share(hits: int, n: int) -> str:
     return f"{hits} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
 
 
-def one_by_one(leases: list[list[Ratio]]) -> list[Ratio]:
-    """The ratios of every lease."""
-    return [ratio for lease in leases for ratio in lease]
+def shown(leases: Sequence[Timed]) -> list[Ratio]:
+    """What a store shows of leases of the same models."""
+    level = look_level(looks=len(LOOKS))
+    draws, freedom = lease_draws([lease.ratios for lease in leases], DRAWS, np.random.default_rng(SEED))
+    found = []
+    for column, name in enumerate(leases[0].names):
+        each = [block_median(lease.ratios[:, column], level) for lease in leases]
+        found.append(Ratio(name, mean_over_leases(each, draws[:, column], freedom[column])))
+    return found
 
 
-def in_pairs(leases: list[list[Ratio]]) -> list[Ratio]:
-    """What a store shows of two leases: the hulls of each two that follow each other, of the same models."""
+def own_intervals(leases: Sequence[Timed]) -> list[Ratio]:
+    """The ratios of every lease with its own intervals, which know nothing of other leases."""
+    level = look_level(looks=len(LOOKS))
+    return [
+        Ratio(name, block_median(column, level))
+        for lease in leases
+        for name, column in zip(lease.names, lease.ratios.T, strict=True)
+    ]
+
+
+def one_by_one(leases: Sequence[Timed]) -> list[Ratio]:
+    """What a store shows of every lease alone."""
+    return [ratio for lease in leases for ratio in shown([lease])]
+
+
+def in_pairs(leases: Sequence[Timed]) -> list[Ratio]:
+    """What a store shows of each two leases of the same models that follow each other."""
     found: list[Ratio] = []
     for names in (ALIKE, UNLIKE):
-        alike = [lease for lease in leases if tuple(ratio.name for ratio in lease) == names]
-        for first, second in zip(alike[::2], alike[1::2], strict=False):
-            found += [Ratio(a.name, hull([a.interval, b.interval])) for a, b in zip(first, second, strict=True)]
+        alike = [lease for lease in leases if lease.names == names]
+        for pair in zip(alike[::2], alike[1::2], strict=False):
+            found += shown(pair)
     return found
 
 
@@ -201,12 +231,17 @@ def main() -> None:
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
     print(f"{datetime.now(UTC):%Y-%m-%d}; {machine()}; one thread; load average before {load:.1f}\n", flush=True)
-    found: dict[str, list[list[Ratio]]] = {"quiet": [], "load": []}
+    found: dict[str, list[Timed]] = {"quiet": [], "load": []}
     for number in range(chosen.leases):
         for condition, leases in found.items():
             for names in (ALIKE, UNLIKE) if number % 4 == 0 else (ALIKE,):
                 leases.append(kept_lease(chosen.kept, condition, names, number))
-    for title, counted in (("Single leases", one_by_one), ("Hulls of two leases", in_pairs)):
+    tables = {
+        "Each lease's own intervals": own_intervals,
+        "One lease, as a store shows it": one_by_one,
+        "Two leases, as a store shows them": in_pairs,
+    }
+    for title, counted in tables.items():
         print(f"{title}:\n")
         print(HEAD)
         print("\n".join(rows(counted(found["quiet"]), counted(found["load"]))) + "\n")

@@ -1,4 +1,4 @@
-"""What `paredown run` refuses on a cluster: one sentence, exit code 2, and everything left as it was."""
+"""What `paredown run` and `plan` refuse on a cluster: one sentence, exit code 2, and everything left as it was."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.cluster.conftest import Cluster
 pytestmark = pytest.mark.cluster
 
 
-def refused(cluster: str, environment: dict[str, str], root: Path, *more: str) -> str:
+def refused(cluster: str, environment: dict[str, str], root: Path, *more: str, command: str = "run") -> str:
     """The sentence with which a run ends."""
-    command = [sys.executable, "-m", "cluster.cli", "run", str(tiny.sweep_file(root)), "--store", str(root / "store")]
-    command += ["--address", cluster, *more]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    words = [sys.executable, "-m", "cluster.cli", command, str(tiny.sweep_file(root)), "--store", str(root / "store")]
+    words += ["--address", cluster, *more]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -43,3 +43,25 @@ def test_a_machine_that_the_cluster_lacks(
     assert ray.util.list_named_actors(all_namespaces=True) == before
     take_lease(open_folder(tmp_path / "store")).release()  # nobody holds it
     assert not list((tmp_path / "store" / "journal").glob("*.parquet"))
+
+
+def test_a_plan_for_a_cluster_is_of_its_nodes(
+    cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "cluster.cli",
+        "plan",
+        str(tiny.sweep_file(tmp_path)),
+        "--store",
+        str(tmp_path / "s"),
+    ]
+    words += ["--address", cluster.address]
+    done = subprocess.run(words, env=project_environment, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    cpus = int(ray.cluster_resources()["CPU"])
+    assert f"min on {cpus} CPUs" in " ".join(done.stdout.split())
+    assert not (tmp_path / "s").exists()
+    sentence = refused(cluster.address, project_environment, tmp_path, "device=cuda", command="plan")
+    assert "none of the cluster's nodes (1) gives Ray a GPU" in sentence
