@@ -60,7 +60,7 @@ def test_a_plan_for_a_cluster_is_of_its_nodes(
     words += ["--address", cluster.address]
     done = subprocess.run(words, env=project_environment, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
-    cpus = int(ray.cluster_resources()["CPU"])
+    cpus = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     assert f"min on {cpus} CPUs" in " ".join(done.stdout.split())
     assert not (tmp_path / "s").exists()
     sentence = refused(cluster.address, project_environment, tmp_path, "device=cuda", command="plan")
