@@ -23,7 +23,7 @@ test: $(VENV)/.test
 
 # A head and two workers as hosts of their own on this machine, which fail in turn. Needs root; skipped without.
 test-cluster: $(VENV)/.test
-	$(BIN)/python -m pytest tests/hosts
+	$(BIN)/python -m pytest -rs tests/hosts
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
