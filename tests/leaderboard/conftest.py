@@ -8,8 +8,9 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 
 from bench.store.reader import Snapshot, open_snapshot
-from leaderboard.rows import Board, Draws, read_board, read_draws
-from tests.leaderboard.sample import make_store
+from leaderboard.choices import Choice, View, look
+from leaderboard.rows import Axis, Board, Draws, read_board, read_draws
+from tests.leaderboard.sample import SCOPE, TASK, make_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,3 +40,13 @@ def board(snapshot: Snapshot) -> Board:
 @pytest.fixture(scope="session")
 def draws(snapshot: Snapshot, board: Board) -> Draws:
     return read_draws(snapshot, board, list(board.axes))
+
+
+@pytest.fixture(scope="session")
+def view(board: Board, draws: Draws) -> View:
+    return look(board, Choice(), board.objectives, draws)
+
+
+@pytest.fixture(scope="session")
+def axes(board: Board) -> tuple[Axis, Axis]:
+    return board.axes["latency_ratio", SCOPE], board.axes["accuracy", TASK]

@@ -3,27 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from leaderboard.caption import described, left_out_for_size
 from leaderboard.charts import figure
-from leaderboard.choices import Choice, View, look
+from leaderboard.choices import View
 from leaderboard.overlays import Overlays
 from leaderboard.rows import Axis, Board, Draws
-from tests.leaderboard.sample import SCOPE, TASK
+from tests.leaderboard.sample import SCOPE
 
 EVERYTHING = Overlays()
 WORDS = ("Whiskers: 95% intervals.", "dotted line", "Shapes and colours say", "The band is where")
-
-
-@pytest.fixture
-def view(board: Board, draws: Draws) -> View:
-    return look(board, Choice(), board.objectives, draws)
-
-
-@pytest.fixture
-def axes(board: Board) -> tuple[Axis, Axis]:
-    return board.axes["latency_ratio", SCOPE], board.axes["accuracy", TASK]
 
 
 def told(view: View, axes: tuple[Axis, Axis], draws: Draws, overlays: Overlays = EVERYTHING, **more: Any) -> list[bool]:

@@ -7,23 +7,13 @@ from typing import Any
 import pytest
 
 from leaderboard.charts import LOOKS, figure
-from leaderboard.choices import Choice, View, look
+from leaderboard.choices import View
 from leaderboard.labels import place_labels
 from leaderboard.overlays import Overlays
 from leaderboard.points import frontier_line, points, scale
-from leaderboard.rows import Axis, Board, Draws
+from leaderboard.rows import Axis, Board
 from leaderboard.table import full_name
 from tests.leaderboard.sample import BASE, HTML, SCOPE, SQL, TASK
-
-
-@pytest.fixture
-def view(board: Board, draws: Draws) -> View:
-    return look(board, Choice(), board.objectives, draws)
-
-
-@pytest.fixture
-def axes(board: Board) -> tuple[Axis, Axis]:
-    return board.axes["latency_ratio", SCOPE], board.axes["accuracy", TASK]
 
 
 def drawn(view: View, axes: tuple[Axis, Axis], **more: Any) -> dict[str, Any]:
