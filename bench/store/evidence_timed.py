@@ -153,7 +153,8 @@ def _formula(asked: Asked, named: str) -> tuple[str, ...]:
     )
     if named.endswith("_ratio"):
         words.append("It is divided by the base's value in the same round.")
-    words.append("A lease gives the median over its rounds; several leases give the median of theirs.")
+    theirs = "geometric mean" if named.endswith("_ratio") else "median"
+    words.append(f"A lease gives the median over its rounds; several leases give the {theirs} of theirs.")
     if asked.name in TAILS:
         words.append("The quantile is of single calls, which count for as many as are independent.")
     if asked.name == "tokens_per_second":

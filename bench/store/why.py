@@ -153,8 +153,8 @@ def _interval(asked: Asked) -> tuple[str, ...]:
         family = "variants x parts of the data" if " / " in asked.scope else "variants x 0/1 metrics"
         words.append(f"Adjusted for the sweep's {family} (Holm): p = {number['p_holm']:.2g}.")
     if number["evidence"] is not None:
-        unit = "blocks of rounds or repeats" if kind_of(asked) == "measured" else "examples"
-        words.append(f"Verdicts take it for {number['evidence']} independent {unit}.")
+        unit = "rounds, leases or repeats" if kind_of(asked) == "measured" else "examples"
+        words.append(f"Verdicts take it for what {number['evidence']} independent {unit} would tell.")
     if number["note"]:
         words.append(f"{number['note'][0].upper()}{number['note'][1:]}.")
     return (f"Method: {method}.", *(sentence for sentence in words if sentence))

@@ -70,6 +70,7 @@ def test_a_ratio_lease_by_lease(snapshot: Snapshot) -> None:
         np.exp(np.mean([np.log(np.median(r)) for r in ratios])), rel=1e-12
     )
     assert any("over 2 leases" in text for text in found.interval)
+    assert any("several leases give the geometric mean of theirs" in text for text in found.formula)
     assert any("divided by the base's value in the same round" in text for text in found.formula)
     assert found.everything is not None
     assert len(found.everything.rows) == 2 * ROUNDS * 2 * 2  # leases, rounds, visits, the variant and its base
