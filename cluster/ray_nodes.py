@@ -209,42 +209,48 @@ class Nodes:
             words = " ".join(str(error).split())[-300:] or type(error).__name__
             self._refuse(node_id, name, f"The node {name} cannot run this project's code ({words}): mend or remove it.")
             return
+        sentence = self._objection(name, answer)
+        if sentence is not None:
+            self._refuse(node_id, name, sentence)
+            return
+        self.offers[node_id] = _offered(row, answer)
+        self._known[node_id] = _node(node_id, name, row, answer.gpu_memory, self.offers[node_id])
+        self.environments[node_id] = answer.environment
+
+    def _objection(self, name: str, answer: Answer) -> str | None:
+        """Why a node takes no jobs, None where it may."""
         if answer.code != our_code():
-            self._refuse(
-                node_id,
-                name,
+            return (
                 f"The node {name} runs version {answer.code[:10]} of paredown and this driver {our_code()[:10]}: "
-                "install the same one on every node, or none, so that the driver's is shipped.",
+                "install the same one on every node, or none, so that the driver's is shipped."
             )
-        elif different := [f"{n} {v} (here {released()[n]})" for n, v in answer.versions.items() if v != released()[n]]:
-            self._refuse(
-                node_id,
-                name,
+        here = released()
+        different = [f"{n} {found} (here {here[n]})" for n, found in answer.versions.items() if found != here[n]]
+        if different:
+            return (
                 f"The node {name} has {' and '.join(different)}, and results of different versions never share a key: "
-                "install the same ones on every node, with -c constraints.txt.",
+                "install the same ones on every node, with -c constraints.txt."
             )
-        elif not answer.sees_store:
-            self._refuse(
-                node_id,
-                name,
+        if not answer.sees_store:
+            return (
                 f"The node {name} does not see the results folder {self._store}: give --store a folder that every "
-                "node mounts at the same path, or an s3:// address.",
+                "node mounts at the same path, or an s3:// address."
             )
-        elif answer.unseen is not None:
-            self._refuse(
-                node_id,
-                name,
+        if answer.unseen is not None:
+            return (
                 f"The node {name} does not see {answer.unseen}, which the sweep reads: put it into a folder that every "
-                "node mounts at the same path, and name it by that path.",
+                "node mounts at the same path, and name it by that path."
             )
-        else:
-            self.offers[node_id] = _offered(row, answer)
-            self._known[node_id] = _node(node_id, name, row, answer.gpu_memory, self.offers[node_id])
-            self.environments[node_id] = answer.environment
+        return None
 
     def _refuse(self, node_id: str, name: str, sentence: str) -> None:
         self.unfit[name] = sentence
         self._known[node_id] = Node(node_id, name, 0.0, 0)  # asked once; takes nothing
+
+    @property
+    def offered(self) -> list[Offer]:
+        """What each node that takes jobs offers."""
+        return [self.offers[node_id] for node_id in self.fit]
 
     def hosts(self) -> set[str]:
         """Names of the machines whose nodes take jobs."""

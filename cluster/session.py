@@ -39,6 +39,7 @@ from cluster.runner_local import Limits, LocalPool, workers_for
 from cluster.standing import Known, Machine
 
 if TYPE_CHECKING:
+    from cluster.ray_nodes import Nodes
     from cluster.settle import Batch
 
 RunnerName = Literal["local", "ray"]
@@ -164,22 +165,30 @@ def _machine_of(offers: Collection[Offer], file: SweepFile, asked: str | None) -
     return Machine(found, library_versions())
 
 
-def machine_of_cluster(sweep: Sweep, address: str, asked: str | None) -> tuple[Machine, int]:
-    """What a sweep would be measured as on a cluster, and the CPUs that it has for jobs. Raises as `run_work`."""
+@contextmanager
+def _nodes_of(address: str | None, cpus: int | None, paths: Sequence[str], site: Site | None = None) -> Iterator[Nodes]:
+    """The nodes of a Ray cluster, or of one that is started here, once all have answered; let go of afterwards."""
     ray_settings.apply()
     import ray
 
     from cluster import runner_ray
-    from cluster.ray_nodes import Nodes
+    from cluster.ray_nodes import Nodes, of_site
 
-    runner_ray.start(address)
+    runner_ray.start(address, cpus)
     try:
-        nodes = Nodes(paths=sweep.paths())
+        seen, identity = of_site(site) if site else (None, "")
+        nodes = Nodes(seen, identity, paths)
         nodes.begin()
-        cpus = sum(node.cpus for node in nodes.fit.values())
-        return _machine_of([nodes.offers[node_id] for node_id in nodes.fit], sweep.file, asked), int(cpus)
+        yield nodes
     finally:
         ray.shutdown()
+
+
+def machine_of_cluster(sweep: Sweep, address: str, asked: str | None) -> tuple[Machine, int]:
+    """What a sweep would be measured as on a cluster, and the CPUs that it has for jobs. Raises as `run_work`."""
+    with _nodes_of(address, None, sweep.paths()) as nodes:
+        cpus = sum(node.cpus for node in nodes.fit.values())
+        return _machine_of(nodes.offered, sweep.file, asked), int(cpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,21 +273,15 @@ def _workers_of_a_cluster(
 ) -> Iterator[tuple[Work, Pool, Known]]:
     """The same on a Ray cluster, or on one that is started here."""
     folder = lease.folder
-    ray_settings.apply()
-    import ray
+    site = Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url)
+    with _nodes_of(options.address, options.workers, paths, site) as nodes:
+        from cluster import runner_ray  # now that Ray has its settings
 
-    from cluster import runner_ray
-    from cluster.ray_nodes import Nodes, of_site
-
-    runner_ray.start(options.address, options.workers)
-    try:
-        site = Site(folder.artefacts, acknowledgements=folder.logs, bucket=folder.artefacts_url)
-        nodes = Nodes(*of_site(site), paths)
-        nodes.begin()
+        identity = store_id(folder)
         if folder.bucket is None and nodes.hosts() != {socket.gethostname()}:
-            site = replace(site, cache=copies_of(store_id(folder)) / "artefacts")  # each reads a shared folder once
-        work = prepared([nodes.offers[node_id] for node_id in nodes.fit])
-        actor = runner_ray.start_writer(folder, lease.epoch, store_id(folder))
+            site = replace(site, cache=copies_of(identity) / "artefacts")  # each reads a shared folder once
+        work = prepared(nodes.offered)
+        actor = runner_ray.start_writer(folder, lease.epoch, identity)
         runner_ray.append(actor, [work.entry])
         known = known_in(folder)
         pool = runner_ray.RayPool(actor, site, nodes, limits=work.of_a_job)
@@ -286,8 +289,6 @@ def _workers_of_a_cluster(
             yield work, pool, known
         finally:
             pool.close()
-    finally:
-        ray.shutdown()
 
 
 def _writer(lease: Lease, patience: float) -> Writer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import ray
@@ -16,11 +17,16 @@ from tests.cluster.conftest import Cluster
 pytestmark = pytest.mark.cluster
 
 
-def refused(cluster: str, environment: dict[str, str], root: Path, *more: str, command: str = "run") -> str:
-    """The sentence with which a run ends."""
+def told(command: str, cluster: str, environment: dict[str, str], root: Path, *more: str) -> CompletedProcess[str]:
+    """What a command says about a sweep on the cluster."""
     words = [sys.executable, "-m", "cluster.cli", command, str(tiny.sweep_file(root)), "--store", str(root / "store")]
     words += ["--address", cluster, *more]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=180)
+
+
+def refused(cluster: str, environment: dict[str, str], root: Path, *more: str, command: str = "run") -> str:
+    """The sentence with which a command ends."""
+    done = told(command, cluster, environment, root, *more)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -48,20 +54,10 @@ def test_a_machine_that_the_cluster_lacks(
 def test_a_plan_for_a_cluster_is_of_its_nodes(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    words = [
-        sys.executable,
-        "-m",
-        "cluster.cli",
-        "plan",
-        str(tiny.sweep_file(tmp_path)),
-        "--store",
-        str(tmp_path / "s"),
-    ]
-    words += ["--address", cluster.address]
-    done = subprocess.run(words, env=project_environment, capture_output=True, text=True, check=False, timeout=180)
+    done = told("plan", cluster.address, project_environment, tmp_path)
     assert done.returncode == 0, done.stderr
     cpus = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     assert f"min on {cpus} CPUs" in " ".join(done.stdout.split())
-    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "store").exists()
     sentence = refused(cluster.address, project_environment, tmp_path, "device=cuda", command="plan")
     assert "none of the cluster's nodes (1) gives Ray a GPU" in sentence

@@ -117,6 +117,14 @@ def finished(job: Job, attempt: int) -> Record:
     )
 
 
+def conditions() -> str:
+    """The day, the machine and how busy it is, for the line above a table."""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}; CPU {cpu_name()}, {os.cpu_count()} CPUs; Python {platform.python_version()}; "
+        f"load average before {os.getloadavg()[0]:.1f}"
+    )
+
+
 def resident() -> int:
     gc.collect()
     return psutil.Process().memory_info().rss
@@ -162,9 +170,7 @@ def main() -> None:
         return
     sizes = [int(a) for a in sys.argv[1:]] or SIZES
     print(
-        f"{datetime.now(UTC):%Y-%m-%d}; CPU {cpu_name()}, {os.cpu_count()} CPUs; Python {platform.python_version()}; "
-        f"load average before {os.getloadavg()[0]:.1f}\n\n"
-        "| jobs | variants | reading the sweep, s | first plan, s | plan of a resumed sweep, s "
+        f"{conditions()}\n\n| jobs | variants | reading the sweep, s | first plan, s | plan of a resumed sweep, s "
         "| plan with all done, ms | driver, ms a job | memory, kB a job |\n|---|---|---|---|---|---|---|---|",
         flush=True,
     )

@@ -7,20 +7,16 @@ and a store of its own; processor seconds say what the work costs, memory is wha
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.store.folder import open_folder, take_lease
 from bench.store.writer import Writer
 from tests.bench.store.entries import entry
-from tests.performance.bench_int8_linear import cpu_name
-from tests.performance.bench_scale import resident
+from tests.performance.bench_scale import conditions, resident
 
 SIZES = (1_000, 10_000, 100_000)
 PARTS = (1, 16, 500)  # records that arrive together: one by one, from 16 busy workers, and as many as a part may hold
@@ -63,10 +59,8 @@ def main() -> None:
         return
     sizes = [int(a) for a in sys.argv[1:]] or SIZES
     print(
-        f"{datetime.now(UTC):%Y-%m-%d}; CPU {cpu_name()}, {os.cpu_count()} CPUs; Python {platform.python_version()}; "
-        f"load average before {os.getloadavg()[0]:.1f}\n\n"
-        "| records | in a part | seconds, ms a record | of the processor, ms a record | … of which publishing "
-        "| memory, kB a record |\n|---|---|---|---|---|---|",
+        f"{conditions()}\n\n| records | in a part | seconds, ms a record | of the processor, ms a record "
+        "| … of which publishing | memory, kB a record |\n|---|---|---|---|---|---|",
         flush=True,
     )
     for size in sizes:
