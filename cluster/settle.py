@@ -10,8 +10,7 @@ from typing import Any
 
 from bench.errors import BadInput
 from bench.job import LatencyJob
-from bench.statistics.resample import MANY_LEASES
-from bench.statistics.settling import group_to_measure
+from bench.statistics.settling import decisions, group_to_measure
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot
 from bench.sweep_file import LimitsSection
@@ -20,7 +19,7 @@ from cluster.plan import Plan
 from cluster.standing import Known, standing
 from leaderboard.contests import Open, open_contests
 
-LARGEST_BATCH = 4  # leases between two looks at the board
+LARGEST_BATCH = 2  # leases between two looks at the board
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -91,20 +90,14 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
     """
     options = []
     for contest in found:
-        group = group_to_measure(contest.pairs, LARGEST_GROUP, frozenset({0}))
-        if not group:
-            continue
-        wanted = min(p.leases for p in contest.pairs if p.leases is not None)
-        have = min(contest.leases[i] for i in group)
-        count = min(max(1, wanted - have, MANY_LEASES - have), max(LARGEST_BATCH, MANY_LEASES - have))
-        affordable = int(budget / contest.cost(group))
-        count = min(count, affordable)
-        # Leases that are still too few to be averaged narrow nothing.
-        if count >= 1 and have + count >= MANY_LEASES:
-            options.append((count * contest.cost(group), contest, group, count))
+        decided = decisions(contest.pairs, LARGEST_GROUP, frozenset({0}))
+        group, wanted = group_to_measure(decided, LARGEST_GROUP)
+        count = min(wanted, LARGEST_BATCH, int(budget / contest.cost(group)))
+        if count:
+            options.append((wanted * contest.cost(group), contest, group, count))
     if not options:
         return None
-    seconds, contest, group, count = min(options, key=lambda option: option[0])
+    _, contest, group, count = min(options, key=lambda option: option[0])
     jobs = tuple(_job(contest, group, contest.next_lease + number) for number in range(count))
     body = sweep["body"]
     statement = {
@@ -120,7 +113,7 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
         limits=LimitsSection.model_validate(body["limits"]),
         device=body["questions"]["LatencyJob"]["device"],
         hardware_class=body["hardware_class"],
-        seconds=seconds,
+        seconds=count * contest.cost(group),
     )
 
 

@@ -43,14 +43,13 @@ class Open:
     def missing(self, row: Row) -> str:
         """What would decide a contested row, in words."""
         mine = [pair for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
-        closed = [pair.leases for pair in mine if pair.leases is not None]
+        closed = [min(n for n in (pair.better, pair.beaten) if n) for pair in mine if pair.better or pair.beaten]
         never = len(mine) - len(closed)
         told = []
         if closed:
-            most = max(closed) - min(self.leases[pair.of] for pair in mine)
-            hours = most * self.cost([0, 0]) / 3600
+            hours = max(closed) * self.cost([0, 0]) / 3600
             takes = f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
-            told.append(f"{len(closed)} of {len(mine)} open comparisons by about {most} more leases ({takes})")
+            told.append(f"{len(closed)} of {len(mine)} open comparisons by about {max(closed)} more leases ({takes})")
         if never:
             told.append(f"{never} by no number of leases: tied on time, or a matter of scores")
         return "; ".join(told)

@@ -21,8 +21,6 @@ COUNTED = 1 << 18
 # Counts that are kept of one number of examples, a byte each, and of eight such numbers at most: a store scores every
 # artefact on the same few.
 KEPT = 16_000_000
-# With fewer, what differs between leases cannot be told from them alone.
-MANY_LEASES = 4
 # Standard deviation, on logs, of what makes a ratio to a copy differ from lease to lease: 1.3% on one machine,
 # 0.6% on another (results/reference/calibration.md). Its freedom is small, for it comes from few machines.
 SHIFT = 0.013
@@ -44,49 +42,67 @@ def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator | int) ->
 
 
 def lease_draws(
-    ratios_by_lease: Sequence[ArrayLike], draws: int, rng: np.random.Generator
+    ratios_by_lease: Sequence[ArrayLike],
+    draws: int,
+    rng: np.random.Generator,
+    places: Sequence[Sequence[int]] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Draws [draws, V] of the median ratio to the base, averaged over leases, of V models timed together in each.
+    """Draws [draws, V] of the median ratio to the base, averaged over each model's leases, of V models.
 
-    `ratios_by_lease` holds one array [rounds, V] a lease, rows in the order measured, columns aligned, every ratio
-    positive and finite; the base's column is all ones and its draws are exactly 1. On logs two kinds of luck are drawn,
-    jointly for all models: that of the rounds, resampled in blocks within each lease (circular block bootstrap, Politis
-    and Romano 1992; block length from the most correlated model), and what makes a ratio differ from lease to lease.
+    `ratios_by_lease` holds one array [rounds, m] a lease, rows in the order measured, every ratio positive and finite;
+    `places` says which of the V models its columns are, None that every lease timed all of them. The base's column is
+    all ones and its draws are exactly 1. On logs two kinds of luck are drawn, for each lease once and jointly for its
+    models: that of the rounds, resampled in blocks (circular block bootstrap, Politis and Romano 1992; block length
+    from the most correlated model), and what makes a ratio differ from lease to lease. So models are as close as the
+    leases that they shared make them, whatever others each had; those of different leases meet through the base.
 
-    From `MANY_LEASES` on the second comes from the leases' medians themselves. With fewer, two leases that agree by
-    chance would hide it: their variance is moderated (Smyth 2004), s^2 = (d0 s0^2 + SS) / (d0 + k - 1), with what
-    calibration found, `SHIFT` with `SHIFT_FREEDOM`, as its prior; half of it is the base's, which all models share.
+    What differs between leases is told by their medians, and few leases may agree by chance, so its variances and
+    covariances are moderated (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004),
+    (d0 S0 + SS) / (d0 + k - 1) of k leases: as if `SHIFT_FREEDOM` = d0 more had shown a prior, which is what
+    calibration found, `SHIFT`, or what all these leases show together where that is more. Half of the prior is the
+    base's, which the models of a lease share; SS holds what its models moved together by.
 
     Medians differ by the luck of their rounds too, so that counts twice: on the wide side, unless leases differ by much
     more than their own noise. The second result is the draws' degrees of freedom [V], Satterthwaite's (Biometrics
-    Bulletin 2, 1946), infinite for the base. ValueError for no lease, no round or bad ratios.
+    Bulletin 2, 1946), infinite for the base. ValueError for no lease, no round, bad ratios or a model without a lease.
     """
     leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
-    if not leases or len({lease.shape[1] for lease in leases}) != 1:
-        raise ValueError("leases of one group time the same models, and there is at least one lease")
-    count = len(leases)
-    centres = np.array([np.median(lease, axis=0) for lease in leases])
-    exact = np.logical_and.reduce([(lease == 0).all(axis=0) for lease in leases])
-    # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
-    lengths = [max(block_length(column) for column in lease.T) for lease in leases]
-    within = np.zeros((draws, exact.size))
-    for lease, length, centre in zip(leases, lengths, centres, strict=True):
-        within += (_resampled_medians(lease, length, draws, rng) - centre) / count
-    squares = ((centres - centres.mean(axis=0)) ** 2).sum(axis=0)
-    if count >= MANY_LEASES:
-        freedom_between, variance = count - 1, squares / (count - 1)
-        picked = rng.integers(count, size=(draws, count))
-        between = (centres[picked].mean(axis=1) - centres.mean(axis=0)) * np.sqrt(count / (count - 1))
-    else:
-        freedom_between = SHIFT_FREEDOM + count - 1
-        variance = np.where(exact, 0.0, (SHIFT_FREEDOM * SHIFT**2 + squares) / freedom_between)
-        own, of_base = rng.standard_normal((draws, exact.size)), rng.standard_normal((draws, 1))
-        between = np.sqrt(variance / count / 2) * (own - of_base)
-    inner, outer = within.var(axis=0), variance / count
-    blocks = sum(max(2, lease.shape[0] // length) - 1 for lease, length in zip(leases, lengths, strict=True))
+    at = _placed(leases, places)
+    count, exact = np.bincount(np.concatenate(at)), np.ones(1 + max(int(each.max()) for each in at), dtype=np.bool_)
+    if not count.all():
+        raise ValueError(f"every model has a lease, but model {int(np.argmin(count))} has none")
+    centres = np.full((len(leases), count.size), np.nan)
+    for number, (lease, here) in enumerate(zip(leases, at, strict=True)):
+        centres[number, here] = np.median(lease, axis=0)
+        exact[here] &= (lease == 0).all(axis=0)
+    mean = np.nanmean(centres, axis=0)
+    apart = np.nan_to_num(centres - mean)
+    freedom_between, squares = SHIFT_FREEDOM + count - 1, (apart**2).sum(axis=0)
+    together = (SHIFT_FREEDOM * SHIFT**2 + squares.sum()) / (SHIFT_FREEDOM + (count - 1)[~exact].sum())
+    expected = np.where(exact, 0.0, SHIFT_FREEDOM * max(SHIFT**2, together) / freedom_between)
+    within, between, blocks = np.zeros((draws, count.size)), np.zeros((draws, count.size)), np.zeros(count.size)
+    for lease, here, moved in zip(leases, at, apart, strict=True):
+        # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
+        length = max(block_length(column) for column in lease.T)
+        within[:, here] += _resampled_medians(lease, length, draws, rng) - np.median(lease, axis=0)
+        own, shared = rng.standard_normal((draws, here.size)), rng.standard_normal((draws, 2))
+        between[:, here] += np.sqrt(expected[here] / 2) * (own - shared[:, :1])
+        between[:, here] += np.sqrt(count[here] / freedom_between[here]) * moved[here] * shared[:, 1:]
+        blocks[here] += max(2, lease.shape[0] // length) - 1
+    inner, outer = (within / count).var(axis=0), (expected + squares / freedom_between) / count
     spread = inner**2 / blocks + outer**2 / freedom_between
     freedom = np.divide((inner + outer) ** 2, spread, out=np.full(spread.size, np.inf), where=spread > 0)
-    return np.exp(centres.mean(axis=0) + within + between), freedom
+    return np.exp(mean + (within + between) / count), freedom
+
+
+def _placed(leases: Sequence[FloatArray], places: Sequence[Sequence[int]] | None) -> list[NDArray[np.intp]]:
+    """Which model each column of each lease is."""
+    if not leases or (places is None and len({lease.shape[1] for lease in leases}) != 1):
+        raise ValueError("there is at least one lease, and without places all of them time the same models")
+    at = [np.asarray(here, dtype=np.intp) for here in places or [range(leases[0].shape[1])] * len(leases)]
+    if [(here.size, len(set(here.tolist()))) for here in at] != [(lease.shape[1],) * 2 for lease in leases]:
+        raise ValueError("a lease times each of its models in one column")
+    return at
 
 
 def _resampled_medians(lease: FloatArray, length: int, draws: int, rng: np.random.Generator) -> FloatArray:

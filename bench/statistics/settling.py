@@ -1,4 +1,4 @@
-"""What is still open on a frontier, and how many more leases would close it. Pure.
+"""What is still open on a frontier, and how many more leases would decide it. Pure.
 
 A variant is contested while, against some other, neither is shown: that it is better somewhere, or that it is beaten.
 More leases narrow what is measured. Scores are not narrowed by them: every example that may be chosen by has been used.
@@ -7,30 +7,41 @@ More leases narrow what is measured. Scores are not narrowed by them: every exam
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
-from bench.statistics.resample import MANY_LEASES
+from bench.statistics.resample import SHIFT_FREEDOM
+from bench.statistics.simultaneous import normal_quantile
 
-NEAR = 1.5  # times as many leases as the cheapest pair needs
 MOST_LEASES = 64  # beyond which a pair counts as tied on what is measured
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPair:
-    """Variant `of` against variant `other`: what would be shown by `leases` leases of both, in all.
+    """Variant `of` against variant `other`: how many more leases that time both would show what.
 
-    `shows` is "better" (then `of` need fear it no more) or "beaten" (then `of` is dominated). `leases` is None where no
-    number of leases up to `MOST_LEASES` would do.
+    `better`: that `of` is better on something, so that it need fear `other` no more. `beaten`: that it is dominated.
+    None where no number up to `MOST_LEASES` would.
     """
 
     of: int
     other: int
-    shows: str
-    leases: int | None
+    better: int | None
+    beaten: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What it would take to decide one variant: `leases` more of each of `members`."""
+
+    of: int
+    members: frozenset[int]
+    leases: int
 
 
 def open_pairs(
@@ -40,9 +51,9 @@ def open_pairs(
 
     Args:
         evidence: the declared objectives.
-        widths: half widths [V, V] of their simultaneous intervals.
+        widths: half widths [V, V] of their simultaneous intervals at 95%.
         measured: of each objective, whether more leases narrow it.
-        leases: of each variant, how many there are by now; 0 for one without a number.
+        leases: of each variant, how many there are by now; 0 for one without a number, all of them for the base.
     """
     present = np.logical_and.reduce([each.present for each in evidence])
     gaps = [each.costs[:, None] - each.costs[None, :] for each in evidence]
@@ -53,63 +64,104 @@ def open_pairs(
     no_worse = [gap <= 0 if sure else shown for gap, sure, shown in zip(gaps, exact, better, strict=True)]
     dominates = np.logical_and.reduce(no_worse) & somewhere
     dominated = dominates.any(axis=0)
+    count = int(present.sum())
+    critical = normal_quantile(count * (count - 1) // 2 * exact.count(False), LEVEL)
     found = []
     for i in np.flatnonzero(present & ~dominated):
         for j in np.flatnonzero(present):
             if i != j and not somewhere[i, j] and not equal[i, j]:
-                found.append(_cheapest(int(i), int(j), gaps, widths, measured, no_worse, leases))
+                reach = _reach(max(1, leases[i]), max(1, leases[j]), critical)
+                found.append(_priced(int(i), int(j), gaps, widths, measured, no_worse, reach))
     return found
 
 
-def _cheapest(
+def _priced(
     i: int,
     j: int,
     gaps: Sequence[FloatArray],
     widths: Sequence[FloatArray],
     measured: Sequence[bool],
     no_worse: Sequence[BoolArray],
-    leases: Sequence[int],
+    reach: FloatArray,
 ) -> OpenPair:
-    """The way to close a pair that takes the fewest leases."""
-    have = max(1, min(n for n in (leases[i], leases[j]) if n) if leases[i] or leases[j] else 1)
-    ways: list[tuple[int, str]] = []
+    """A pair with the fewest leases that either way to close it takes."""
+    ways: dict[str, list[int]] = {"better": [], "beaten": []}
     for at, (gap, width) in enumerate(zip(gaps, widths, strict=True)):
-        if not measured[at]:
-            continue
-        needed = _needed(have, float(abs(gap[i, j])), float(width[i, j]))
+        needed = _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if measured[at] else None
         if needed is None:
             continue
         if gap[i, j] < 0:
-            ways.append((needed, "better"))
+            ways["better"].append(needed)
         elif all(no_worse[k][j, i] for k in range(len(gaps)) if k != at):
-            ways.append((needed, "beaten"))
-    if not ways:
-        return OpenPair(i, j, "better", None)
-    needed, shows = min(ways)
-    return OpenPair(i, j, shows, needed)
+            ways["beaten"].append(needed)
+    return OpenPair(i, j, *(min(ways[shows], default=None) for shows in ("better", "beaten")))
 
 
-def _needed(have: int, gap: float, width: float) -> int | None:
-    """Leases in all after which a half width falls below a gap, if the estimates stay what they are."""
+def _reach(first: int, second: int, critical: float) -> FloatArray:
+    """How wide an interval for two models is after 1, 2, ... `MOST_LEASES` more leases of both, beside its width now.
+
+    Their variances fall with their leases, and Student's quantile as rare as the normal `critical` with the fewer.
+    """
+    more = np.arange(MOST_LEASES + 1)
+    deviations = np.sqrt(1 / (first + more) + 1 / (second + more))
+    found = deviations * stats.t.isf(stats.norm.sf(critical), SHIFT_FREEDOM + min(first, second) - 1 + more)
+    return np.asarray(found[1:] / found[0])
+
+
+def _needed(gap: float, width: float, reach: FloatArray) -> int | None:
+    """More leases after which a half width falls below a gap, if the estimates stay what they are."""
     if not gap > 0 or not math.isfinite(width):
         return None
-    ratio = width / gap
-    needed = max(have + 1, MANY_LEASES, math.ceil(have * ratio**2))
-    return needed if needed <= MOST_LEASES else None
+    enough = np.flatnonzero(width * reach < gap)
+    return 1 + int(enough[0]) if enough.size else None
 
 
-def group_to_measure(pairs: Sequence[OpenPair], most: int, never: frozenset[int] = frozenset()) -> list[int]:
-    """Up to `most` variants whose pairs are closed by the fewest leases; none where no lease closes any.
+def decisions(pairs: Iterable[OpenPair], most: int, never: frozenset[int] = frozenset()) -> list[Decision]:
+    """Every variant that leases would decide, by how many more of each of those involved that takes.
 
-    Pairs that need much more than the cheapest wait for it: their turn comes, if it is not saved. Those in `never`,
-    such as the base, are in every lease anyway and take no place.
+    A variant is decided when one other is shown to beat it, or when it is shown better than each that it is still open
+    against: closing one pair of a variant decides nothing while another stays open that no lease closes.
+
+    Args:
+        pairs: what is open.
+        most: variants that fit into a lease: of more, those that need the most leases come first.
+        never: those that every lease holds anyway, such as the base; they take no place.
     """
-    chosen: list[int] = []
-    priced = sorted((p.leases, p.of, p.other, p) for p in pairs if p.leases is not None)
-    for needed, _, _, pair in priced:
-        if needed > NEAR * priced[0][0]:
-            break
-        new = [v for v in dict.fromkeys((pair.of, pair.other)) if v not in chosen and v not in never]
-        if len(chosen) + len(new) <= most:
-            chosen += new
-    return chosen
+    by_variant: dict[int, list[OpenPair]] = {}
+    for pair in pairs:
+        by_variant.setdefault(pair.of, []).append(pair)
+    found = []
+    for of, mine in by_variant.items():
+        shown = [{pair.other: pair.beaten} for pair in mine if pair.beaten is not None]
+        better = {pair.other: pair.better for pair in mine if pair.better is not None}
+        shown += [better] if len(better) == len(mine) else []
+        ways = [_decision(of, more, most, never) for more in shown]
+        if ways:
+            found.append(min(ways, key=lambda way: (way.leases * (1 + len(way.members)), way.leases)))
+    return sorted(found, key=lambda each: (each.leases, len(each.members), each.of))
+
+
+def _decision(of: int, more: Mapping[int, int], most: int, never: frozenset[int]) -> Decision:
+    """To time `of` beside others, by how many more leases each of them takes."""
+    others = sorted(more.keys() - never, key=lambda other: -more[other])
+    return Decision(of, (frozenset({of}) - never) | frozenset(others[: most - 1]), max(more.values()))
+
+
+def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], int]:
+    """Which up to `most` variants to time, and for how many leases, to decide the most variants for the time.
+
+    A lease takes as long as it has models, the base among them. Variants are taken by how few leases decide them, and
+    of all such beginnings the one that decides most a model and lease is measured. Without any, nobody and 0.
+    """
+    best: tuple[float, list[int], int] = (0.0, [], 0)
+    group: list[int] = []
+    decided = 0
+    for each in found:
+        new = sorted(each.members - set(group))
+        if len(group) + len(new) > most:
+            continue
+        group, decided = group + new, decided + 1
+        rate = decided / (each.leases * (1 + len(group)))
+        if rate > best[0]:
+            best = (rate, group, each.leases)
+    return best[1], best[2]

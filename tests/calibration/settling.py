@@ -2,7 +2,7 @@
 
 `python -m tests.calibration.settling [--sweeps N]` simulates sweeps of latency against size in which smaller is mostly
 faster, gives every variant leases until it has twelve, and counts what was contested after each. Then it settles the
-same sweeps until no more are contested. It prints the cost of either in leases of one variant, and wrong verdicts.
+same sweeps until no more are contested. It prints the cost of either in models timed in leases, the base among them, and wrong verdicts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from bench.statistics.frontier import nondominated, verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.resample import MANY_LEASES, SHIFT, lease_draws
-from bench.statistics.settling import group_to_measure, open_pairs
+from bench.statistics.resample import SHIFT, lease_draws
+from bench.statistics.settling import decisions, group_to_measure, open_pairs
 from bench.statistics.simultaneous import half_widths
 from cluster.groups import LARGEST_GROUP
 from cluster.settle import LARGEST_BATCH
 
 FloatArray = NDArray[np.float64]
 ROUNDS, NOISE, DRAWS = 40, 0.04, 200
+BASE = frozenset({0})
 FIRST_LEASES, MOST_LEASES = 2, 12
 LATENCY, SIZE = Objective("latency", "lower"), Objective("size", "lower")
 
@@ -62,12 +63,12 @@ class Sweep:
         self.spent = 0
 
     def lease(self, group: list[int]) -> None:
-        """Time a group beside the base."""
-        shift = SHIFT * self.rng.standard_normal(len(group))
+        """Time a group beside the base: each model has a shift of its own that lasts the lease, the base as well."""
+        shift = SHIFT / np.sqrt(2) * self.rng.standard_normal(1 + len(group))
         noise = NOISE * self.rng.standard_normal((ROUNDS, len(group)))
-        table = self.ratios[group] * np.exp(shift + noise)
+        table = self.ratios[group] * np.exp(shift[1:] - shift[0] + noise)
         self.leases.append({v: table[:, i] for i, v in enumerate(group)})
-        self.spent += len(group)
+        self.spent += 1 + len(group)
 
     def everything(self) -> None:
         """One lease of every variant, in groups."""
@@ -77,16 +78,14 @@ class Sweep:
 
     def evidence(self) -> tuple[Evidence, Evidence]:
         """Latency and size, as a store would put them together."""
-        estimates, freedom = np.ones(self.ratios.size), np.full(self.ratios.size, np.inf)
-        draws = np.ones((DRAWS, self.ratios.size))
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for v in range(1, self.ratios.size):
-            groups.setdefault(tuple(i for i, lease in enumerate(self.leases) if v in lease), []).append(v)
-        for key, members in groups.items():
-            tables = [np.column_stack([self.leases[i][v] for v in members]) for i in key]
-            medians = np.array([np.median(table, axis=0) for table in tables])
-            draws[:, members], freedom[members] = lease_draws(tables, DRAWS, self.rng)
-            estimates[members] = np.exp(np.log(medians).mean(axis=0))
+        tables = [np.column_stack(list(lease.values())) for lease in self.leases]
+        places = [[v - 1 for v in lease] for lease in self.leases]
+        timed, freedom = lease_draws(tables, DRAWS, self.rng, places)
+        logs = np.full((len(tables), self.ratios.size - 1), np.nan)
+        for row, table, here in zip(logs, tables, places, strict=True):
+            row[here] = np.log(np.median(table, axis=0))
+        estimates = np.append(1.0, np.exp(np.nanmean(logs, axis=0)))
+        draws, freedom = np.column_stack([np.ones(DRAWS), timed]), np.append(np.inf, freedom)
         return Evidence(LATENCY, estimates, draws, freedom=freedom), Evidence(SIZE, self.costs)
 
     def state(self) -> tuple[int, int]:
@@ -99,20 +98,16 @@ class Sweep:
     def settle_once(self) -> bool:
         """One batch, as `paredown settle` would choose it; False where no lease helps."""
         evidence = self.evidence()
-        counts = [FIRST_LEASES, *(sum(v in lease for lease in self.leases) for v in range(1, self.ratios.size))]
+        counts = [len(self.leases), *(sum(v in lease for lease in self.leases) for v in range(1, self.ratios.size))]
         found = open_pairs(evidence, half_widths(evidence, 0.95), (True, False), counts)
-        group = group_to_measure(found, LARGEST_GROUP, frozenset({0}))
-        if not group:
-            return False
-        have = min(counts[v] for v in group)
-        wanted = min(p.leases for p in found if p.leases is not None) - have
-        for _ in range(min(max(1, wanted, MANY_LEASES - have), max(LARGEST_BATCH, MANY_LEASES - have))):
+        group, count = group_to_measure(decisions(found, LARGEST_GROUP, BASE), LARGEST_GROUP)
+        for _ in range(min(count, LARGEST_BATCH)):
             self.lease(group)
-        return True
+        return count > 0
 
 
 class Compared(NamedTuple):
-    """Leases of one variant, in all, to leave as many contested; None where settling never did."""
+    """Models timed in leases, in all, to leave as many contested; None where settling never did."""
 
     uniform: int
     settled: int | None

@@ -114,7 +114,9 @@ def test_leases_that_agree_by_chance_hide_nothing_and_those_that_do_not_draw_wid
     rng = np.random.default_rng(15)
     agreeing, apart = ([np.exp(rng.normal(shift, 0.001, (80, 2))) for shift in (-by, by)] for by in (0.0, 0.1))
     assert np.log(lease_draws(agreeing, 2000, rng)[0]).std() == pytest.approx(SHIFT * np.sqrt(4 / 5 / 2), rel=0.05)
-    assert np.log(lease_draws(apart, 2000, rng)[0]).std() == pytest.approx(0.045, rel=0.05)  # sqrt(0.02 / 5 / 2)
+    together = (4 * SHIFT**2 + 2 * 0.02) / (4 + 2)  # of two models, whose medians are 0.1 from their mean twice
+    wide = np.sqrt((4 * together + 0.02) / 5 / 2)
+    assert np.log(lease_draws(apart, 2000, rng)[0]).std() == pytest.approx(wide, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +161,28 @@ def test_leases_cover_all_pairs_together(count: int, shift: float) -> None:
         gaps = np.abs(np.subtract.outer(estimates, estimates))
         missed += bool((gaps > width).any())
     assert missed <= stats.binom.ppf(0.995, 200, 0.05)
+
+
+def test_models_are_as_close_as_the_leases_that_they_shared_make_them() -> None:
+    """Of one lease shared and one each: half of what the shared lease moved both by is not between them."""
+    rng = np.random.default_rng(17)
+    quiet = [np.exp(rng.normal(0, 1e-6, (40, 2))) for _ in range(3)]
+    together, _ = lease_draws(quiet, 4000, rng)
+    apart, _ = lease_draws(
+        [quiet[0], *(table[:, [i]] for i, table in enumerate(quiet[1:]))], 4000, rng, [[0, 1], [0], [1]]
+    )
+    alone, _ = lease_draws([quiet[0][:, [0]], quiet[1][:, [1]]], 4000, rng, [[0], [1]])
+    spread = [(np.log(each[:, 0]) - np.log(each[:, 1])).std() for each in (together, apart, alone)]
+    # own parts alone over three leases; over two with one base's part each; over one with both base's parts
+    expected = [SHIFT * np.sqrt(of) for of in (4 / 6 / 3, 4 / 5 * (1 / 2 + 1 / 4), 2)]
+    assert spread == pytest.approx(expected, rel=0.06)
+
+
+def test_places_that_do_not_fit_are_refused() -> None:
+    table = np.ones((4, 2))
+    for places in ([[0, 1, 2]], [[0, 0]], [[0, 2]]):
+        with pytest.raises(ValueError, match="lease"):
+            lease_draws([table], 10, np.random.default_rng(0), places)
 
 
 def test_many_leases_narrow_and_the_base_stays_exact() -> None:
