@@ -17,7 +17,7 @@ from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.resample import SHIFT_FREEDOM
 from bench.statistics.simultaneous import normal_quantile
 
-MOST_LEASES = 64  # beyond which a pair counts as tied on what is measured
+MOST_LEASES = 64  # more, beyond which a pair counts as tied on what is measured
 LEVEL = 0.95
 
 
@@ -70,7 +70,7 @@ def open_pairs(
     for i in np.flatnonzero(present & ~dominated):
         for j in np.flatnonzero(present):
             if i != j and not somewhere[i, j] and not equal[i, j]:
-                reach = _reach(max(1, leases[i]), max(1, leases[j]), critical)
+                reach = _reach(max(1, leases[int(i)]), max(1, leases[int(j)]), critical)
                 found.append(_priced(int(i), int(j), gaps, widths, measured, no_worse, reach))
     return found
 
@@ -98,22 +98,29 @@ def _priced(
 
 
 def _reach(first: int, second: int, critical: float) -> FloatArray:
-    """How wide an interval for two models is after 1, 2, ... `MOST_LEASES` more leases of both, beside its width now.
+    """How wide an interval for two models is after 0, 1, ... `MOST_LEASES` more leases of both, in deviations of now.
 
     Their variances fall with their leases, and Student's quantile as rare as the normal `critical` with the fewer.
     """
     more = np.arange(MOST_LEASES + 1)
-    deviations = np.sqrt(1 / (first + more) + 1 / (second + more))
-    found = deviations * stats.t.isf(stats.norm.sf(critical), SHIFT_FREEDOM + min(first, second) - 1 + more)
-    return np.asarray(found[1:] / found[0])
+    variances = 1 / (first + more) + 1 / (second + more)
+    quantiles = stats.t.isf(stats.norm.sf(critical), SHIFT_FREEDOM + min(first, second) - 1 + more)
+    return np.asarray(quantiles * np.sqrt(variances / variances[0]))
 
 
 def _needed(gap: float, width: float, reach: FloatArray) -> int | None:
-    """More leases after which a half width falls below a gap, if the estimates stay what they are."""
+    """More leases after which a half width falls below a gap, if the estimates stay what they are.
+
+    Where none is enough, all that are allowed, unless a gap that is larger by its own deviation would need more too:
+    few leases may agree by chance on what differs.
+    """
     if not gap > 0 or not math.isfinite(width):
         return None
-    enough = np.flatnonzero(width * reach < gap)
-    return 1 + int(enough[0]) if enough.size else None
+    deviation = width / float(reach[0])
+    enough = np.flatnonzero(deviation * reach < gap)
+    if enough.size:
+        return max(1, int(enough[0]))
+    return MOST_LEASES if deviation * reach[-1] < gap + deviation else None
 
 
 def decisions(pairs: Iterable[OpenPair], most: int, never: frozenset[int] = frozenset()) -> list[Decision]:

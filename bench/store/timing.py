@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -74,28 +74,25 @@ def latency(
 ) -> dict[str, list[Number]]:
     """artefact_id -> its figures and their ratios to the base, pooled over the leases that timed it.
 
-    Models that shared all their leases are resampled jointly. A ratio's interval is Student's over leases, a time's the
-    hull of its leases' intervals: what changes between leases is in both. Leases that do not overlap make the row
-    unstable.
+    Every lease is resampled once for all its models. A ratio's interval is Student's over leases, a time's the hull of
+    its leases' intervals: what changes between leases is in both. Leases that do not overlap make the row unstable.
     """
     figures_of = {record.identity: record.figures(connection) for record in leases}
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for artefact_id in dict.fromkeys(a for record in leases for a in record.artefact_ids[1:]):
-        key = tuple(r.identity for r in leases if artefact_id in r.artefact_ids)
-        groups.setdefault(key, []).append(artefact_id)
-    by_identity = {record.identity: record for record in leases}
     found: dict[str, list[Number]] = {}
-    for key, artefact_ids in groups.items():
-        records = [by_identity[identity] for identity in key]
-        for name in _shared([figures_of[identity] for identity in key]):
-            mine = [figures_of[identity][name] for identity in key]
-            for number, artefact_id in _ratios(records, mine, artefact_ids, hardware_class, declared):
-                found.setdefault(artefact_id, []).append(number)
-    for base in {record.artefact_ids[0] for record in leases}:
+    for base in dict.fromkeys(record.artefact_ids[0] for record in leases):
         records = [record for record in leases if record.artefact_ids[0] == base]
-        for name in _shared([figures_of[r.identity] for r in records]):
-            mine = [figures_of[r.identity][name] for r in records]
-            found.setdefault(base, []).extend(_base(records, mine, hardware_class))
+        each = [figures_of[record.identity] for record in records]
+        for name in dict.fromkeys(name for one in each for name in one):
+            gave = [(record, one[name]) for record, one in zip(records, each, strict=True) if name in one]
+            # What some of its leases lack (energy may have been readable in one only) a model has no number for.
+            without = {
+                a for record, one in zip(records, each, strict=True) if name not in one for a in record.artefact_ids
+            }
+            timed = [a for a in dict.fromkeys(a for record, _ in gave for a in record.artefact_ids) if a not in without]
+            if timed[:1] == [base]:
+                found.setdefault(base, []).extend(_base(gave, hardware_class))
+            for number, artefact_id in _ratios(gave, [a for a in timed if a != base], hardware_class, declared):
+                found.setdefault(artefact_id, []).append(number)
     for artefact_id, numbers in found.items():
         records = [record for record in leases if artefact_id in record.artefact_ids]
         numbers += [
@@ -105,51 +102,52 @@ def latency(
     return found
 
 
-def _shared(each: Sequence[Mapping[tuple[str, str], Figure]]) -> list[tuple[str, str]]:
-    """What every lease gave: energy may have been readable in one only."""
-    return [name for name in each[0] if all(name in found for found in each)]
-
-
 def _ratios(
-    records: Sequence[LeaseRecord],
-    mine: Sequence[Figure],
-    artefact_ids: Sequence[str],
+    gave: Sequence[tuple[LeaseRecord, Figure]], artefact_ids: Sequence[str], hardware_class: str, declared: int
+) -> Iterator[tuple[Number, str]]:
+    """Of each artefact, its ratio to the base and its own figure, from the leases that timed it."""
+    column = {artefact_id: i for i, artefact_id in enumerate(artefact_ids)}
+    held = [[(at, column[a]) for at, a in enumerate(record.artefact_ids) if a in column] for record, _ in gave]
+    leases = [(record, figure, here) for (record, figure), here in zip(gave, held, strict=True) if here]
+    if not leases:
+        return
+    tables = [figure.table[:, [at for at, _ in here]] / figure.table[:, :1] for _, figure, here in leases]
+    places = [[place for _, place in here] for *_, here in leases]
+    draws, freedom = lease_draws(tables, DRAWS, np.random.default_rng(SEED), places)
+    for artefact_id, place in column.items():
+        mine = [(record, figure) for record, figure, here in leases if any(p == place for _, p in here)]
+        yield from _of_one(mine, artefact_id, draws[:, place], float(freedom[place]), hardware_class, declared)
+
+
+def _of_one(
+    leases: Sequence[tuple[LeaseRecord, Figure]],
+    artefact_id: str,
+    draws: NDArray[np.float64],
+    freedom: float,
     hardware_class: str,
     declared: int,
-) -> list[tuple[Number, str]]:
-    picked = [[record.artefact_ids.index(a) for a in artefact_ids] for record in records]
-    pairs = list(zip(mine, picked, strict=True))
-    tables = [figure.table[:, columns] / figure.table[:, :1] for figure, columns in pairs]
-    # Another luck for each group: those of the same size would else be lucky alike, and seem closer than they are.
-    rng = np.random.default_rng([SEED, *"".join(record.identity for record in records).encode()])
-    draws, freedom = lease_draws(tables, DRAWS, rng)
-    result = []
-    for column, artefact_id in enumerate(artefact_ids):
-        ratios = [table[:, column] for table in tables]
-        each = [block_median(r, level_of(record)) for r, record in zip(ratios, records, strict=True)]
-        pooled = mean_over_leases(each, draws[:, column], freedom[column])
-        own = [figure.scale * figure.table[:, columns[column]] for figure, columns in pairs]
-        absolute = [block_median(s, level_of(r)) for s, r in zip(own, records, strict=True)]
-        blocks = int(freedom[column]) + 1 if np.isfinite(freedom[column]) else None
-        note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
-        scope = mine[0].scope
-        result += [
-            (
-                Number(mine[0].ratio, scope, pooled, draws[:, column], blocks, 0.0, hardware_class, note),
-                artefact_id,
-            ),
-            (Number(mine[0].metric, scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id),
-        ]
-    return result
+) -> Iterator[tuple[Number, str]]:
+    each, absolute = [], []
+    for record, figure in leases:
+        own, level = figure.table[:, record.artefact_ids.index(artefact_id)], level_of(record)
+        each.append(block_median(own / figure.table[:, 0], level))
+        absolute.append(block_median(figure.scale * own, level))
+    blocks = int(freedom) + 1 if np.isfinite(freedom) else None
+    note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
+    about = leases[0][1]
+    pooled = mean_over_leases(each, draws, freedom)
+    yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note), artefact_id
+    yield Number(about.metric, about.scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id
 
 
-def _base(records: Sequence[LeaseRecord], mine: Sequence[Figure], hardware_class: str) -> list[Number]:
+def _base(gave: Sequence[tuple[LeaseRecord, Figure]], hardware_class: str) -> list[Number]:
     """The base's own row: a ratio of exactly 1, and its figure over every lease that it took part in."""
-    each = [block_median(f.scale * f.table[:, 0], level_of(r)) for f, r in zip(mine, records, strict=True)]
+    each = [block_median(figure.scale * figure.table[:, 0], level_of(record)) for record, figure in gave]
+    about = gave[0][1]
     one = Interval(1.0, 1.0, 1.0, 0.95, sum(i.n for i in each), "the base itself")
     return [
-        Number(mine[0].ratio, mine[0].scope, one, np.ones(DRAWS), None, 0.0, hardware_class),
-        Number(mine[0].metric, mine[0].scope, hull(each), None, None, 0.0, hardware_class),
+        Number(about.ratio, about.scope, one, np.ones(DRAWS), None, 0.0, hardware_class),
+        Number(about.metric, about.scope, hull(each), None, None, 0.0, hardware_class),
     ]
 
 

@@ -27,7 +27,7 @@ INTERVALS = {
     "the base itself": "The base itself: a ratio of 1 by definition.",
     "Wilson": "Wilson's score interval of a proportion, 95%.",
     "Student t over": "Student's t for the mean of the leases' log ratios, 95%, with the luck of their rounds and what "
-    "differs between leases; below four of them the latter leans on what calibration found.",
+    "differs between leases; the fewer they are, the more the latter leans on what calibration found.",
     "Student t": "Student's t for a mean over examples, 95%.",
     "BCa": "Bias-corrected and accelerated bootstrap (BCa) over examples, 95%.",
     "percentile bootstrap": "The 2.5th to the 97.5th percentile of the resamples.",

@@ -1,14 +1,15 @@
 """What settling spends, beside measuring every variant again, to leave as many variants contested.
 
 `python -m tests.calibration.settling [--sweeps N]` simulates sweeps of latency against size in which smaller is mostly
-faster, gives every variant leases until it has twelve, and counts what was contested after each. Then it settles the
-same sweeps until no more are contested. It prints the cost of either in models timed in leases, the base among them, and wrong verdicts.
+faster, and gives every variant leases until it has twelve. Then it settles the same sweeps, on other noise, as long.
+Cost is counted in models timed in leases, the base among them, for a lease takes as long as it has models.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.resample import SHIFT, lease_draws
 from bench.statistics.settling import decisions, group_to_measure, open_pairs
 from bench.statistics.simultaneous import half_widths
+from bench.store.numbers import SEED
 from cluster.groups import LARGEST_GROUP
 from cluster.settle import LARGEST_BATCH
 
@@ -70,17 +72,18 @@ class Sweep:
         self.leases.append({v: table[:, i] for i, v in enumerate(group)})
         self.spent += 1 + len(group)
 
-    def everything(self) -> None:
+    def everything(self) -> bool:
         """One lease of every variant, in groups."""
         rest = list(range(1, self.ratios.size))
         for start in range(0, len(rest), LARGEST_GROUP):
             self.lease(rest[start : start + LARGEST_GROUP])
+        return True
 
     def evidence(self) -> tuple[Evidence, Evidence]:
         """Latency and size, as a store would put them together."""
         tables = [np.column_stack(list(lease.values())) for lease in self.leases]
         places = [[v - 1 for v in lease] for lease in self.leases]
-        timed, freedom = lease_draws(tables, DRAWS, self.rng, places)
+        timed, freedom = lease_draws(tables, DRAWS, np.random.default_rng(SEED), places)
         logs = np.full((len(tables), self.ratios.size - 1), np.nan)
         for row, table, here in zip(logs, tables, places, strict=True):
             row[here] = np.log(np.median(table, axis=0))
@@ -107,38 +110,66 @@ class Sweep:
 
 
 class Compared(NamedTuple):
-    """Models timed in leases, in all, to leave as many contested; None where settling never did."""
+    """How many are contested after so much was spent beyond the first leases, step by step: [(spent, contested)]."""
 
-    uniform: int
-    settled: int | None
-    contested: int
+    uniform: list[tuple[int, int]]
+    settled: list[tuple[int, int]]
     wrong: bool
+
+    def first(self) -> tuple[int, int | None]:
+        """What either spent to leave as few contested as all again ever did; None where settling never did."""
+        best = min(contested for _, contested in self.uniform)
+        spent = [next((s for s, c in steps if c <= best), None) for steps in (self.uniform, self.settled)]
+        return spent[0] or 0, spent[1]
 
 
 def compare(ratios: FloatArray, seed: int) -> Compared:
     """Both ways on the same sweep."""
-    uniform = Sweep(ratios, np.random.default_rng(seed))
-    uniform.costs = (costs := uniform.costs)
-    for _ in range(FIRST_LEASES):
-        uniform.everything()
-    start = uniform.spent
-    best, spent, wrong = uniform.state()[0], 0, False
-    for _ in range(MOST_LEASES - FIRST_LEASES):
-        uniform.everything()
-        contested, false = uniform.state()
-        wrong |= false > 0
-        if contested < best:
-            best, spent = contested, uniform.spent - start
-    settled = Sweep(ratios, np.random.default_rng(seed))
-    settled.costs = costs
-    for _ in range(FIRST_LEASES):
-        settled.everything()
-    limit = start + 2 * (uniform.spent - start)
-    while settled.state()[0] > best and settled.spent < limit and settled.settle_once():
-        pass
-    contested, false = settled.state()
-    reached = contested <= best
-    return Compared(spent, settled.spent - start if reached else None, best, wrong or false > 0)
+    costs: FloatArray | None = None
+    found: list[list[tuple[int, int]]] = []
+    wrong = False
+    for way in ("all again", "settle"):
+        sweep = Sweep(ratios, np.random.default_rng([seed, len(found)]))
+        costs = sweep.costs = sweep.costs if costs is None else costs
+        for _ in range(FIRST_LEASES):
+            sweep.everything()
+        start = sweep.spent
+        limit = start + start // FIRST_LEASES * (MOST_LEASES - FIRST_LEASES)
+        steps = [(0, sweep.state()[0])]
+        while sweep.spent < limit and (sweep.settle_once() if way == "settle" else sweep.everything()):
+            contested, false = sweep.state()
+            wrong |= false > 0
+            steps.append((sweep.spent - start, contested))
+        found.append(steps)
+    return Compared(found[0], found[1], wrong)
+
+
+def mean_contested(steps: Sequence[list[tuple[int, int]]], spent: int) -> float:
+    """How many are contested on average when so much was spent."""
+    return float(np.mean([next(c for s, c in reversed(each) if s <= spent) for each in steps]))
+
+
+def row(name: str, size: int, found: Sequence[Compared]) -> str:
+    """One line of the table."""
+    uniform, settled = [each.uniform for each in found], [each.settled for each in found]
+    total = uniform[0][-1][0]
+    left = mean_contested(uniform, total)
+    equal = next((spent for spent in range(total + 1) if mean_contested(settled, spent) <= left), None)
+    told = [first for each in found if (first := each.first())[0]]
+    ratios = sorted(math.inf if mine is None else mine / all_again for all_again, mine in told)
+    columns = [
+        name,
+        str(size),
+        f"{mean_contested(uniform, 0):.1f}",
+        f"{left:.1f}",
+        str(total),
+        "–" if equal is None else str(equal),
+        "–" if equal is None else f"{equal / total:.2f}",
+        f"{mean_contested(settled, total):.1f}",
+        f"{np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) of {len(told)}" if told else "–",
+        f"{sum(each.wrong for each in found)} of {len(found)}",
+    ]
+    return f"| {' | '.join(columns)} |"
 
 
 def main() -> None:
@@ -146,24 +177,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=30, help="of each shape")
     sweeps = parser.parse_args().sweeps
-    print("| shape | variants | leases, all again | leases, settling | ratio, median | never as few | wrong verdicts |")
-    print("|---|---|---|---|---|---|---|")
+    names = ["shape", "variants", "contested at first", "after twelve of all", "spent", "settling, as few", "ratio"]
+    names += ["settling, all spent", "ratio sweep by sweep", "wrong verdicts"]
+    print(f"| {' | '.join(names)} |")
+    print(f"|{'---|' * len(names)}")
     for shape in SHAPES:
         for size in (8, 16):
             found = [compare(shape(size, np.random.default_rng([seed, size])), seed) for seed in range(sweeps)]
-            told = [each for each in found if each.uniform]
-            reached = [(each.uniform, each.settled) for each in told if each.settled is not None]
-            ratios = [settled / uniform for uniform, settled in reached]
-            columns = [
-                shape.__name__.replace("_", " "),
-                str(size),
-                f"{np.median([u for u, _ in reached]):.0f}" if reached else "–",
-                f"{np.median([s for _, s in reached]):.0f}" if reached else "–",
-                f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "–",
-                f"{len(told) - len(reached)} of {len(told)}",
-                f"{sum(each.wrong for each in found)} of {sweeps}",
-            ]
-            print(f"| {' | '.join(columns)} |", flush=True)
+            print(row(shape.__name__.replace("_", " "), size, found), flush=True)
 
 
 if __name__ == "__main__":

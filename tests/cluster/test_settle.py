@@ -15,7 +15,7 @@ from bench.store.reader import open_snapshot
 from bench.store.verify import verify
 from bench.sweep import load_sweep
 from cluster.session import Options, run_batch, run_sweep
-from cluster.settle import Contest, budget_seconds, contests, next_batch
+from cluster.settle import LARGEST_BATCH, Contest, budget_seconds, contests, next_batch
 from cluster.settled import settle_within, settled_table
 from cluster.standing import Known
 from leaderboard.rows import find_sweep
@@ -44,24 +44,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def wished(contest: Contest) -> Contest:
     """The same with one pair that leases would close; how fast tiny models are is up to the machine."""
-    pairs = (OpenPair(1, 2, "better", 6),)
-    return replace(contest, pairs=pairs, lease_seconds=10.0)
+    return replace(contest, pairs=(OpenPair(1, 2, 4, None),), lease_seconds=10.0)
 
 
-def test_the_budget_is_kept_and_too_few_leases_are_not_bought(store: Path) -> None:
+def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
         (contest,) = contests(snapshot, sweep)
     assert contest.leases == (2, 2, 2)
     batch = next_batch(sweep, [wished(contest)], 1e9)
     assert batch is not None
-    assert [len(job.artefact_ids) for job in batch.jobs] == [3] * 4
-    assert [job.lease for job in batch.jobs] == list(range(contest.next_lease, contest.next_lease + 4))
-    assert batch.seconds == pytest.approx(4 * 3 * 10)
-    fewer = next_batch(sweep, [wished(contest)], 75)
+    assert [len(job.artefact_ids) for job in batch.jobs] == [3] * LARGEST_BATCH
+    assert [job.lease for job in batch.jobs] == [contest.next_lease, contest.next_lease + 1]
+    assert batch.seconds == pytest.approx(LARGEST_BATCH * 3 * 10)
+    fewer = next_batch(sweep, [wished(contest)], 45)
     assert fewer is not None
-    assert len(fewer.jobs) == 2
-    assert next_batch(sweep, [wished(contest)], 59) is None  # one more makes three, which are not averaged
+    assert len(fewer.jobs) == 1
+    assert next_batch(sweep, [wished(contest)], 29) is None
+    assert next_batch(sweep, [replace(contest, pairs=(OpenPair(1, 2, None, None),))], 1e9) is None
     assert [p.status for p in batch(Known(), frozenset()).jobs] == ["ready"]  # one at a time
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.settling import MOST_LEASES, OpenPair, group_to_measure, open_pairs
+from bench.statistics.settling import MOST_LEASES, Decision, OpenPair, decisions, group_to_measure, open_pairs
 from bench.statistics.simultaneous import half_widths
 
 LATENCY, SIZE, SCORE = Objective("latency", "lower"), Objective("size", "lower"), Objective("score", "higher")
@@ -38,29 +38,41 @@ def test_contested_are_those_with_an_open_pair(points: list[tuple[int, int]], se
 def test_a_gap_that_leases_can_show_is_priced_and_a_tie_is_not() -> None:
     sizes = Evidence(SIZE, np.array([3.0, 2.0, 1.0]))
     pairs = {(p.of, p.other): p for p in found(evidence([1.0, 1.05, 1.2], 0.03), sizes, measured=(True, False))}
-    assert pairs[0, 1].shows == "better"
-    assert 4 <= int(pairs[0, 1].leases or 0) <= MOST_LEASES
+    assert pairs[0, 1].beaten is None
+    assert 1 <= int(pairs[0, 1].better or 0) < MOST_LEASES
     tied = {(p.of, p.other): p for p in found(evidence([1.0, 1.0, 1.2], 0.03), sizes, measured=(True, False))}
-    assert tied[0, 1].leases is None
+    assert (tied[0, 1].better, tied[0, 1].beaten) == (None, None)
     scores = evidence([0.8, 0.81], 0.02, SCORE)
-    (first, second) = found(scores, Evidence(SIZE, np.array([1.0, 1.0])), measured=(False, False))
-    assert (first.leases, second.leases) == (None, None)
+    for pair in found(scores, Evidence(SIZE, np.array([1.0, 1.0])), measured=(False, False)):
+        assert (pair.better, pair.beaten) == (None, None)
+
+
+def test_a_small_gap_of_few_leases_is_not_given_up_and_one_of_many_is() -> None:
+    sizes = Evidence(SIZE, np.array([3.0, 2.0]))
+    few, many = (
+        next(p for p in found(evidence([1.0, 1.002], 0.02), sizes, measured=(True, False), leases=n) if p.of == 0)
+        for n in (2, 40)
+    )
+    assert few.better == MOST_LEASES
+    assert many.better is None
 
 
 def test_what_is_slower_is_shown_beaten_only_where_everything_else_is_shown() -> None:
     slower = evidence([1.0, 1.05], 0.03)
     smaller = Evidence(SIZE, np.array([1.0, 2.0]))
     (pair,) = [p for p in found(slower, smaller, measured=(True, False)) if p.of == 1]
-    assert (pair.other, pair.shows) == (0, "beaten")
+    assert pair.other == 0
+    assert pair.beaten is not None
+    assert pair.better is None
     tie = evidence([0.8, 0.8], 0.02, SCORE)
     (pair,) = [p for p in found(slower, tie, measured=(True, False)) if p.of == 1]
-    assert pair.leases is None
+    assert (pair.better, pair.beaten) == (None, None)
 
 
-def test_more_leases_already_taken_ask_for_more_in_all() -> None:
+def test_more_leases_already_taken_ask_for_more() -> None:
     sizes = Evidence(SIZE, np.array([3.0, 2.0]))
     few, many = (
-        next(p.leases for p in found(evidence([1.0, 1.03], 0.02), sizes, measured=(True, False), leases=n) if p.of == 0)
+        next(p.better for p in found(evidence([1.0, 1.03], 0.02), sizes, measured=(True, False), leases=n) if p.of == 0)
         for n in (2, 16)
     )
     assert few is not None
@@ -68,16 +80,50 @@ def test_more_leases_already_taken_ask_for_more_in_all() -> None:
     assert many > few
 
 
-def test_a_group_takes_the_cheapest_pairs_and_never_the_base() -> None:
-    pairs = [
-        OpenPair(1, 2, "better", 9),
-        OpenPair(3, 0, "better", 4),
-        OpenPair(4, 5, "better", 5),
-        OpenPair(6, 7, "better", None),
-    ]
-    assert group_to_measure(pairs, 3, frozenset({0})) == [3, 4, 5]
-    assert group_to_measure(pairs, 2, frozenset({0})) == [3]
-    assert group_to_measure(pairs[-1:], 6) == []
+@pytest.mark.parametrize("gap", [0.015, 0.02, 0.03])
+def test_the_leases_that_are_asked_for_are_enough_if_nothing_else_changes(gap: float) -> None:
+    """The interval after so many leases, made of deviations that shrink as more leases make them."""
+    sizes = Evidence(SIZE, np.array([3.0, 2.0]))
+    off = np.random.default_rng(1).standard_normal((4000, 2))
+
+    def shown(leases: int) -> tuple[bool, int | None]:
+        costs = np.array([1.0, 1.0 + gap])
+        draws = costs + 0.013 / np.sqrt(leases) * (off - off.mean(axis=0))
+        every = Evidence(LATENCY, costs, draws, freedom=np.full(2, 4.0 + leases - 1)), sizes
+        widths = half_widths(every, 0.95)
+        left = [p.better for p in open_pairs(every, widths, (True, False), [leases, leases]) if p.of == 0]
+        return not left, left[0] if left else None
+
+    done, more = shown(2)
+    assert not done
+    assert more is not None
+    assert shown(2 + more)[0]
+    assert not shown(2 + more // 2)[0]
+
+
+def test_one_pair_that_stays_open_leaves_nothing_to_buy_for_the_others() -> None:
+    pairs = [OpenPair(1, 2, 3, None), OpenPair(1, 4, None, None), OpenPair(5, 2, 4, None), OpenPair(5, 4, 6, None)]
+    assert decisions(pairs, 6) == [Decision(5, frozenset({2, 4, 5}), 6)]
+    assert decisions(pairs[:2], 6) == []
+
+
+def test_a_variant_is_decided_by_one_that_beats_it_or_by_all_that_it_beats() -> None:
+    pairs = [OpenPair(1, 0, 9, None), OpenPair(1, 2, 9, None), OpenPair(1, 3, None, 4)]
+    assert decisions(pairs, 6, frozenset({0})) == [Decision(1, frozenset({1, 3}), 4)]
+    pairs = [OpenPair(1, other, 2 + other, None) for other in range(2, 9)]
+    (decision,) = decisions(pairs, 3)  # the hardest first, as many as fit
+    assert decision == Decision(1, frozenset({1, 7, 8}), 10)
+
+
+def test_a_group_decides_the_most_for_its_time() -> None:
+    alone, beside, dear = (
+        Decision(1, frozenset({1, 2}), 4),
+        Decision(3, frozenset({1, 3}), 5),
+        Decision(4, frozenset({4, 5}), 40),
+    )
+    assert group_to_measure([alone, beside, dear], 6) == ([1, 2, 3], 5)  # 2 of 20 against 1 of 12 and 3 of 240
+    assert group_to_measure([alone, beside, dear], 2) == ([1, 2], 4)
+    assert group_to_measure([], 6) == ([], 0)
 
 
 def test_without_a_number_nothing_is_open() -> None:
@@ -90,4 +136,5 @@ def test_directions_are_honoured(sign: int) -> None:
     objective = LATENCY if sign > 0 else Objective("speed", "higher")
     sizes = Evidence(SIZE, np.array([3.0, 2.0]))
     (pair,) = found(evidence([sign * 1.0, sign * 1.05], 0.03, objective), sizes, measured=(True, False))
-    assert (pair.of, pair.shows) == (0, "better")
+    assert pair.of == 0
+    assert pair.better is not None
