@@ -114,12 +114,13 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
     from cluster.show import print_table
     from cluster.shown import board_table
     from leaderboard.choices import unfinished
+    from leaderboard.fronts import whole_of
     from leaderboard.index import open_indexed
     from leaderboard.large import board_in
 
     with open_indexed(store, partial(say, err, "")) as snapshot:
         board = board_in(snapshot, sweep_id)
-        print_table(board_table(board, most_rows(form)), form, out)
+        print_table(board_table(board, most_rows(form), whole_of(snapshot, board)), form, out)
         failed = list(unfinished(board))
         for row in failed:
             say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")

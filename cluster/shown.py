@@ -13,11 +13,14 @@ from bench.store.required import finite
 from cluster.show import Printable
 from leaderboard.against import Beside, beside
 from leaderboard.format import MINUS, SIGNS, difference, interval, number, rank
+from leaderboard.fronts import Whole, about_fronts, about_recipes, whole_of
 from leaderboard.judging import separates_nothing
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
 from leaderboard.where import asked_board
 
+FLIPS = ("flips_gained", "flips_lost")  # of whole tasks; those of parts are in JSON
+NOTHING_WHOLE = Whole()
 Groups = dict[tuple[str, Key, str], list[Row]]
 
 
@@ -40,13 +43,22 @@ def shown(
         limit: most variants to show, the best ones; all without.
     """
     board = asked_board(snapshot, sweep, objectives, where)
-    return board_table(board, limit) if against is None else against_table(board, *beside(snapshot, board, against))
+    if against is not None:
+        return against_table(board, *beside(snapshot, board, against))
+    return board_table(board, limit, whole_of(snapshot, board))
 
 
-def board_table(board: Board, limit: int | None = None) -> Printable:
-    """The leaderboard: verdict and objectives first, then constraints, then size and memory. `limit`: most variants."""
+def board_table(board: Board, limit: int | None = None, whole: Whole = NOTHING_WHOLE) -> Printable:
+    """The leaderboard: verdict and objectives first, then constraints, then flips, size and memory.
+
+    Args:
+        board: to show.
+        limit: most variants; all without.
+        whole: what is to be said of frontiers and recipes.
+    """
     shown = board.rows[:limit] if limit else tuple(board.rows)
     keys = [key for key in comparisons(board) if key not in board.objectives]
+    keys += [key for key in board.axes if key[0] in FLIPS and " / " not in key[1]]
     for extra in ("size", "host_peak", "latency_ms"):
         # Of several scopes, the one that an objective has.
         scopes = {scope for _, scope in board.objectives}
@@ -62,11 +74,16 @@ def board_table(board: Board, limit: int | None = None) -> Printable:
         rows = tuple((*c, "did not deliver" if row in marked else "") for c, row in zip(rows, shown, strict=True))
     right = frozenset({"share", *(axis.title for axis in (*main, *rest))})
     return Printable(
-        f"{board.name}: leaderboard", columns, rows, board_records(board, shown), _notes(board, shown), right
+        f"{board.name}: leaderboard",
+        columns,
+        rows,
+        board_records(board, shown, whole),
+        _notes(board, shown, whole),
+        right,
     )
 
 
-def _notes(board: Board, shown: Sequence[Row]) -> tuple[str, ...]:
+def _notes(board: Board, shown: Sequence[Row], whole: Whole) -> tuple[str, ...]:
     objectives = ", ".join(board.axes[k].title for k in board.objectives)
     matters = [
         f"{difference(board.matters[k], axis.unit, axis.metric).lstrip('+')} on {board.axes[k].title}"
@@ -87,6 +104,7 @@ def _notes(board: Board, shown: Sequence[Row]) -> tuple[str, ...]:
     if board.among is not None:
         count, of = board.among
         found.append(f"Frontier recomputed among {count} shown of {of} variants, and the base.")
+    found += about_fronts(whole, {row.recipe_id: row.name for row in shown}) + about_recipes(whole.recipes)
     found += [sentence for key in board.objectives if (sentence := separates_nothing(board, key))]
     found.append(
         "An interval over examples and rounds speaks of this artefact; a recipe with one seed says so: one seed."
@@ -138,7 +156,7 @@ def _kept(board: Board, required: Required, kept: Kept) -> str:
     return f"{kept.state} ({interval(kept.low, kept.high, axis.unit, axis.metric)})"
 
 
-def board_records(board: Board, shown: Sequence[Row]) -> dict[str, Any]:
+def board_records(board: Board, shown: Sequence[Row], whole: Whole) -> dict[str, Any]:
     """Everything the board holds of the rows shown, for programs."""
     groups = _groups(board)
     return {
@@ -151,6 +169,8 @@ def board_records(board: Board, shown: Sequence[Row]) -> dict[str, Any]:
         ],
         "separates_nothing": [text for key in board.objectives if (text := separates_nothing(board, key))],
         "among": None if board.among is None else dict(zip(("shown", "of"), board.among, strict=True)),
+        "fronts": list(whole.fronts),
+        "recipes": list(whole.recipes),
         "rows": len(board.rows),
         "variants": [_record(board, groups, row) for row in shown],
     }

@@ -17,7 +17,7 @@ from leaderboard.rows import own_builds
 WIDTH = 4  # bytes of a resample
 BATCH = 2000  # variants whose resamples are looked at together
 TABLES: tuple[str, ...] = ("info", "metrics", "variants", "numbers", "verdicts", "stops", "openings", "confirmations")
-TABLES += ("standings", "constraints", "hits", "draws", "claims")
+TABLES += ("standings", "constraints", "hits", "draws", "claims", "fronts", "recipes")
 
 
 def write(asked: str) -> None:

@@ -10,6 +10,8 @@ from scipy import stats
 
 from bench.statistics.intervals import Interval, as_values, check_level, mean_t
 
+MOST_SEEDS = 50  # beyond which recipes count as alike for training
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
@@ -81,6 +83,25 @@ def compare_recipes(first: Mapping[int, ArrayLike], second: Mapping[int, ArrayLi
     reach = float(stats.t.isf((1 - level) / 2, freedom)) * math.sqrt(sum(parts) + between_examples)
     seeds = a.shape[0] + b.shape[0]
     return Interval(mean, mean - reach, mean + reach, level, seeds, "Welch's t over seeds and examples")
+
+
+def seeds_needed(gap: float, reach: float, seeds: int) -> int | None:
+    """Seeds of each recipe after which an interval would leave 0 out, if difference and variances stay what they are.
+
+    Args:
+        gap: the difference, as an absolute number.
+        reach: half width of its interval over so many seeds.
+        seeds: how many there are, 2 or more (ValueError below).
+
+    The half width follows one over the root of the number of seeds, and Student's quantile at 95% with one seed less.
+    None beyond `MOST_SEEDS`.
+    """
+    if seeds < 2:
+        raise ValueError(f"an interval over seeds rests on at least 2, got {seeds}")
+    counts = np.arange(seeds + 1, MOST_SEEDS + 1)
+    factors = stats.t.isf(0.025, counts - 1) / stats.t.isf(0.025, seeds - 1) * np.sqrt(seeds / counts)
+    enough = np.flatnonzero(reach * factors < gap)
+    return int(counts[enough[0]]) if enough.size else None
 
 
 def variance_of_scores(scores: ArrayLike) -> Components:

@@ -29,6 +29,8 @@ TABLES = {
     "constraints": ("recipe_id", "position"),
     "hits": ("recipe_id", "metric", "scope"),
     "confirmations": ("opening", "recipe_id", "metric", "scope"),
+    "fronts": ("base",),
+    "recipes": ("base", "recipe_group", "metric", "scope", "other"),
 }
 RECORD = (
     "key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, failure, reason, log, started, seconds, "
@@ -66,9 +68,16 @@ def compare_summary(
         found = [row._asdict() for row in getattr(summary, table)]
         named = Named(
             lambda row, columns=columns: tuple(row[c] for c in columns),  # type: ignore[misc]
-            lambda row: names.get(row["recipe_id"], f"recipe {row['recipe_id'][:10]}"),
+            lambda row: _subject(row, names),
         )
         _compare(checks[table], rows, found, named)
+
+
+def _subject(row: Row, names: Mapping[str, str]) -> str:
+    """Whom a row speaks of: a variant, a recipe over its seeds, or all variants of a base."""
+    if "recipe_id" in row:
+        return names.get(row["recipe_id"], f"recipe {row['recipe_id'][:10]}")
+    return str(row.get("recipe_group", row["base"]))
 
 
 def _compare(check: Check, rows: Sequence[Row], found: Sequence[Row], named: Named) -> None:

@@ -32,7 +32,8 @@ from bench.errors import BadInput, DiskFull, StaleLease, StoreBusy, is_disk_full
 from bench.store.places import Local, Place
 from bench.store.processes import born, lives, processes_here
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 3  # of the journal and its query form
+SNAPSHOT_VERSION = 4  # of what is published, which any run publishes anew
 KIND = "paredown store"
 MARKER = "store.json"
 POINTER = "published/current.json"

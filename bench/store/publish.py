@@ -24,7 +24,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from bench.identity import files_digest
 from bench.job import library_versions
 from bench.metrics import METRICS
-from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, Lease
+from bench.store.folder import POINTER, SNAPSHOT_VERSION, Folder, Lease
 from bench.store.rows import Summary
 
 SEGMENT = 20_000  # records that are published in a file of their own as soon as there are so many
@@ -130,7 +130,7 @@ class Publisher:
     ) -> None:
         connection.execute(schema)
         info = {
-            "schema": str(SCHEMA_VERSION),
+            "schema": str(SNAPSHOT_VERSION),
             "published": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "progress": json.dumps(progress),
             "parts": json.dumps([n for (n,) in connection.execute("select name from parts order by name").fetchall()]),

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from bench.errors import BadInput
-from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, open_folder
+from bench.store.folder import POINTER, SNAPSHOT_VERSION, Folder, open_folder
 
 TRIES = 20
 COPIES_SECONDS = 600.0  # that copies of earlier snapshots are kept, for those who still read them
@@ -134,11 +134,11 @@ def open_snapshot(root: Path | str) -> Iterator[Snapshot]:
         try:
             snapshot = Snapshot(folder, name, connection)
             layout = int(snapshot.info()["schema"])
-            if layout > SCHEMA_VERSION:
+            if layout > SNAPSHOT_VERSION:
                 raise BadInput(f"The store {root} was written by a newer paredown: update this one.")
-            if layout < SCHEMA_VERSION:
+            if layout < SNAPSHOT_VERSION:
                 raise BadInput(
-                    f"What the store {root} has published has layout {layout}, and this reads {SCHEMA_VERSION}: "
+                    f"What the store {root} has published has layout {layout}, and this reads {SNAPSHOT_VERSION}: "
                     "run its sweep again, which repeats nothing, to publish it anew."
                 )
             yield snapshot

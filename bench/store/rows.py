@@ -127,6 +127,36 @@ class ConfirmationRow(NamedTuple):
     finding: str | None  # confirmed | overstated | understated | open
 
 
+class FrontRow(NamedTuple):
+    """The frontier of a base's variants as a whole, on the sweep's declared objectives: of estimates."""
+
+    sweep_id: str
+    base: str
+    size: int  # variants on it
+    knee: str | None  # recipe_id of the one in its bend
+    hypervolume: float | None  # share of the box from the best of all objectives to a tenth beyond the worst
+
+
+class RecipeRow(NamedTuple):
+    """A recipe over its training seeds: beside the base, or beside another recipe."""
+
+    sweep_id: str
+    base: str
+    recipe_group: str
+    metric: str
+    scope: str
+    other: str  # group of the recipe that it is compared with; empty for the base
+    seeds: int
+    estimate: float | None  # None with one seed
+    low: float | None
+    high: float | None
+    method: str
+    variance_seeds: float | None  # of a single value, of a ratio's on logs; None where not split
+    variance_examples: float | None
+    variance_sessions: float | None  # from one lease to another
+    variance_rest: float | None  # of an example under a seed, or of the rounds of a lease
+
+
 @dataclass
 class Summary:
     """Everything that a snapshot says of one sweep."""
@@ -139,3 +169,5 @@ class Summary:
     constraints: list[ConstraintRow] = field(default_factory=list)
     hits: list[HitsRow] = field(default_factory=list)
     confirmations: list[ConfirmationRow] = field(default_factory=list)
+    fronts: list[FrontRow] = field(default_factory=list)
+    recipes: list[RecipeRow] = field(default_factory=list)

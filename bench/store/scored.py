@@ -46,16 +46,16 @@ def add_scores(
         base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
         known = evaluations(connection, sweep, base_id)
         for task in sweep["tasks"]:
-            reference = _outcomes(connection, known, base_id, task, cache) if base_id else None
+            reference = outcomes_of(connection, known, base_id, task, cache) if base_id else None
             for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
-                outcomes, beside = _outcomes(connection, known, artefact_id, task, cache), reference
+                outcomes, beside = outcomes_of(connection, known, artefact_id, task, cache), reference
                 seen = None if outcomes else stops[artefact_id].examples[task["name"]] if artefact_id in stops else None
                 if seen is not None:
                     cut.add(artefact_id)
                     there = known.get((artefact_id, task["fingerprint"]), [])
                     part = {**task, "examples": seen}
-                    outcomes = _outcomes(connection, known, artefact_id, part, cache)
-                    beside = _outcomes(connection, known, base_id or "", part, cache, there)
+                    outcomes = outcomes_of(connection, known, artefact_id, part, cache)
+                    beside = outcomes_of(connection, known, base_id or "", part, cache, there)
                 if outcomes is None:
                     continue
                 said = (policies.note(known, artefact_id, task), None if seen is None else stops[artefact_id].note)
@@ -129,7 +129,7 @@ def evaluations(
     return found
 
 
-def _outcomes(
+def outcomes_of(
     connection: duckdb.DuckDBPyConnection,
     known: Mapping[tuple[str, str], list[str]],
     artefact_id: str,
@@ -137,6 +137,7 @@ def _outcomes(
     cache: Cache,
     among: Sequence[str] | None = None,
 ) -> quality.Outcomes | None:
+    """What an artefact gave on every example of a task, None unless it was run on all (of those `among` has too)."""
     identities = known.get((artefact_id, task["fingerprint"]), [])
     limits = (task["examples"], None if among is None else tuple(among))
     key = ("outcomes", artefact_id, task["fingerprint"], tuple(identities), limits)

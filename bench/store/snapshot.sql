@@ -1,4 +1,4 @@
--- What readers see: complete in itself, never changed after it is published. Version 3.
+-- What readers see: complete in itself, never changed after it is published. Version 4.
 
 create table snapshot.info (key varchar primary key, value varchar not null);
 
@@ -71,6 +71,23 @@ create table snapshot.standings (
     tie varchar,                          -- letters: who shares one was not told apart
     relation varchar,                     -- to the base: better | equivalent | worse | not known yet, null for the base
     difference double, low double, high double -- from the base, null where nothing is known
+);
+
+-- one row a base: the frontier of estimates on the declared objectives as a whole
+create table snapshot.fronts (
+    sweep_id varchar, base varchar, size integer,
+    knee varchar,                         -- recipe_id, null where the frontier does not bend
+    hypervolume double                    -- share of the box from the best of all to a tenth beyond the worst
+);
+
+-- one row a recipe and number: over its training seeds beside the base, or beside another recipe
+create table snapshot.recipes (
+    sweep_id varchar, base varchar, recipe_group varchar, metric varchar, scope varchar,
+    other varchar,                        -- the recipe that it is compared with, empty for the base
+    seeds integer,
+    estimate double, low double, high double, -- null with one seed
+    method varchar,
+    variance_seeds double, variance_examples double, variance_sessions double, variance_rest double
 );
 
 -- one row a variant and declared constraint, its bound in the metric's unit

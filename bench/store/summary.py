@@ -10,13 +10,15 @@ import duckdb
 import numpy as np
 
 from bench.metrics import metric
+from bench.statistics.front import front_of
 from bench.statistics.objectives import Evidence, Objective, worth
 from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
 from bench.store.numbers import DRAWS, Number, exact
+from bench.store.recipes import recipe_rows
 from bench.store.required import constraint_rows, standing_rows, with_holm
-from bench.store.rows import DrawRow, HitsRow, NumberRow, Summary, VariantRow, VerdictRow
+from bench.store.rows import DrawRow, FrontRow, HitsRow, NumberRow, Summary, VariantRow, VerdictRow
 from bench.store.scored import Cache, Declaration, Numbers, add_scores, artefacts_of
 from bench.store.stopped import Stop, apart, read_stops, standing_of
 
@@ -50,6 +52,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         variants = [v for v in sweep["variants"] if v["base"] == base]
         _fill(summary, sweep, variants, artefacts, numbers, failures, stopped)
+    summary.recipes = list(recipe_rows(connection, sweep, artefacts, leases(connection, sweep), cache))
     summary.numbers = with_holm(sweep, summary.numbers)
     summary.confirmations = confirmations(connection, sweep["sweep_id"], summary.numbers, cache)
     return summary
@@ -181,6 +184,9 @@ def _fill(
     evidence = [gather(objective, whole) for objective in sweep["objectives"]]
     base = next((i for i, v in enumerate(variants) if v["is_base"]), None)
     found, standings = stand(evidence, base)
+    front = front_of(evidence)
+    knee = None if front.knee is None else variants[front.knee]["recipe_id"]
+    summary.fronts.append(FrontRow(sweep_id, variants[0]["base"], front.size, knee, front.hypervolume))
     summary.standings += standing_rows(sweep, variants, standings)
     summary.constraints += constraint_rows(sweep, variants, [numbers.get(a, []) if a else [] for a in placed])
     for variant, artefact_id, verdict in zip(variants, placed, found, strict=True):

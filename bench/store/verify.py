@@ -40,6 +40,8 @@ CHECKS = {
     "verdicts": "verdict, share and reason of every variant",
     "standings": "rank, ties and comparison with the base of every variant on every objective",
     "constraints": "whether every variant keeps the sweep's constraints",
+    "fronts": "size, knee and hypervolume of every base's frontier",
+    "recipes": "recipes over their training seeds, and where their variance comes from",
     "hits": "which examples count for every variant, for exact tests",
     "confirmations": "numbers on held-back examples, none of which was read before its opening was stated",
     "database": "the query database holds what the journal holds",

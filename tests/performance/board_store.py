@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from bench.metrics import METRICS
 from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.standings import Standing, stand_among_many
-from bench.store.folder import POINTER, SCHEMA_VERSION, Folder, open_folder
+from bench.store.folder import POINTER, SNAPSHOT_VERSION, Folder, open_folder
 from bench.store.journal import part_name
 from bench.store.publish import SEGMENT, SEGMENTS, STORAGE, summarised_by
 from tests.performance.board_records import outcomes_of, records_of
@@ -196,7 +196,7 @@ class Snapshot:
         metrics = [[m.name, m.title, m.unit, m.better, m.exact, m.meaning] for m in METRICS.values()]
         self._connection.executemany("insert into snapshot.metrics values (?, ?, ?, ?, ?, ?)", metrics)
         info = {
-            "schema": str(SCHEMA_VERSION),
+            "schema": str(SNAPSHOT_VERSION),
             "published": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "progress": json.dumps({"done": self.records, "running": 0, "failed": 0, "open": 0}),
             "parts": json.dumps([part_name(1, i).partition("/")[2] for i in range(self.parts)]),
