@@ -73,6 +73,7 @@ def about_fronts(whole: Whole, names: Mapping[str, str]) -> list[str]:
 
 def about_recipes(recipes: Sequence[Row]) -> list[str]:
     """One sentence a recipe with several seeds, beside its base and beside each that it is not told apart from."""
+    names = {each["recipe_group"]: each["name"] for each in recipes}
     found = []
     for each in recipes:
         if each["estimate"] is None:
@@ -84,9 +85,9 @@ def about_recipes(recipes: Sequence[Row]) -> list[str]:
         if not each["other"]:
             split = _split(each)
             what = f"{wanted.title}, {each['scope']}"
-            found.append(f"{each['recipe_group']} {over}, {what}: {shown}{'; ' + split if split else ''}.")
+            found.append(f"{each['name']} {over}, {what}: {shown}{'; ' + split if split else ''}.")
         elif each["low"] <= nothing <= each["high"]:
-            pair = f"{each['recipe_group']} and {each['other']} are not told apart {over} on {wanted.title}"
+            pair = f"{each['name']} and {names[each['other']]} are not told apart {over} on {wanted.title}"
             found.append(f"{pair}, {each['scope']}: {shown}; {_more(each)}.")
     return found
 

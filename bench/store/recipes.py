@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -21,7 +21,15 @@ from bench.store.scored import Cache, Declaration, evaluations, outcomes_of
 FloatArray = Any
 MOST_COMPARED = 20  # recipes that are compared with each other, and not with the base alone
 RATIO = "latency_ratio"
-ByGroup = dict[str, dict[int, str]]  # recipe group -> seed -> artefact_id
+
+
+class Recipe(NamedTuple):
+    """A recipe of a sweep: (seed, artefact_id) of the variants that are built."""
+
+    base: str
+    group: str
+    name: str
+    artefacts: tuple[tuple[int, str], ...]
 
 
 def recipe_rows(
@@ -42,21 +50,29 @@ def recipe_rows(
     """
     for base in dict.fromkeys(v["base"] for v in sweep["variants"]):
         mine = [v for v in sweep["variants"] if v["base"] == base and v["recipe_id"] in artefacts]
-        groups: ByGroup = {}
-        for v in mine:
-            if not v["is_base"] and v["seed"] is not None:
-                groups.setdefault(v["group"], {})[v["seed"]] = artefacts[v["recipe_id"]]
+        recipes = _recipes(base, mine, artefacts)
         base_id = next((artefacts[v["recipe_id"]] for v in mine if v["is_base"]), None)
-        yield from _timed(connection, sweep, base, groups, leases)
-        if base_id is not None and any(len(seeds) > 1 for seeds in groups.values()):
-            yield from _scored(connection, sweep, base, base_id, groups, cache)
+        yield from _timed(connection, sweep, recipes, leases)
+        if base_id is not None and any(len(recipe.artefacts) > 1 for recipe in recipes):
+            yield from _scored(connection, sweep, base_id, recipes, cache)
+
+
+def _recipes(base: str, variants: Sequence[Mapping[str, Any]], artefacts: Mapping[str, str]) -> list[Recipe]:
+    """Those of the variants that have a seed, each once."""
+    found: dict[str, dict[int, str]] = {}
+    names: dict[str, str] = {}
+    for v in variants:
+        if not v["is_base"] and v["seed"] is not None:
+            found.setdefault(v["group"], {})[v["seed"]] = artefacts[v["recipe_id"]]
+            plain = v["name"].replace(f" (seed {v['seed']})", "").replace(f", seed {v['seed']})", ")")
+            names.setdefault(v["group"], plain)
+    return [Recipe(base, group, names[group], tuple(seeds.items())) for group, seeds in found.items()]
 
 
 def _timed(
     connection: duckdb.DuckDBPyConnection,
     sweep: Declaration,
-    base: str,
-    groups: ByGroup,
+    recipes: Sequence[Recipe],
     leases: Sequence[timing.LeaseRecord],
 ) -> Iterator[RecipeRow]:
     """Of the latency relative to the base, on logs: seeds, sessions (leases) and rounds."""
@@ -71,9 +87,9 @@ def _timed(
         own = (math.log(high / low) / 2 / reach) ** 2 if low > 0 else math.inf
         stated.setdefault((artefact_id, scope), []).append((math.log(estimate), own))
     for scope in dict.fromkeys(scope for _, scope in stated):
-        logs: dict[str, dict[int, float]] = {}
-        for group, seeds in groups.items():
-            found = {seed: stated[a, scope] for seed, a in seeds.items() if (a, scope) in stated}
+        logs: dict[Recipe, dict[int, float]] = {}
+        for recipe in recipes:
+            found = {seed: stated[a, scope] for seed, a in recipe.artefacts if (a, scope) in stated}
             if not any(len(each) > 1 for each in found.values()):
                 continue
             means = {seed: float(np.mean([log for log, _ in each])) for seed, each in found.items()}
@@ -82,21 +98,19 @@ def _timed(
                 [[own for _, own in each] for each in found.values()],
             )
             interval = mean_t(list(means.values())) if len(means) > 1 else None
-            yield _row(sweep, base, group, (RATIO, scope), "", len(means), interval, parts, logged=True)
+            yield _row(sweep, recipe, (RATIO, scope), None, len(means), interval, parts)
             if len(means) > 1:
-                logs[group] = means
-        for pair in _pairs(logs):
-            interval = compare_recipes(logs[pair[0]], logs[pair[1]], _level(logs))
-            seeds_of = len(logs[pair[0]])
-            yield _row(sweep, base, pair[0], (RATIO, scope), pair[1], seeds_of, interval, None, logged=True)
+                logs[recipe] = means
+        for first, second in _pairs(logs):
+            interval = compare_recipes(logs[first], logs[second], _level(logs))
+            yield _row(sweep, first, (RATIO, scope), second, len(logs[first]), interval, None)
 
 
 def _scored(
     connection: duckdb.DuckDBPyConnection,
     sweep: Declaration,
-    base: str,
     base_id: str,
-    groups: ByGroup,
+    recipes: Sequence[Recipe],
     cache: Cache,
 ) -> Iterator[RecipeRow]:
     """Of each task's main score minus the base's, where it is a mean over examples: seeds and examples."""
@@ -109,53 +123,53 @@ def _scored(
         reference = outcomes_of(connection, known, base_id, task, cache)
         if reference is None or reference.n < 2:
             continue
-        scores: dict[str, dict[int, FloatArray]] = {}
-        for group, seeds in groups.items():
-            found = {seed: outcomes_of(connection, known, a, task, cache) for seed, a in seeds.items()}
+        scores: dict[Recipe, dict[int, FloatArray]] = {}
+        for recipe in recipes:
+            found = {seed: outcomes_of(connection, known, a, task, cache) for seed, a in recipe.artefacts}
             whole = {seed: each.columns[column] for seed, each in found.items() if each is not None}
             if len(whole) > 1:
-                scores[group] = whole
+                scores[recipe] = whole
         key = (wanted.paired, task["name"])
-        for group, by_seed in scores.items():
+        for recipe, by_seed in scores.items():
             change = np.stack([by_seed[seed] for seed in sorted(by_seed)]) - reference.columns[column]
-            yield _row(sweep, base, group, key, "", len(by_seed), over_seeds(change), variance_of_scores(change))
-        for pair in _pairs(scores):
-            interval = compare_recipes(scores[pair[0]], scores[pair[1]], _level(scores))
-            yield _row(sweep, base, pair[0], key, pair[1], len(scores[pair[0]]), interval, None)
+            yield _row(sweep, recipe, key, None, len(by_seed), over_seeds(change), variance_of_scores(change))
+        for first, second in _pairs(scores):
+            interval = compare_recipes(scores[first], scores[second], _level(scores))
+            yield _row(sweep, first, key, second, len(scores[first]), interval, None)
 
 
-def _pairs(recipes: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _pairs(recipes: Mapping[Recipe, Any]) -> list[tuple[Recipe, Recipe]]:
     return list(combinations(recipes, 2)) if len(recipes) <= MOST_COMPARED else []
 
 
-def _level(recipes: Mapping[str, Any]) -> float:
+def _level(recipes: Mapping[Recipe, Any]) -> float:
     """Bonferroni's, so that all comparisons of recipes on one number hold together at 95%."""
     return 1 - 0.05 / max(1, len(_pairs(recipes)))
 
 
 def _row(
     sweep: Declaration,
-    base: str,
-    group: str,
+    recipe: Recipe,
     key: tuple[str, str],
-    other: str,
+    other: Recipe | None,
     seeds: int,
     interval: Interval | None,
     parts: Components | None,
-    *,
-    logged: bool = False,
 ) -> RecipeRow:
+    """A ratio's interval comes on logs, and is stored as a ratio's."""
+
     def shown(end: str) -> float | None:
         value = None if interval is None else float(getattr(interval, end))
-        return math.exp(value) if logged and value is not None else value
+        return math.exp(value) if key[0] == RATIO and value is not None else value
 
     return RecipeRow(
         sweep_id=sweep["sweep_id"],
-        base=base,
-        recipe_group=group,
+        base=recipe.base,
+        recipe_group=recipe.group,
+        name=recipe.name,
         metric=key[0],
         scope=key[1],
-        other=other,
+        other=other.group if other else "",
         seeds=seeds,
         estimate=shown("estimate"),
         low=shown("low"),

@@ -143,6 +143,7 @@ class RecipeRow(NamedTuple):
     sweep_id: str
     base: str
     recipe_group: str
+    name: str  # of its variants, without their seeds
     metric: str
     scope: str
     other: str  # group of the recipe that it is compared with; empty for the base

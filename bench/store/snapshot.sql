@@ -82,7 +82,7 @@ create table snapshot.fronts (
 
 -- one row a recipe and number: over its training seeds beside the base, or beside another recipe
 create table snapshot.recipes (
-    sweep_id varchar, base varchar, recipe_group varchar, metric varchar, scope varchar,
+    sweep_id varchar, base varchar, recipe_group varchar, name varchar, metric varchar, scope varchar,
     other varchar,                        -- the recipe that it is compared with, empty for the base
     seeds integer,
     estimate double, low double, high double, -- null with one seed

@@ -59,6 +59,7 @@ class Variant:
     memory: float = 1900e6
     seed: int | None = None
     fate: str = "measured"  # or "failed", "waiting"
+    group: str = ""  # of those that differ in their seed only; its own without
 
     @property
     def recipe_id(self) -> str:
@@ -139,7 +140,7 @@ def _declared(variant: Variant, position: int) -> dict[str, Any]:
         "licence": "MIT",
         "is_base": not variant.steps,
         "seed": variant.seed,
-        "group": digest({"group": variant.name}),
+        "group": digest({"group": variant.group or variant.name}),
         "steps": [
             {"step": step, "settings": settings, "version": 1, "seed": variant.seed} for step, settings in variant.steps
         ],

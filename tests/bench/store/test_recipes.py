@@ -1,0 +1,136 @@
+"""Recipes over their seeds in a store: intervals, comparisons and where variance comes from, by hand and in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.record import Delivery, Finished, Value
+from bench.statistics.intervals import mean_t
+from bench.statistics.looks import look_level
+from bench.statistics.seeds import compare_recipes, over_seeds
+from bench.store.journal import Entry
+from bench.store.reader import Snapshot, open_snapshot
+from bench.store.verify import verify
+from cluster.shown import shown
+from leaderboard.fronts import about_recipes, whole_of
+from leaderboard.rows import read_board
+from tests.leaderboard import sample
+from tests.leaderboard.sample import BASE, SCOPE, TUNE, VARIANTS, Variant
+
+SEEDS = (0, 1, 2)
+TIMES = {"few": ((0.50, 0.52), (0.55, 0.54), (0.51, 0.53)), "many": ((0.51, 0.52), (0.53, 0.55), (0.52, 0.52))}
+TUNED = [
+    Variant(f"{BASE}: {name} (seed {seed})", (TUNE,), 0.02, 0.01 * (seed + 1), seed=seed, group=name)
+    for name in TIMES
+    for seed in SEEDS
+]
+MINE = [VARIANTS[0], *TUNED, replace(VARIANTS[1], seed=None)]
+
+
+def stated(delivery: Delivery) -> Delivery:
+    """The same lease with ratios that are given, each with 2% to either side."""
+    outcome, job = delivery.record.outcome, delivery.record.job
+    if job["type"] != "LatencyJob" or not isinstance(outcome, Finished):
+        return delivery
+    values = [
+        Value(
+            artefact_id=v.artefact_id,
+            metric="latency_ratio",
+            scope=SCOPE,
+            estimate=(ratio := TIMES[v.group][v.seed or 0][job["lease"]]),
+            low=ratio / 1.02,
+            high=ratio * 1.02,
+            n=40,
+            method="by hand",
+        )
+        for v in TUNED
+        if v.artefact_id in job["artefact_ids"]
+    ]
+    record = delivery.record.model_copy(update={"outcome": outcome.model_copy(update={"values": tuple(values)})})
+    return replace(delivery, record=record)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root: Path = tmp_path_factory.mktemp("recipes") / "store"
+    with sample.writing(root) as writer:
+        writer.append([sample.declaration(MINE), *(Entry.of(stated(d)) for d in sample.deliveries(MINE))])
+        writer.report({})
+    with open_snapshot(root) as found:
+        yield found
+
+
+def rows(snapshot: Snapshot, metric: str, *, pairs: bool = False) -> list[dict[str, Any]]:
+    sign = "!=" if pairs else "="
+    return snapshot.rows(f"select * from recipes where metric = ? and other {sign} '' order by name", [metric])
+
+
+def test_of_timings_seeds_sessions_and_rounds_are_told_apart(snapshot: Snapshot) -> None:
+    few, many = rows(snapshot, "latency_ratio")
+    assert (few["name"], few["seeds"]) == (f"{BASE}: few", 3)
+    logs = np.log(TIMES["few"])
+    expected = mean_t(logs.mean(axis=1))
+    shown = [few["estimate"], few["low"], few["high"]]
+    assert shown == pytest.approx([math.exp(end) for end in (expected.estimate, expected.low, expected.high)])
+    own = (math.log(1.02) / float(stats.norm.isf((1 - look_level(looks=1)) / 2))) ** 2
+    between = logs.var(axis=1, ddof=1).mean()
+    assert few["variance_rest"] == pytest.approx(own)
+    assert few["variance_sessions"] == pytest.approx(max(0.0, between - own))
+    assert few["variance_seeds"] == pytest.approx(logs.mean(axis=1).var(ddof=1) - between / 2)
+    assert many["variance_seeds"] is not None
+    (pair,) = rows(snapshot, "latency_ratio", pairs=True)
+    both = [dict(enumerate(np.log(TIMES[name]).mean(axis=1))) for name in ("few", "many")]
+    assert math.log(pair["high"]) == pytest.approx(compare_recipes(*both).high)
+
+
+def test_of_scores_seeds_and_examples_are_told_apart(snapshot: Snapshot) -> None:
+    few, _ = rows(snapshot, "accuracy_difference")
+    scores = np.stack([_right(variant) for variant in TUNED[:3]]) - _right(VARIANTS[0])
+    expected = over_seeds(scores)
+    assert [few["estimate"], few["low"], few["high"]] == pytest.approx([expected.estimate, expected.low, expected.high])
+    assert few["variance_examples"] > few["variance_seeds"] >= 0
+    assert few["variance_sessions"] is None
+
+
+def _right(variant: Variant) -> Any:
+    examples = sample.evaluation(variant).examples
+    assert examples is not None
+    return examples.score
+
+
+def test_words_name_recipes_and_what_more_seeds_would_do(snapshot: Snapshot) -> None:
+    whole = whole_of(snapshot, read_board(snapshot))
+    said = about_recipes(whole.recipes)
+    timed = next(s for s in said if s.startswith(f"{BASE}: few over 3 seeds, latency"))
+    assert "% seed to seed" in timed
+    assert "% lease to lease" in timed
+    assert any(f"{BASE}: few and {BASE}: many are not told apart over 3 seeds" in s for s in said)
+    assert all("seeds of each would" in s or "sensible would" in s for s in said if "not told apart" in s)
+    assert len(whole.fronts) == 1
+
+
+def test_verify_recomputes_them(snapshot: Snapshot) -> None:
+    found = verify(snapshot, snapshot.sweeps())
+    by_name = {check.name: check for check in found.checks}
+    assert {d.check for d in found.differences} == {"stated values", "artefacts"}  # given here, and none kept
+    assert by_name["fronts"].compared == 1
+    assert by_name["recipes"].compared == len(snapshot.rows("select * from recipes")) > 0
+
+
+def test_show_carries_them_and_judges_anew_what_is_asked_otherwise(snapshot: Snapshot) -> None:
+    declared, other = shown(snapshot, None), shown(snapshot, None, objectives="size,host_peak")
+    few = shown(snapshot, None, where=["size <= 600MB"])
+    fronts = [table.records["fronts"][0] for table in (declared, other, few)]
+    assert (fronts[1]["size"], fronts[1]["knee"]) == (1, None)  # int8 is the smallest, and no larger in anything
+    assert fronts[0]["size"] == 2
+    assert fronts[2]["size"] <= 2  # the base and the one that is small
+    assert any(note.startswith(f"Frontier of estimates: {fronts[0]['size']} variants") for note in declared.notes)
+    assert {row["metric"] for row in declared.records["recipes"]} == {"latency_ratio", "accuracy_difference"}
+    assert "flips gained, entailment" in declared.columns
