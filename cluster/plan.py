@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from bench.axes import Objective
 from bench.device import gpu_index
 from bench.job import MEASURES, EvaluateJob, Job, LatencyJob, MeasureJob, MemoryJob
 from bench.naming import names_of
 from bench.recipe import Recipe
-from bench.record import Record
+from bench.record import Finished, Record, Value
 from bench.store.raw import Raw, Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
@@ -188,6 +189,21 @@ class Planner:
             wanted = {a: name for a, name in variants.items() if a in artefact_ids}
             yield from self._measure(self._latency_job(base, lease), wanted, known, frozenset())
 
+    def weighings(self, built: Sequence[tuple[Recipe, str]], known: Known) -> Iterator[Planned]:
+        """The jobs that measure memory."""
+        for base, variants in self._groups(built):
+            yield from self._measure(self._memory_job(base), variants, known, frozenset())
+
+    def memory_of(self, objective: Objective, built: Sequence[tuple[Recipe, str]], known: Known) -> dict[str, Value]:
+        """artefact_id -> what the objective names, of every artefact whose memory has been measured."""
+        found: dict[str, Value] = {}
+        for base, _ in self._groups(built):
+            for _, record in same_question(self._memory_job(base), known):
+                for value in record.outcome.values if isinstance(record.outcome, Finished) else ():
+                    if (value.metric, value.scope) == (objective.metric, objective.scope):
+                        found.setdefault(value.artefact_id, value)
+        return found
+
     def finished_leases(self, built: Sequence[tuple[Recipe, str]], known: Known) -> list[LatencyJob]:
         """Every lease of the sweep that is done."""
         found = []
@@ -267,6 +283,12 @@ class View:
 
     def rounds(self, job: LatencyJob) -> tuple[Tables, Tables]:
         return self._raw.rounds(job.key, job.artefact_ids)
+
+    def weighed(self) -> bool:
+        return not any(p.status == "ready" for p in self._planner.weighings(self._built, self._known))
+
+    def memory(self, objective: Objective) -> dict[str, Value]:
+        return self._planner.memory_of(objective, self._built, self._known)
 
     def build(self, recipe: Recipe) -> Record:
         return self._known.finished[self._planner.builder.jobs[recipe.recipe_id].key]

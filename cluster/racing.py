@@ -19,12 +19,13 @@ from bench.measure.figures import figures
 from bench.metrics import TIMED, metric
 from bench.naming import names_of
 from bench.recipe import Recipe
-from bench.record import Finished, Record
-from bench.statistics.racing import Exact, Raced, Scored, Timed, race_level, race_looks, stops
+from bench.record import Finished, Record, Value
+from bench.statistics.racing import Exact, Raced, Repeated, Scored, Timed, race_level, race_looks, stops
 from bench.store.journal import Entry
 from bench.store.raw import Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import WINDOW, TaskSpec
+from cluster.raceable import tested_by, timed_in, why_not
 
 ORDER_SEED = 0  # of examples within a look: tests that bet want an order that nobody chose
 Standing = Literal["done", "open", "failed"]
@@ -71,6 +72,12 @@ class View(Protocol):
     def rounds(self, job: LatencyJob) -> tuple[Tables, Tables]:
         """Seconds and joules per call of a finished lease, by scope: [rounds, models]."""
 
+    def weighed(self) -> bool:
+        """Whether every variant's memory has been measured, or never will be."""
+
+    def memory(self, objective: Objective) -> Mapping[str, Value]:
+        """artefact_id -> the number that the objective names."""
+
     def build(self, recipe: Recipe) -> Record:
         """The record of a finished build."""
 
@@ -109,36 +116,6 @@ def _at(task: TaskSpec, look: int) -> int:
     return looks[min(look, len(looks) - 1)]
 
 
-def why_not(sweep: Sweep) -> str | None:
-    """Why nothing of a sweep can be raced; None where something can."""
-    for objective in sweep.objectives:
-        for task, name in _tested(sweep, objective):
-            found = metric(name)
-            if found.source[0] not in ("share", "mean") or not found.span:
-                return f"no exact test is known for {found.title} on {task.name}"
-        if objective.metric == "host_peak":
-            return "memory is measured too few times to show a difference at the level of a race"
-    if all(metric(o.metric).exact for o in sweep.objectives):
-        return "every objective is exact, and costs nothing"
-    several = max(len(race_looks(task.windows)) for task in sweep.tasks) > 1
-    if not several and (sweep.file.latency.leases < 2 or not _timed(sweep)):
-        return "no task has more than one window of examples, so there is nothing to stop before"
-    return None
-
-
-def _tested(sweep: Sweep, objective: Objective) -> list[tuple[TaskSpec, str]]:
-    """(task, metric) that must be better for the objective to be: of the recovery, every task's main one."""
-    if objective.axis != "quality":
-        return []
-    if objective.metric == "recovery":
-        return [(task, task.metrics[0]) for task in sweep.tasks]
-    return [(task, objective.metric) for task in sweep.tasks if task.name == objective.scope]
-
-
-def _timed(sweep: Sweep) -> list[Objective]:
-    return [o for o in sweep.objectives if o.axis in TIMED]
-
-
 class Race:
     """Races one sweep."""
 
@@ -165,14 +142,14 @@ class Race:
             return Progress(look=0)
         first = self._dearest(members, view)
         if first is None:
-            return Progress(look=0, leases=_one_each(members), times_everything=bool(_timed(self._sweep)))
+            return Progress(look=0, leases=_one_each(members), times_everything=bool(timed_in(self._sweep)))
         return self._over_examples(members, view) if first == "examples" else self._over_leases(members, view)
 
     def _dearest(self, members: Sequence[tuple[Recipe, str]], view: View) -> Literal["examples", "leases"] | None:
         """What to race, by what the base's first evaluations took; None where they have not been."""
-        if not _timed(self._sweep):
+        if not timed_in(self._sweep):
             return "examples"
-        if not any(_tested(self._sweep, o) for o in self._sweep.objectives):
+        if not any(tested_by(self._sweep, o) for o in self._sweep.objectives):
             return "leases"
         base = next((a for r, a in members if r.is_base), None)
         scoring = 0.0
@@ -190,7 +167,7 @@ class Race:
         """Race on growing parts of the tasks; where latency counts, it is known of every variant before."""
         tasks = self._sweep.tasks
         last = max(len(race_looks(task.windows)) for task in tasks) - 1
-        everything = bool(_timed(self._sweep))
+        everything = bool(timed_in(self._sweep))
         stopped: list[Stopped] = []
         gone: set[str] = set()
         for look in range(last):
@@ -199,13 +176,17 @@ class Race:
             timed = not everything or all(
                 view.leased(lease, frozenset(a for _, a in members)) for lease in range(self._sweep.file.latency.leases)
             )
-            if "open" in standings.values() or not timed:
+            if "open" in standings.values() or not timed or not self._weighed(view):
                 return Progress(tuple(stopped), look, times_everything=everything)
             racing = [(r, a) for r, a in racing if standings[a] == "done"]
             new = self._stops(racing, view, look, last, "examples")
             stopped += new
             gone |= {s.artefact_id for s in new}
         return Progress(tuple(stopped), None, times_everything=everything)
+
+    def _weighed(self, view: View) -> bool:
+        """Whether memory is known wherever it counts."""
+        return view.weighed() if any(o.axis == "memory" for o in self._sweep.objectives) else True
 
     def _standing(self, artefact_id: str, look: int, view: View) -> Standing:
         found = {view.evaluated(artefact_id, task, _at(task, look)) for task in self._sweep.tasks}
@@ -214,7 +195,7 @@ class Race:
     def _over_leases(self, members: Sequence[tuple[Recipe, str]], view: View) -> Progress:
         """Race on leases: what one has shown to be beaten gets no other. Scores are known of every variant before."""
         standings = {a: {view.evaluated(a, task, task.windows) for task in self._sweep.tasks} for _, a in members}
-        if any("open" in found for found in standings.values()):
+        if any("open" in found for found in standings.values()) or not self._weighed(view):
             return Progress(leases=_one_each(members))
         stopped: list[Stopped] = []
         limits: dict[str, int] = {}
@@ -257,7 +238,9 @@ class Race:
         for base in self._sweep.bases:
             leases = [job for job in view.leases() if job.lease < seen]
             timed = {a for job in leases for a in job.artefact_ids}
-            mine = [(r, a) for r, a in racing if r.base.name == base.name and (not _timed(self._sweep) or a in timed)]
+            mine = [(r, a) for r, a in racing if r.base.name == base.name and (not timed_in(self._sweep) or a in timed)]
+            for objective in (o for o in self._sweep.objectives if o.axis == "memory"):
+                mine = [(r, a) for r, a in mine if a in view.memory(objective)]
             if len(mine) < 2:
                 continue
             windows = {t.name: _at(t, look) if raced == "examples" else t.windows for t in self._sweep.tasks}
@@ -302,7 +285,12 @@ class Race:
     ) -> list[Raced]:
         if objective.axis in TIMED:
             return [_timings(objective, [a for _, a in mine], leases, view)]
-        tested = _tested(self._sweep, objective)
+        if objective.axis == "memory":
+            found = view.memory(objective)
+            each = [found[a] for _, a in mine]
+            low, high = np.array([[value.low, value.high] for value in each]).T
+            return [Repeated(low, high, [value.n for value in each])]
+        tested = tested_by(self._sweep, objective)
         if tested:
             return [self._scores(task, name, mine, view, windows[task.name]) for task, name in tested]
         sign = -1.0 if metric(objective.metric).better == "higher" else 1.0

@@ -26,6 +26,7 @@ from cluster.estimates import Estimate, Estimates
 from cluster.forecast import forecast
 from cluster.needs import largest_guess
 from cluster.plan import Plan
+from cluster.raceable import why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def plan_table(sweep: Sweep, plan: Plan, estimates: Estimates, slots: int) -> Pr
         rows.append((e.kind, "", f"{e.count}", "expected", _time(*[estimates.usual(e.kind)] * e.count)))
     ahead, memory = forecast(plan, estimates, slots), largest_guess(sweep)
     shared = sum(len(r.stages) + 1 for r in sweep.recipes) - len({p for r in sweep.recipes for p in _prefixes(r)})
-    notes = (
+    notes: tuple[str, ...] = (
         f"{len(sweep.recipes)} variants of {len(sweep.bases)} base model{'s' * (len(sweep.bases) != 1)} on "
         f"{len(sweep.tasks)} task{'s' * (len(sweep.tasks) != 1)}; {shared} builds saved by shared beginnings; "
         f"{plan.count('done')} jobs known already; {_studies(plan)}about {ahead.seconds / 60:.0f} min on {slots} CPUs"
@@ -102,7 +103,11 @@ def plan_table(sweep: Sweep, plan: Plan, estimates: Estimates, slots: int) -> Pr
     for e in plan.expected:
         usual = asdict(estimates.usual(e.kind))
         jobs.append({"kind": e.kind, "job": None, "count": e.count, "status": "expected", **usual})
+    reason = why_not(sweep) if sweep.file.race.on else None
+    if reason is not None:
+        notes += (f"Nothing is raced, every variant runs to its end: {reason}.",)
     records = {
+        "race": reason,
         "jobs": jobs,
         "minutes": round(ahead.seconds / 60, 1),
         "memory_bytes": memory,

@@ -10,6 +10,7 @@ References: sign test, Dixon and Mood, JASA 41, 1946; betting, Waudby-Smith and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -173,6 +174,32 @@ class Timed:
 
     def _of(self, variant: int) -> list[tuple[Sequence[int], FloatArray]]:
         return [(places, ratios) for places, ratios in self.leases if variant in places]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeated:
+    """Ends [V] and number [V] of a few repetitions of one number by every variant; lower is better.
+
+    One variant is shown better where all its repetitions lie below all of the other's: the extreme of the exact
+    rank-sum test (Mann and Whitney, Annals of Mathematical Statistics 18, 1947), whose p is `extreme`.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    count: Sequence[int]
+    noisy: ClassVar[bool] = True
+
+    def better(self, level: float) -> BoolArray:
+        p = np.array([[extreme(mine, theirs) for theirs in self.count] for mine in self.count])
+        return np.asarray((self.high[:, None] < self.low[None, :]) & (p <= level))
+
+    def no_worse(self, level: float) -> BoolArray:
+        return self.better(level)
+
+
+def extreme(first: int, second: int) -> float:
+    """One-sided p of so many values that all lie below so many others, if all came from one place."""
+    return 1 / math.comb(first + second, first)
 
 
 def _above(ratios: FloatArray, threshold: float, level: float) -> bool:

@@ -18,7 +18,9 @@ from bench.store.raw import Raw, Tables
 from bench.sweep import Sweep, load_sweep
 from bench.tasks.spec import WINDOW
 from cluster.plan import Plan, Planner
-from cluster.racing import Stopped, why_not
+from cluster.raceable import why_not
+from cluster.racing import Stopped
+from cluster.show import plan_table
 from cluster.standing import Known, Machine
 from tests import tiny
 
@@ -104,6 +106,8 @@ class Sport:
             artefact = digest({"of": job.recipe_id})
             self.raw.names[artefact] = job.name
             values = (Value.exact(artefact, "size", 100.0 if "int8" not in job.name else 50.0),)
+        if isinstance(job, MemoryJob):
+            values = tuple(self._memory(a, job.repeats) for a in job.artefact_ids)
         return Record(
             key=job.key,
             kind=job.kind,
@@ -113,6 +117,20 @@ class Sport:
             started="2026-01-01",
             seconds=1,
             worker="w",
+        )
+
+    def _memory(self, artefact_id: str, repeats: int) -> Value:
+        """Of a peak that follows the speed, within 1% of it."""
+        peak = 1e9 * truth(self.raw.names[artefact_id])[1]
+        return Value(
+            artefact_id=artefact_id,
+            metric="host_peak",
+            scope=SCOPE,
+            estimate=peak,
+            low=0.99 * peak,
+            high=1.01 * peak,
+            n=repeats,
+            method="range",
         )
 
     def stopped(self) -> dict[str, Stopped]:
@@ -236,7 +254,10 @@ def test_a_sweep_that_does_not_weigh_latency_times_only_what_is_left(folder: Pat
     ("changes", "reason"),
     [
         ({"race": {"on": False}}, None),
-        ({"objectives": ["quality", "memory"]}, "too few times"),
+        (
+            {"objectives": ["quality", "memory"], "memory": {"repeats": 3}},
+            "with memory.repeats=3 no difference of memory has p below 0.05; a race of this size asks for 0.0008: 7",
+        ),
         ({"quality": "pairs.macro_f1"}, "no exact test is known for macro F1 on pairs"),
         ({"objectives": ["size", "parameters"]}, "every objective is exact"),
     ],
@@ -248,6 +269,25 @@ def test_what_cannot_be_raced_says_why(folder: Path, changes: dict[str, Any], re
     sport = Sport(sweep).finish()
     assert not sport.stopped()
     assert set(sport.windows().values()) == {6}
+
+
+def test_memory_is_raced_where_it_is_measured_often_enough(folder: Path) -> None:
+    """Complete separation of 7 and 7 has p = 1 / 3432, and one comparison of three looks and 20 pairs 0.05 / 60."""
+    latency = {"length": [16], "leases": 0}
+    sweep = load(folder, objectives=["quality", "memory"], memory={"repeats": 7}, latency=latency)
+    sport = Sport(sweep).finish()
+    assert ["bf16" in name for name in sport.stopped()] == [True]
+    kinds = [type(job) for job in sport.done]
+    later = [i for i, job in enumerate(sport.done) if isinstance(job, EvaluateJob) and job.first > 0]
+    assert kinds.index(MemoryJob) < min(later)
+
+
+def test_a_plan_says_why_nothing_is_raced(folder: Path) -> None:
+    sweep = load(folder, quality="pairs.macro_f1")
+    known = Known()
+    table = plan_table(sweep, Planner(sweep, MACHINE)(known, NOTHING), known.times.on("a class", "a class"), 1)
+    assert any("Nothing is raced" in note and "macro F1" in note for note in table.notes)
+    assert table.records["race"] == "no exact test is known for macro F1 on pairs"
 
 
 def test_one_window_is_nothing_to_stop_before(folder: Path) -> None:

@@ -86,8 +86,8 @@ def test_of_timings_seeds_sessions_and_rounds_are_told_apart(snapshot: Snapshot)
     assert few["variance_seeds"] == pytest.approx(logs.mean(axis=1).var(ddof=1) - between / 2)
     assert many["variance_seeds"] is not None
     (pair,) = rows(snapshot, "latency_ratio", pairs=True)
-    both = [dict(enumerate(np.log(TIMES[name]).mean(axis=1))) for name in ("few", "many")]
-    assert math.log(pair["high"]) == pytest.approx(compare_recipes(*both).high)
+    mine, theirs = (dict(enumerate(np.log(TIMES[name]).mean(axis=1))) for name in ("few", "many"))
+    assert math.log(pair["high"]) == pytest.approx(compare_recipes(mine, theirs).high)
 
 
 def test_of_scores_seeds_and_examples_are_told_apart(snapshot: Snapshot) -> None:
