@@ -54,6 +54,7 @@ calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.deciding
 	$(BIN)/python -m tests.calibration.racing
 	$(BIN)/python -m tests.calibration.settling
+	$(BIN)/python -m tests.calibration.confirming
 
 # Random kills of any process or host, with the workers' own notes as witnesses. Needs root and about an hour.
 chaos: $(VENV)/.test

@@ -218,6 +218,7 @@ class LatencyJob(MeasureJob):
     threads: int
     new_tokens: int | None = None  # to write; None for forward passes
     protocol: LatencyProtocol = "steady"
+    rounds: int | None = None  # the last look of this lease alone, where it is not max_rounds: what settling buys
 
     def conditions_identity(self) -> dict[str, Any]:
         named = (
@@ -237,6 +238,14 @@ class LatencyJob(MeasureJob):
             "inputs": self.inputs.data_id,
             **self.model_dump(mode="json", include=set(named)),
         }
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | ({} if self.rounds is None else {"rounds": self.rounds})
+
+    @property
+    def last_round(self) -> int:
+        """The rounds after which the lease ends whatever its width."""
+        return self.max_rounds if self.rounds is None else self.rounds
 
     @property
     def seed(self) -> tuple[int, int]:
@@ -275,4 +284,6 @@ def answers(key: str, described: Mapping[str, Any], question: Mapping[str, Any])
     `question` is what `conditions_identity` gave when the sweep was declared, whichever protocol that was.
     """
     group = {"artefacts": described["artefact_ids"], "lease": described["lease"]}
+    if described.get("rounds") is not None:
+        group["rounds"] = described["rounds"]
     return digest({"job": described["type"], **question, **group}) == key

@@ -48,11 +48,11 @@ def contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Contest]:
 
 
 def _from_there(found: Open) -> Contest:
-    last = {key: value for key, value in found.finished[-1][0].items() if key != "type"}
+    last = {key: value for key, value in found.finished[-1].job.items() if key != "type"}
     return Contest(
         **{field.name: getattr(found, field.name) for field in fields(found)},
         template=LatencyJob.model_validate(last),
-        next_lease=1 + max(int(job["lease"]) for job, _ in found.finished),
+        next_lease=1 + max(int(lease.job["lease"]) for lease in found.finished),
     )
 
 
@@ -124,5 +124,6 @@ def _job(contest: Contest, group: Sequence[int], lease: int) -> LatencyJob:
             "artefact_ids": tuple(str(row.artefact_id) for row in rows),
             "names": tuple("base" if row.is_base else row.name for row in rows),
             "lease": lease,
+            "rounds": contest.rounds,
         }
     )

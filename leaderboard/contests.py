@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BadInput
 from bench.metrics import TIMED
+from bench.statistics.looks import planned_looks
 from bench.statistics.objectives import Evidence
-from bench.statistics.settling import OpenPair, open_pairs
+from bench.statistics.resample import SHIFT
+from bench.statistics.settling import OpenPair, best_rounds, open_pairs
 from bench.statistics.simultaneous import half_widths
-from bench.store.finished_leases import finished_leases
+from bench.store.finished_leases import FinishedLease, finished_leases
 from bench.store.reader import Snapshot
 from leaderboard.judging import evidence_of
 from leaderboard.rows import Board, Row, judged_as, read_board, read_draws
 
 LEVEL = 0.95
 NEVER_TIMED = "The sweep {name!r} times nothing that its objectives name, and settling buys time: name latency in them."
-Lease = tuple[Mapping[str, Any], float]  # job as described, seconds
+LONGER = 4  # times as many rounds as the sweep allowed a lease, where that is what narrows
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Open:
     pairs: tuple[OpenPair, ...]
     leases: tuple[int, ...]  # of each row
     lease_seconds: float  # for each model of a lease
-    finished: tuple[Lease, ...]
+    rounds: int | None  # after which a further lease should end; None: as the sweep has it
+    finished: tuple[FinishedLease, ...]
 
     @property
     def contested(self) -> tuple[Row, ...]:
@@ -66,11 +70,10 @@ def open_contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Open]:
     found = []
     for base in board.bases:
         rows = sorted((row for row in board.rows if row.base == base), key=lambda row: not row.is_base)
-        mine = [(job, seconds) for job, seconds in leases if job["artefact_ids"][0] == rows[0].artefact_id]
+        mine = [lease for lease in leases if lease.job["artefact_ids"][0] == rows[0].artefact_id]
         if mine:
-            found.append(
-                _contest(board, rows, [evidence_of(board, key, rows, draws) for key in board.objectives], mine)
-            )
+            evidence = [evidence_of(board, key, rows, draws) for key in board.objectives]
+            found.append(_contest(board, rows, evidence, mine, _lease_to_buy(snapshot, board, rows[0], mine)))
     if not found:
         raise BadInput(
             f"The sweep {body['name']!r} has no finished lease yet: run it to its end with `paredown run`, then settle."
@@ -82,14 +85,50 @@ def _timed() -> frozenset[str]:
     return frozenset(f"{name}_ratio" for name in TIMED)
 
 
-def _contest(board: Board, rows: Sequence[Row], evidence: Sequence[Evidence], leases: Sequence[Lease]) -> Open:
-    counts = tuple(sum(row.artefact_id in job["artefact_ids"] for job, _ in leases) for row in rows)
+def _lease_to_buy(
+    snapshot: Snapshot, board: Board, base: Row, leases: Sequence[FinishedLease]
+) -> tuple[int | None, float]:
+    """(rounds after which a further lease should end, seconds that it takes for each model)."""
+    models = sum(len(lease.job["artefact_ids"]) for lease in leases)
+    usual = sum(lease.seconds for lease in leases) / models
+    ((rest, sessions),) = (
+        tuple(row.values())
+        for row in snapshot.rows(
+            "select avg(variance_rest), avg(variance_sessions) from recipes "
+            "where sweep_id = ? and base = ? and metric = 'latency_ratio' and other = ''",
+            [board.sweep_id, base.base],
+        )
+    )
+    rounds = [lease.rounds for lease in leases if lease.rounds]
+    call = min((cell.estimate for (name, _), cell in base.cells.items() if name == "latency_ms"), default=0.0)
+    if rest is None or len(rounds) < len(leases) or not call:
+        return None, usual
+    job = leases[-1].job
+    shapes = len(job["shapes"])
+    mean = sum(rounds) / len(rounds)
+    # Two visits a round, each a first call and then calls for as long as a burst.
+    each = 2 * shapes * call * (1 + math.ceil(job["burst_ms"] / call)) / 1e3
+    fixed = max(0.0, usual - mean / shapes * each)
+    looks = planned_looks(job["first_rounds"], LONGER * job["max_rounds"])
+    found = best_rounds(looks, max(sessions, SHIFT**2), rest * mean / shapes, fixed, each)
+    return found, fixed + found * each
+
+
+def _contest(
+    board: Board,
+    rows: Sequence[Row],
+    evidence: Sequence[Evidence],
+    leases: Sequence[FinishedLease],
+    lease: tuple[int | None, float],
+) -> Open:
+    counts = tuple(sum(row.artefact_id in done.job["artefact_ids"] for done in leases) for row in rows)
     measured = [judged_as(key)[0] in _timed() for key in board.objectives]
     pairs = open_pairs(evidence, half_widths(tuple(evidence), LEVEL), measured, counts)
     return Open(
         rows=tuple(rows),
         pairs=tuple(pairs),
         leases=counts,
-        lease_seconds=sum(s for _, s in leases) / sum(len(job["artefact_ids"]) for job, _ in leases),
+        lease_seconds=lease[1],
+        rounds=lease[0],
         finished=tuple(leases),
     )

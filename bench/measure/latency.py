@@ -185,7 +185,7 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
 
     torch.set_num_threads(job.threads)
     crew = Crew(job, artefacts)
-    looks = planned_looks(job.first_rounds, job.max_rounds)
+    looks = planned_looks(job.first_rounds, job.last_round)
     looks = looks if crew.together else tuple(ALTERNATING_ROUNDS * look for look in looks)
     energy = meter(job.device)
     watch = Watch(job.device, job.threads)

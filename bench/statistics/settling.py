@@ -172,3 +172,21 @@ def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], i
         if rate > best[0]:
             best = (rate, group, each.leases)
     return best[1], best[2]
+
+
+def best_rounds(looks: Sequence[int], between: float, within: float, fixed: float, each: float) -> int:
+    """After how many rounds a further lease should end, of those at which it may: what narrows most a second.
+
+    Args:
+        looks: rounds at which a lease may end.
+        between: variance of a log ratio from lease to lease.
+        within: variance of the median of a single round; of R rounds it is one R-th.
+        fixed: seconds that a model's place in a lease takes before its first round, loading it among them.
+        each: seconds of a model's place a round.
+
+    With a budget of many such leases the variance of their mean is (between + within / R) (fixed + R each) over the
+    budget, least at R = sqrt(within / between * fixed / each). ValueError for no looks or a variance below 0.
+    """
+    if not looks or between < 0 or within < 0:
+        raise ValueError(f"a lease ends at a look and has variances, got {looks}, {between} and {within}")
+    return min(looks, key=lambda rounds: (between + within / rounds) * (fixed + rounds * each))

@@ -18,7 +18,7 @@ from bench.store import timing
 from bench.store.rows import RecipeRow
 from bench.store.scored import Cache, Declaration, evaluations, outcomes_of
 
-FloatArray = Any
+BySeed = dict[int, Any]  # scores [n] of a recipe, or a single number, by seed
 MOST_COMPARED = 20  # recipes that are compared with each other, and not with the base alone
 RATIO = "latency_ratio"
 
@@ -58,12 +58,12 @@ def recipe_rows(
 
 
 def _recipes(base: str, variants: Sequence[Mapping[str, Any]], artefacts: Mapping[str, str]) -> list[Recipe]:
-    """Those of the variants that have a seed, each once."""
+    """Those of the variants, each once; one that nothing random made has one seed, 0."""
     found: dict[str, dict[int, str]] = {}
     names: dict[str, str] = {}
     for v in variants:
-        if not v["is_base"] and v["seed"] is not None:
-            found.setdefault(v["group"], {})[v["seed"]] = artefacts[v["recipe_id"]]
+        if not v["is_base"]:
+            found.setdefault(v["group"], {})[v["seed"] or 0] = artefacts[v["recipe_id"]]
             plain = v["name"].replace(f" (seed {v['seed']})", "").replace(f", seed {v['seed']})", ")")
             names.setdefault(v["group"], plain)
     return [Recipe(base, group, names[group], tuple(seeds.items())) for group, seeds in found.items()]
@@ -87,7 +87,7 @@ def _timed(
         own = (math.log(high / low) / 2 / reach) ** 2 if low > 0 else math.inf
         stated.setdefault((artefact_id, scope), []).append((math.log(estimate), own))
     for scope in dict.fromkeys(scope for _, scope in stated):
-        logs: dict[Recipe, dict[int, float]] = {}
+        logs: dict[Recipe, BySeed] = {}
         for recipe in recipes:
             found = {seed: stated[a, scope] for seed, a in recipe.artefacts if (a, scope) in stated}
             if not any(len(each) > 1 for each in found.values()):
@@ -123,7 +123,7 @@ def _scored(
         reference = outcomes_of(connection, known, base_id, task, cache)
         if reference is None or reference.n < 2:
             continue
-        scores: dict[Recipe, dict[int, FloatArray]] = {}
+        scores: dict[Recipe, BySeed] = {}
         for recipe in recipes:
             found = {seed: outcomes_of(connection, known, a, task, cache) for seed, a in recipe.artefacts}
             whole = {seed: each.columns[column] for seed, each in found.items() if each is not None}

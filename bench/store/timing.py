@@ -46,7 +46,7 @@ class LeaseRecord:
 
 def lease_record(identity: str, job: LatencyJob) -> LeaseRecord:
     """The record of that identity as its job describes it."""
-    looks = job.first_rounds, job.max_rounds
+    looks = job.first_rounds, job.last_round
     return LeaseRecord(identity, job.lease, job.artefact_ids, job.shapes, job.new_tokens, *looks)
 
 

@@ -192,5 +192,5 @@ def _values(connection: duckdb.DuckDBPyConnection, identity: str, job: LatencyJo
 
     record = lease_record(identity, job)
     tables, joules = record.tables(connection), record.tables(connection, "joules")
-    looks = planned_looks(job.first_rounds, job.max_rounds)
+    looks = planned_looks(job.first_rounds, job.last_round)
     return lease_values(tables, joules, job.artefact_ids, job.shapes, job.new_tokens, looks)

@@ -63,6 +63,8 @@ def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None
     assert next_batch(sweep, [wished(contest)], 29) is None
     assert next_batch(sweep, [replace(contest, pairs=(OpenPair(1, 2, None, None),))], 1e9) is None
     assert [p.status for p in batch(Known(), frozenset()).jobs] == ["ready"]  # one at a time
+    assert {job.rounds for job in batch.jobs} == {contest.rounds}
+    assert contest.rounds in (20, 40, 80)  # a sweep that ends its leases after 20 may buy longer ones
 
 
 def test_what_cannot_be_settled(store: Path) -> None:

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from bench.statistics.frontier import verdicts
 from bench.statistics.objectives import Evidence, Objective
-from bench.statistics.settling import MOST_LEASES, Decision, OpenPair, decisions, group_to_measure, open_pairs
+from bench.statistics.settling import (
+    MOST_LEASES,
+    Decision,
+    OpenPair,
+    best_rounds,
+    decisions,
+    group_to_measure,
+    open_pairs,
+)
 from bench.statistics.simultaneous import half_widths
 
 LATENCY, SIZE, SCORE = Objective("latency", "lower"), Objective("size", "lower"), Objective("score", "higher")
@@ -138,3 +146,15 @@ def test_directions_are_honoured(sign: int) -> None:
     (pair,) = found(evidence([sign * 1.0, sign * 1.05], 0.03, objective), sizes, measured=(True, False))
     assert pair.of == 0
     assert pair.better is not None
+
+
+def test_a_lease_has_the_rounds_that_narrow_most_for_a_budget() -> None:
+    """By brute force: the variance of the mean of as many leases as a budget buys."""
+    looks = (20, 40, 80, 160, 320, 640)
+    for between, within, fixed in ((1.7e-4, 4e-3, 10.0), (1.7e-4, 0.25, 10.0), (1e-6, 0.04, 60.0), (1.7e-4, 0.04, 0.0)):
+        variances = [(between + within / r) / (1e5 / (fixed + r * 0.1)) for r in looks]
+        assert best_rounds(looks, between, within, fixed, 0.1) == looks[int(np.argmin(variances))]
+    assert best_rounds(looks, 1.7e-4, 0.04, 0.0, 0.1) == 20  # where a lease costs nothing but rounds
+    assert best_rounds(looks, 0.0, 0.04, 10.0, 0.1) == 640  # where nothing lasts a lease
+    with pytest.raises(ValueError, match="look"):
+        best_rounds((), 1.0, 1.0, 1.0, 1.0)
