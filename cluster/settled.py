@@ -13,7 +13,8 @@ from cluster.follow import follow, say
 from cluster.session import Options, run_batch
 from cluster.settle import Contest, contests, next_batch
 from cluster.show import Printable
-from leaderboard.rows import find_sweep
+from leaderboard.fronts import not_told_apart, whole_of
+from leaderboard.rows import find_sweep, read_board
 
 
 def settle_within(
@@ -40,8 +41,17 @@ def settle_within(
     return before, found
 
 
-def settled_table(before: Sequence[Contest], after: Sequence[Contest]) -> Printable:
-    """One line a variant that was contested: what became of it, and what would decide it."""
+def seeds_missing(asked: str | None, options: Options) -> list[str]:
+    """About each pair of recipes that their seeds do not tell apart: how many would."""
+    with open_snapshot(options.store) as snapshot:
+        return not_told_apart(whole_of(snapshot, read_board(snapshot, asked)).recipes)
+
+
+def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Sequence[str] = ()) -> Printable:
+    """One line a variant that was contested: what became of it, and what would decide it.
+
+    `seeds` are sentences about recipes that more seeds would tell apart, which settling does not train.
+    """
     lines = []
     for first, last in zip(before, after, strict=True):
         now = {row.recipe_id: row for row in last.rows}
@@ -51,6 +61,6 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest]) -> Printa
             open_still = last.missing(found) if found.verdict == "contested" else ""
             lines.append((row.name, found.verdict, str(counts[row.recipe_id]), open_still))
     decided = sum(line[1] != "contested" for line in lines)
-    notes = (f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together.",)
+    notes = (f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together.", *seeds)
     records = [dict(zip(("variant", "verdict", "leases", "open"), line, strict=True)) for line in lines]
     return Printable("settled", ("variant", "verdict", "leases", "still open"), tuple(lines), records, notes)

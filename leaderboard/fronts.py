@@ -72,24 +72,34 @@ def about_fronts(whole: Whole, names: Mapping[str, str]) -> list[str]:
 
 
 def about_recipes(recipes: Sequence[Row]) -> list[str]:
-    """One sentence a recipe with several seeds, beside its base and beside each that it is not told apart from."""
+    """One sentence a recipe with several seeds, beside its base; then those of `not_told_apart`."""
+    found = []
+    for each in recipes:
+        if each["estimate"] is not None and not each["other"]:
+            split = _split(each)
+            what = f"{METRICS[each['metric']].title}, {each['scope']}"
+            found.append(
+                f"{each['name']} over {each['seeds']} seeds, {what}: {_shown(each)}{'; ' + split if split else ''}."
+            )
+    return found + not_told_apart(recipes)
+
+
+def not_told_apart(recipes: Sequence[Row]) -> list[str]:
+    """One sentence a pair of recipes whose interval over seeds holds no difference, with the seeds that would tell."""
     names = {each["recipe_group"]: each["name"] for each in recipes}
     found = []
     for each in recipes:
-        if each["estimate"] is None:
-            continue
-        wanted = METRICS[each["metric"]]
         nothing = 1.0 if each["metric"].endswith("_ratio") else 0.0
-        shown = f"{_value(each['estimate'], each)} ({interval(each['low'], each['high'], wanted.unit, each['metric'])})"
-        over = f"over {each['seeds']} seeds"
-        if not each["other"]:
-            split = _split(each)
-            what = f"{wanted.title}, {each['scope']}"
-            found.append(f"{each['name']} {over}, {what}: {shown}{'; ' + split if split else ''}.")
-        elif each["low"] <= nothing <= each["high"]:
-            pair = f"{each['name']} and {names[each['other']]} are not told apart {over} on {wanted.title}"
-            found.append(f"{pair}, {each['scope']}: {shown}; {_more(each)}.")
+        if each["other"] and each["low"] <= nothing <= each["high"]:
+            pair = f"{each['name']} and {names[each['other']]} are not told apart over {each['seeds']} seeds on"
+            found.append(f"{pair} {METRICS[each['metric']].title}, {each['scope']}: {_shown(each)}; {_more(each)}.")
     return found
+
+
+def _shown(each: Row) -> str:
+    """The estimate with its interval."""
+    between = interval(each["low"], each["high"], METRICS[each["metric"]].unit, each["metric"])
+    return f"{_value(each['estimate'], each)} ({between})"
 
 
 def _value(value: float, each: Row) -> str:
