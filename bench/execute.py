@@ -61,7 +61,15 @@ Execute = Callable[[Job, Site], Done]
 
 
 def execute(job: Job, site: Site) -> Done:
-    """Do the job. Raises BadInput for a request that cannot be met, anything else for a fault."""
+    """Do the job, beside its GPU if it has one. Raises BadInput for a request that cannot be met, anything else for a
+    fault."""
+    from bench.measure.pinning import beside
+
+    with beside(job.gpu or "cpu"):
+        return _execute(job, site)
+
+
+def _execute(job: Job, site: Site) -> Done:
     artefacts = site.open_artefacts()
     if isinstance(job, BuildJob):
         return build(job, artefacts, site.threads)
