@@ -26,6 +26,7 @@ from bench.job import Job
 from bench.processor import collect_seldom, prepare
 from bench.record import Delivery, FailureKind, Record
 from bench.store.journal import Entry
+from bench.store.places import Place
 from bench.store.writer import Writer
 from cluster.attempts import AttemptLog, Begun, Output, flush, with_output
 from cluster.failures import device_of, lost
@@ -133,14 +134,22 @@ class LocalPool:
     """A fixed number of worker processes; this process is the writer."""
 
     def __init__(
-        self, writer: Writer, site: Site, *, workers: int, limits: Limits, run: Execute = execute, logs: Path
+        self,
+        writer: Writer,
+        site: Site,
+        *,
+        workers: int,
+        limits: Limits,
+        run: Execute = execute,
+        logs: Path,
+        bucket: Place | None = None,
     ) -> None:
         self._writer, self._site, self._run, self._limits, self._logs = writer, site, run, limits, logs
         self._workers = workers
         self._slots: list[Slot] = []
         self._history = History()
         self._held: list[Held] = []
-        self._log = AttemptLog(logs)
+        self._log = AttemptLog(logs, bucket)
 
     def _busy(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.job is not None]
