@@ -48,6 +48,8 @@ class Limits:
 
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
     """The life of a worker process: take a job, say where it begins, attempt it, hand over the delivery."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
     os.setsid()  # a group of its own: Ctrl-C is the driver's to handle, and the whole tree can be ended at once
     threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -56,6 +58,7 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
     os.dup2(file, sys.stderr.fileno() if sys.stderr else 2)
     prepare()
     collect_seldom()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore that a worker leaves behind when it is killed
     limit_memory(memory_bytes)
     output, node = Output(log, shared=True), socket.gethostname()
     born = psutil.Process().create_time()
