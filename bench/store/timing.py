@@ -114,9 +114,13 @@ def _ratios(
     tables = [figure.table[:, [at for at, _ in here]] / figure.table[:, :1] for _, figure, here in leases]
     places = [[place for _, place in here] for *_, here in leases]
     draws, freedom = lease_draws(tables, DRAWS, np.random.default_rng(SEED), places)
+    mine: dict[int, list[tuple[LeaseRecord, Figure]]] = {}
+    for record, figure, here in leases:
+        for _, place in here:
+            mine.setdefault(place, []).append((record, figure))
     for artefact_id, place in column.items():
-        mine = [(record, figure) for record, figure, here in leases if any(p == place for _, p in here)]
-        yield from _of_one(mine, artefact_id, draws[:, place], float(freedom[place]), hardware_class, declared)
+        freed = float(freedom[place])
+        yield from _of_one(mine[place], artefact_id, draws[:, place], freed, hardware_class, declared)
 
 
 def _of_one(
