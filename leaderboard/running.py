@@ -27,8 +27,10 @@ with mine as (select distinct artefact_id from variants where sweep_id = ? and a
      prefixes as (select unnest(from_json(json_extract(value, '$.prefixes'), '["varchar"]')) as recipe_id
                   from declared_in),
      told as (select * from records r where
-        (kind in ('build', 'study') and recipe_id in (select recipe_id from prefixes))
-        or (kind <> 'measure' and artefact_id in (select artefact_id from mine))
+        (kind = 'build' and recipe_id in (select recipe_id from prefixes))
+        or (kind = 'study' and list_has_any(from_json(json_extract(job, '$.asking'), '["varchar"]'),
+            (select list(recipe_id) from prefixes)))
+        or (kind = 'evaluate' and artefact_id in (select artefact_id from mine))
         or (kind = 'measure' and list_has_any(from_json(json_extract(job, '$.artefact_ids'), '["varchar"]'),
             (select list(artefact_id) from mine))))
 """
