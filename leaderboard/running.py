@@ -12,7 +12,7 @@ from bench.record import PASSING
 from bench.store.reader import Snapshot
 from leaderboard.contests import open_contests
 from leaderboard.dossier import job_words
-from leaderboard.format import clock
+from leaderboard.format import clock, without_folders
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
@@ -166,7 +166,7 @@ def causes(snapshot: Snapshot, sweep_id: str) -> tuple[Cause, ...]:
         Cause(
             kind=row["failure"],
             stage=row["stage"],
-            reason=row["reason"],
+            reason=without_folders(row["reason"]),
             count=row["count"],
             open=row["open"],
             last=row["last"],

@@ -6,6 +6,7 @@ import re
 
 from bench.store.sheets import Cell, Sheet
 from leaderboard import markup
+from leaderboard.format import without_folders
 
 HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{54}\b")
 MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+\+00:00")  # UTC
@@ -37,7 +38,7 @@ def shortened(text: str) -> str:
 
 def sheet_html(sheet: Sheet) -> str:
     """A sheet with its title and notes, its first rows where there are many."""
-    rows = [[cell_text(cell) for cell in row] for row in sheet.rows[:MOST_ROWS]]
+    rows = [[without_folders(cell_text(cell)) for cell in row] for row in sheet.rows[:MOST_ROWS]]
     numeric = frozenset(
         place
         for place in range(len(sheet.columns))

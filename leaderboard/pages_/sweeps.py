@@ -9,7 +9,7 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.controls import choose_sweep, open_head
-from leaderboard.format import clock, without_folders
+from leaderboard.format import clock
 from leaderboard.live import draw_progress
 from leaderboard.reading import Told, told_of
 from leaderboard.running import Bar, Cause, runs, work_rows
@@ -94,7 +94,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     rows = [
         (
             f"{cause.kind} in {cause.stage}",
-            without_folders(cause.reason),
+            cause.reason,
             f"{cause.count}",
             "all done since" if not cause.open else f"{cause.open} open",
             "; ".join(cause.jobs),

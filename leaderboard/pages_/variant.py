@@ -18,7 +18,7 @@ from leaderboard.details import (
 from leaderboard.dossier import Dossier
 from leaderboard.downloads import variant_json
 from leaderboard.examples import draw_examples
-from leaderboard.format import clock, without_folders
+from leaderboard.format import clock
 from leaderboard.reading import attempts, dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
@@ -183,7 +183,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
         (
             f"{'✗' if a.status == 'failed' else '✓'} {a.status}",
             a.what,
-            without_folders(a.cause),
+            a.cause,
             f"{a.number}",
             a.started[:19].replace("T", " "),
             clock(a.seconds) if a.seconds >= 60 else f"{a.seconds:.1f} s",

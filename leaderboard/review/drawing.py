@@ -9,7 +9,6 @@ import streamlit as st
 from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
-from leaderboard.format import without_folders
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of
 from leaderboard.review.document import plain
@@ -110,7 +109,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
     """What is known of one variant: numbers, licences, and what unopened data said."""
     sentence, command = words.confirmation_sentence(case, row)
     confirmed = words.confirmation_rows(case, row.recipe_id)
-    licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    licences = licences_of(case, row.recipe_id)
     missing = words.missing_licences(licences)
     open_points = words.open_points(row, case.found)
     st.html(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from leaderboard.choices import (
 )
 from leaderboard.decisions import read_decisions
 from leaderboard.dossier import read_attempts, read_dossier
-from leaderboard.downloads import as_csv
+from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.index import Index, open_index
 from leaderboard.large import board_in
 from leaderboard.listing import Listing
@@ -194,11 +194,24 @@ def test_constraints_leave_out_the_same(small: tuple[Snapshot, Board], large: Bo
         assert some_met(there) == some_met(here)
 
 
-def test_the_table_and_the_download_are_the_same(small: tuple[Snapshot, Board], large: Board) -> None:
+def test_the_table_and_the_downloads_are_the_same(
+    small: tuple[Snapshot, Board], large: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     views = [look(board, Choice(), board.objectives, {}) for board in (small[1], large)]
     tables = [payload(view, view.rows[:12], usual_columns(view.board), None) for view in views]
     assert tables[0] == tables[1]
-    assert as_csv(views[0].board, views[0].rows) == as_csv(views[1].board, views[1].rows)
+    read: list[int] = []
+    whole = Listing.read
+
+    def counted(listing: Listing, places: Sequence[int]) -> list[Row]:
+        read.extend(places)
+        return whole(listing, places)
+
+    monkeypatch.setattr(Listing, "read", counted)
+    for written in (as_csv, as_json, as_parquet):
+        read.clear()
+        assert written(views[0].board, views[0].rows) == written(views[1].board, views[1].rows)
+        assert len(read) == len(set(read)) == 20  # rows of a large sweep are read once
 
 
 def test_every_page_has_the_base_as_it_was_judged(small: tuple[Snapshot, Board], large: Board) -> None:
