@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
+from typing import Any
 
 from bench.errors import BadInput
 from bench.record import PASSING
 from bench.store.reader import Snapshot
-from leaderboard.contests import open_contests
+from leaderboard.contests import open_contests, price
 from leaderboard.dossier import job_words
 from leaderboard.format import clock, without_folders
 from leaderboard.rows import find_sweep
@@ -91,10 +93,11 @@ class Elimination:
 
 @dataclass(frozen=True, slots=True)
 class Contested:
-    """A contested variant and what would decide it; `sentence` where that cannot be told."""
+    """Contested variants and what would decide them; without any only the sentence says why."""
 
     rows: tuple[tuple[str, str, str], ...]  # variant, leases that it has, what is open
-    sentence: str = ""
+    sentence: str  # what all of it together would cost
+    budget: str = ""  # that `settle` would need for that; empty where it decides nothing
 
 
 def bars(snapshot: Snapshot, sweep_id: str) -> tuple[Bar, ...]:
@@ -219,7 +222,20 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     for each in found:
         leases = {row.recipe_id: n for row, n in zip(each.rows, each.leases, strict=True)}
         lines += [(row.name, str(leases[row.recipe_id]), each.missing(row)) for row in each.contested]
-    return Contested(tuple(lines), "" if lines else "Nothing is contested: more leases would decide nothing.")
+    if not lines:
+        return Contested((), "Nothing is contested: more leases would decide nothing.")
+    whole = price(found)
+    return Contested(tuple(lines), whole.sentence(), f"{ceil(whole.seconds / 60)}m" if whole.closed else "")
+
+
+def running_now(progress: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Titles of the jobs that run, and (node, CPUs in use) of each node, as the run last said; nothing without one."""
+    count = int(progress.get("running", 0))
+    jobs = [str(title) for title in progress.get("now", ())][:count]
+    if count > len(jobs):
+        jobs.append(f"{count - len(jobs):,} more" if jobs else f"{count:,} jobs")
+    nodes = progress.get("nodes", {}) if count else {}
+    return jobs, [(str(node), f"{busy:g} of {cpus:g}") for node, (busy, cpus) in nodes.items()]
 
 
 def work_rows(found: Sequence[Work]) -> list[tuple[str, str, str, str]]:

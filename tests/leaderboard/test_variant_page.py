@@ -188,6 +188,8 @@ def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Bo
 def test_reasons_are_text(page: AppTest) -> None:
     page.switch_page("pages_/sweeps.py")
     text = words(page.run())
+    assert "Running now" in text
+    assert "<li>build bart-large: distilled</li><li>evaluate bart-large: &lt;img src=x" in text
     assert "bad spec in build" in text
     assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text
     assert "paredown retry --where &#x27;bad spec&#x27;" in text or "paredown retry" in page.code[0].value
