@@ -34,7 +34,7 @@ def draw_shortlist(found: Shortlist) -> None:
     everything = len(rows) <= SHORT or st.toggle(f"All {len(rows):,}", key="all", bind="query-params")
     numbers = frozenset(range(1, 2 + len(found.question.weights) + 3))
     shown = rows[:500] if everything else rows[:SHORT]
-    st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers)))
+    st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers, words.meanings(found))))
     st.caption(markup.as_label(f"{words.METHOD} {words.SHARES}"))
     _open(found)
 
@@ -54,7 +54,11 @@ def _open(found: Shortlist) -> None:
     ]
     said = "Their intervals straddle a bound, or they have no number: they are not proposed, and beat nobody."
     with st.expander(f"{len(found.open):,} may keep the constraints", expanded=not found.candidates):
-        st.html(markup.block(markup.line(markup.text(said), css="quiet small"), markup.table(head, rows)))
+        st.html(
+            markup.block(
+                markup.line(markup.text(said), css="quiet small"), markup.table(head, rows, told=words.meanings(found))
+            )
+        )
 
 
 def draw_sensitivity(found: Shortlist) -> None:
