@@ -9,6 +9,7 @@ import streamlit as st
 from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
+from leaderboard.live import awaits
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of
 from leaderboard.review.document import plain
@@ -144,6 +145,15 @@ def draw_state(history: History, reasons: Sequence[str]) -> None:
     for problem in history.problems:
         sentence = f"The history of this review is damaged: {problem} Nothing more can be added to it."
         st.html(markup.block(markup.line(markup.text(sentence), css="failed")))
+
+
+def hashed(case: Case) -> bool:
+    """Whether one may sign by now; else says why not, and has the page drawn again as soon as one may."""
+    if not case.hashed:
+        said = "What is signed names a hash of all data that you see. It is being worked out: signing opens soon …"
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
+        awaits(lambda: case.hashed)
+    return case.hashed
 
 
 def draw_history(history: History) -> None:
