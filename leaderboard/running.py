@@ -18,7 +18,7 @@ from leaderboard.format import clock, without_folders
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
-MOST_CONTESTED = 400  # variants of a sweep beyond which only the command tells what is open
+MOST_CONTESTED = 400  # variants of a sweep of which all pairs are compared while somebody waits
 PAUSE = 900.0  # seconds without any job: what comes after is another run
 KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "timing", "MemoryJob": "memory"}
 
@@ -28,11 +28,12 @@ with mine as (select distinct artefact_id from variants where sweep_id = ? and a
      declared_in as (VARIANTS),
      prefixes as (select unnest(from_json(json_extract(value, '$.prefixes'), '["varchar"]')) as recipe_id
                   from declared_in),
+     measured as (select ordinal, unnest(from_json(json_extract(job, '$.artefact_ids'), '["varchar"]')) as artefact_id
+                  from records where kind = 'measure'),
      told as (select * from records r where
         (kind in ('build', 'study') and recipe_id in (select recipe_id from prefixes))
         or (kind <> 'measure' and artefact_id in (select artefact_id from mine))
-        or (kind = 'measure' and list_has_any(from_json(json_extract(job, '$.artefact_ids'), '["varchar"]'),
-            (select list(artefact_id) from mine))))
+        or (kind = 'measure' and ordinal in (select ordinal from measured semi join mine using (artefact_id))))
 """
 
 
@@ -213,7 +214,10 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     """What more leases would decide, or a sentence on why that cannot be told."""
     (row,) = snapshot.rows("select count(*) as n from variants where sweep_id = ?", [sweep_id])
     if row["n"] > MOST_CONTESTED:
-        return Contested((), f"{row['n']:,} variants are too many to compare all pairs here: `paredown settle` does.")
+        said = (
+            f"What deciding the rest would cost is told of sweeps of up to {MOST_CONTESTED:,} variants, and this one "
+        )
+        return Contested((), f"{said}has {row['n']:,}: all pairs of them would have to be compared.")
     try:
         found = open_contests(snapshot, find_sweep(snapshot, sweep_id))
     except BadInput as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from bench.job import BuildJob
@@ -97,6 +99,14 @@ def test_what_a_machine_took_along_may_pass(tmp_path: Path, kind: FailureKind) -
     with open_snapshot(tmp_path / "s") as snapshot:
         (found,) = causes(snapshot, sweep_id(snapshot))
     assert found.passing
+
+
+def test_a_declaration_of_thousands_is_read_in_little_memory() -> None:
+    body = json.dumps({"variants": [{"recipe_id": f"{i}", "name": "x" * 500} for i in range(1500)]})
+    with duckdb.connect(config={"memory_limit": "50MB"}) as connection:
+        connection.execute("create table sweeps as select 'a' as sweep_id, ? as body", [body])
+        found = connection.execute(f"select count(value) from ({Snapshot.variants_declared})", ["a"]).fetchall()
+    assert found == [(1500,)]
 
 
 def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
