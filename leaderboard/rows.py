@@ -51,6 +51,7 @@ class Place:
     difference: float | None  # from the base, in the unit of what it is judged as; None where nothing is known
     low: float | None
     high: float | None
+    tied: int | None = None  # others that were not told apart, where letters would be too many
 
     @property
     def letters(self) -> frozenset[str]:

@@ -214,9 +214,7 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     """What more leases would decide, or a sentence on why that cannot be told."""
     (row,) = snapshot.rows("select count(*) as n from variants where sweep_id = ?", [sweep_id])
     if row["n"] > MOST_CONTESTED:
-        said = (
-            f"What deciding the rest would cost is told of sweeps of up to {MOST_CONTESTED:,} variants, and this one "
-        )
+        said = f"What deciding the rest would cost is told of sweeps of up to {MOST_CONTESTED:,} variants; this one "
         return Contested((), f"{said}has {row['n']:,}: all pairs of them would have to be compared.")
     try:
         found = open_contests(snapshot, find_sweep(snapshot, sweep_id))

@@ -171,7 +171,7 @@ def _row(
             # Bars only where the decision is made: on every column they would be noise.
             found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)
         place = row.places.get(axis.key) if axis.key in view.keys else None
-        stands = "" if place is None else rank(place.rank, place.tie)
+        stands = "" if place is None else rank(place.rank, place.tie, place.tied)
         cells.append(
             {
                 "text": found.text,

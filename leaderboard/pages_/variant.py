@@ -24,6 +24,7 @@ from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, version
 from leaderboard.table import column_name, label
+from leaderboard.ties import with_ties
 from leaderboard.wording import group_rows, objective_rows, slice_rows
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
@@ -81,6 +82,7 @@ def _head(row: Row, view: View, known: Dossier, loaded: Loaded) -> None:
 
 
 def _overview(row: Row, view: View, known: Dossier) -> None:
+    (row,), _ = with_ties(view, [row])
     parts = slice_rows(row, view.board, [str(t["name"]) for t in known.tasks])
     group = group_rows(row, view.board)
     st.html(
