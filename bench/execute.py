@@ -61,7 +61,15 @@ Execute = Callable[[Job, Site], Done]
 
 
 def execute(job: Job, site: Site) -> Done:
-    """Do the job. Raises BadInput for a request that cannot be met, anything else for a fault."""
+    """Do the job, beside its GPU if it has one. Raises BadInput for a request that cannot be met, anything else for a
+    fault."""
+    from bench.measure.pinning import beside
+
+    with beside(job.gpu or "cpu"):
+        return _execute(job, site)
+
+
+def _execute(job: Job, site: Site) -> Done:
     artefacts = site.open_artefacts()
     if isinstance(job, BuildJob):
         return build(job, artefacts, site.threads)
@@ -165,7 +173,8 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
             copy_model(step.folder, draft)
         elif step is not None and job.parent:
             teachers = {name: artefacts.path(artefact_id) for name, artefact_id in job.teachers.items()}
-            work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers)
+            passes = {question: artefacts.path(artefact_id) for question, artefact_id in job.passes.items()}
+            work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers, passes)
             parent = load(artefacts.path(job.parent))
             promise = _promised(step, parent.source, teachers)
             before = facts_of(parent.model)  # now: a step may change its parent in place
@@ -230,7 +239,7 @@ def _check_base(job: BuildJob, folder: Path, copy: Path) -> None:
 
 
 def study(job: StudyJob, artefacts: Artefacts, threads: int) -> Done:
-    """Answer a step's question about the artefact that it will be applied to."""
+    """Answer a step's question; the files that it leaves are published, and the record names them."""
     import torch
 
     from bench.models import load
@@ -239,9 +248,11 @@ def study(job: StudyJob, artefacts: Artefacts, threads: int) -> Done:
     torch.set_num_threads(threads)
     step = step_class(job.step).model_validate(job.settings)
     question = Question(job.question, job.asked, tuple(job.data), tuple(job.tasks))
-    work = Workplace(0, job.data, threads, tasks=job.tasks)
-    answer = step.study(load(artefacts.path(job.artefact_id)), question, work)
-    return Done(Finished(answer=settings_of(answer)), capture(threads))  # plain and finite, or a ValueError
+    with artefacts.draft() as draft:
+        work = Workplace(0, job.data, threads, tasks=job.tasks, draft=draft)
+        answer = settings_of(step.study(load(artefacts.path(job.artefact_id)), question, work))  # plain and finite
+        left = artefacts.publish(draft) if any(draft.iterdir()) else None
+    return Done(Finished(artefact_id=left, answer=answer), capture(threads))
 
 
 def evaluate(job: EvaluateJob, artefacts: Artefacts, threads: int) -> Done:

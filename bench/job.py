@@ -80,7 +80,7 @@ class BuildJob(Job):
     """Apply one step to its parent's artefact; without a step, import the base model.
 
     `teachers` are artefact_ids by name; `answers` are by question, and so are `studies`, the keys of the jobs that
-    gave them.
+    gave them, and `passes`, the artefact_ids of the files that these left.
     """
 
     kind: ClassVar[JobKind] = "build"
@@ -96,6 +96,7 @@ class BuildJob(Job):
     teachers: dict[str, str] = Field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     studies: dict[str, str] = Field(default_factory=dict)
+    passes: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
 
     def identity(self) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class BuildJob(Job):
 
 
 class StudyJob(Job):
-    """Answer one question of a step about the artefact that it will be applied to."""
+    """Answer one question of a step about the artefact that it will be applied to, or about a teacher's."""
 
     kind: ClassVar[JobKind] = "study"
 

@@ -39,11 +39,14 @@ class Workplace:
     teachers: Mapping[str, Path] = field(default_factory=dict)  # folders of artefacts
     tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
     answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # by `Question.key`
+    passes: Mapping[str, Path] = field(default_factory=dict)  # by `Question.key`, folders that studies have left
+    draft: Path | None = None  # of a study: what it writes here is kept for the steps that asked
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing that a step must learn about its parent's artefact before it can be applied; a job of its own.
+    """One thing that a step must learn of its parent's artefact, or of a teacher's, before it can be applied; a job of
+    its own.
 
     With the artefact's bytes and the content of the data, kind and settings decide the answer.
     """
@@ -52,10 +55,12 @@ class Question:
     settings: Mapping[str, Any]
     data: tuple[str, ...] = ()  # names of data sets of the sweep
     tasks: tuple[str, ...] = ()  # names of tasks of the sweep
+    teacher: str | None = None  # the teacher that is asked; without one the parent is
 
     @property
     def key(self) -> str:
-        return digest({"kind": self.kind, "settings": dict(self.settings), "data": self.data, "tasks": self.tasks})
+        asked = {"kind": self.kind, "settings": dict(self.settings), "data": self.data, "tasks": self.tasks}
+        return digest(asked if self.teacher is None else {**asked, "teacher": self.teacher})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +146,24 @@ class Step(BaseModel):
         """Carry the step out. Runs on a worker; may change `model` in place."""
         raise NotImplementedError
 
-    def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
-        """What must be known next, given the answers so far by `Question.key`; nothing once `apply` can run. Pure."""
-        del answers
+    def questions(
+        self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
+    ) -> tuple[Question, ...]:
+        """What must be known next; nothing once `apply` can run. Pure.
+
+        Args:
+            answers: those so far, by `Question.key`.
+            before: the architecture before the step.
+            teachers: architectures by name.
+        """
+        del answers, before, teachers
         return ()
 
     def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
-        """Answer a question in plain finite JSON. Runs on a worker; `model` is the parent's."""
+        """Answer a question in plain finite JSON, and with files in `work.draft` where that is not the form for it.
+
+        Runs on a worker; `model` is the parent's, or that of the teacher asked.
+        """
         raise NotImplementedError
 
     def data_names(self) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class Finished(Frozen):
     """The job did what was asked."""
 
     status: Literal["finished"] = "finished"
-    artefact_id: str | None = None  # what a build produced
+    artefact_id: str | None = None  # what a build produced, or the files that a study left
     answer: dict[str, Any] | None = None  # what a study found, or what a build decided and why
     values: tuple[Value, ...] = ()
     notes: dict[str, str | float | int | bool | None] = Field(default_factory=dict)

@@ -3,6 +3,9 @@
 logs/worker-HOST-PID-BORN.log    what a worker wrote to its standard output and error, one attempt after another
 logs/attempts-*.jsonl            one JSON object an attempt, written by the driver: job, node, worker, times, outcome,
                                  and from which byte to which byte of which log it wrote
+logs/handed-*.log                the end of what a worker wrote where it does not have that folder
+
+Beside a bucket they lie in a folder of the driver's machine and are copied into the bucket as the sweep goes on.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BadInput, DiskFull
 from bench.record import Delivery, Failed, Record
+from bench.store.places import Place
 
 TAIL = 8_000  # characters of a worker's output that a failed record keeps
+COLLECTED = ("attempts-*.jsonl", "handed-*.log", "worker-*.log")
+COLLECTED_EVERY = 60.0  # seconds
 HANDED_OVER = 64_000  # bytes of it that travel to the driver from a node that does not have the store's folder
 
 
@@ -117,8 +124,12 @@ def with_output(delivery: Delivery, text: str) -> Delivery:
 class AttemptLog:
     """The driver's account of every attempt, a line each. A line that cannot be written costs nothing else."""
 
-    def __init__(self, logs: Path | None) -> None:
+    def __init__(self, logs: Path | None, bucket: Place | None = None) -> None:
+        """`bucket`: where the files of `logs` are collected, if they do not lie in the store already."""
         self.logs = logs
+        self._bucket = bucket
+        self._collected: dict[str, int] = {}  # bytes, by name
+        self._next = time.monotonic() + COLLECTED_EVERY
         self._name = f"attempts-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
 
     def note(self, record: Record, title: str, begun: Begun | None, size: int | None = None) -> None:
@@ -144,6 +155,8 @@ class AttemptLog:
             line |= {"log": begun.log, "from": begun.offset, "to": end}
         with suppress(OSError), (self.logs / self._name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        if time.monotonic() >= self._next:
+            self.collect()
 
     def keep(self, record: Record, text: str, begun: Begun | None) -> Begun | None:
         """Keep output that was handed over; returns where it lies now."""
@@ -161,13 +174,26 @@ class AttemptLog:
             return ""
         return tail(self.logs / begun.log, begun.offset)
 
+    def collect(self) -> None:
+        """Copy what has grown since the last time into the bucket; what cannot be copied now is the next time."""
+        self._next = time.monotonic() + COLLECTED_EVERY
+        if self.logs is None or self._bucket is None:
+            return
+        for file in sorted(file for pattern in COLLECTED for file in self.logs.glob(pattern)):
+            with suppress(OSError, BadInput, DiskFull):
+                size = file.stat().st_size
+                if size > self._collected.get(file.name, 0):
+                    self._bucket.replace(f"{self.logs.name}/{file.name}", file.read_bytes())
+                    self._collected[file.name] = size
+
     def close(self) -> None:
-        """Remove the files of workers that wrote nothing."""
+        """Remove the files of workers that wrote nothing, and collect the rest."""
         if self.logs is not None:
             for file in self.logs.glob("worker-*.log"):
                 with suppress(OSError):
                     if not file.stat().st_size:
                         file.unlink()
+        self.collect()
 
 
 def attempts(logs: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.job import BuildJob, StudyJob
@@ -13,6 +14,15 @@ from bench.tasks.spec import TaskSpec
 from cluster.standing import Known, Machine, Planned, Status, standing
 
 PARENT = ""  # no teacher has an empty name
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What has become of a step's questions, by `Question.key`."""
+
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # of the jobs
+    passes: dict[str, str] = field(default_factory=dict)  # artefact_ids of the files that studies left
 
 
 class Builder:
@@ -70,8 +80,8 @@ class Builder:
                 planned = Planned(job, "waiting", planned.attempt)
             elif recipe.stages:
                 job = self._placed(job, {name: artefacts[rid] for name, rid in needed.items()})
-                answers, keys, status = self._ask(recipe, job, known, in_flight, studies)
-                job = job.model_copy(update={"answers": answers, "studies": keys})
+                asked, status = self._ask(recipe, job, known, in_flight, studies)
+                job = job.model_copy(update={"answers": asked.answers, "studies": asked.keys, "passes": asked.passes})
                 planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
                 if status == "failed":
                     blocked.add(recipe_id)
@@ -92,38 +102,41 @@ class Builder:
         known: Known,
         in_flight: frozenset[str],
         studies: dict[str, Planned],
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, str], Status]:
-        """The answers to the questions of a build's step, the keys of the jobs that gave them, and the build's status.
+    ) -> tuple[Asked, Status]:
+        """What the questions of a build's step have led to, and the build's status.
 
         Jobs for questions are entered into `studies`: equal questions of several builds are one job.
         """
         step = recipe.stages[-1].step
-        answers: dict[str, dict[str, Any]] = {}
-        keys: dict[str, str] = {}
+        before = recipe.prefix(len(recipe.stages) - 1).check()
+        teachers = {name: recipe.teacher(name).check() for name in step.teacher_names()}
+        found = Asked()
         while True:
-            asked = [q for q in step.questions(answers) if q.key not in keys]
+            asked = [q for q in step.questions(found.answers, before, teachers) if q.key not in found.keys]
             if not asked:
-                return answers, keys, "ready" if answers.keys() == keys.keys() else "waiting"
+                return found, "ready" if found.answers.keys() == found.keys.keys() else "waiting"
             for question in asked:
                 job = self._study(recipe, build, question)
-                keys[question.key] = job.key
+                found.keys[question.key] = job.key
                 planned = standing(job, known, in_flight, self._attempts)
-                before = studies.get(job.key)
-                if isinstance(before, Planned) and isinstance(before.job, StudyJob):
-                    job = job.model_copy(update={"asking": (*before.job.asking, *job.asking)})
+                others = studies.get(job.key)
+                if isinstance(others, Planned) and isinstance(others.job, StudyJob):
+                    job = job.model_copy(update={"asking": (*others.job.asking, *job.asking)})
                 studies[job.key] = Planned(job, planned.status, planned.attempt)
                 if planned.status == "failed":
-                    return answers, keys, "failed"
+                    return found, "failed"
                 outcome = known.finished[job.key].outcome if planned.status == "done" else None
                 if isinstance(outcome, Finished) and outcome.answer is not None:
-                    answers[question.key] = outcome.answer
-            if answers.keys() != keys.keys():
-                return answers, keys, "waiting"
+                    found.answers[question.key] = outcome.answer
+                    if outcome.artefact_id is not None:
+                        found.passes[question.key] = outcome.artefact_id
+            if found.answers.keys() != found.keys.keys():
+                return found, "waiting"
 
     def _study(self, recipe: Recipe, build: BuildJob, question: Question) -> StudyJob:
         step = recipe.stages[-1].step
         return StudyJob(
-            artefact_id=str(build.parent),
+            artefact_id=str(build.parent) if question.teacher is None else build.teachers[question.teacher],
             name=self._names[recipe.recipe_id],
             step=step.name,
             version=step.version,

@@ -111,6 +111,7 @@ def run(
 
 def _conclude(store: Path, sweep_id: str, form: str) -> int:
     """Print the frontier and say where everything is. Returns the exit code."""
+    from bench.store.folder import bucket_url
     from cluster.show import print_table
     from cluster.shown import board_table
     from leaderboard.choices import unfinished
@@ -123,7 +124,8 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
         failed = list(unfinished(board))
         for row in failed:
             say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")
-    say(err, "", f"The store is {store}; `make board` (or `paredown board --store {store}`) opens the leaderboard.")
+    where = bucket_url(store) or store
+    say(err, "", f"The store is {where}; `make board` (or `paredown board --store {where}`) opens the leaderboard.")
     if len(failed) == len(board.rows):
         return NOTHING
     return SOME_FAILED if failed else 0

@@ -119,6 +119,13 @@ def _all(count: int) -> str:
     return f"all {count} nodes" if count > 1 else "the one node"
 
 
+def _strays(where: str, facts: Facts) -> Finding:
+    if not facts.strays:  # results of libraries other than torch and transformers share keys
+        return Finding("packages", where, "as the constraints file says", "ok")
+    listed = ", ".join(facts.strays[:4]) + (f" and {len(facts.strays) - 4} more" if len(facts.strays) > 4 else "")
+    return Finding("packages", where, listed, "warning", "pip install -c constraints.txt, with the file that ships.")
+
+
 def _versions(where: str, facts: Facts) -> Finding:
     missing = [name for name in NEEDED if facts.versions[name] == "absent"]
     known = ", ".join(f"{name} {version}" for name, version in facts.versions.items() if version != "absent")
@@ -196,6 +203,7 @@ def _cards(where: str, facts: Facts) -> Finding:
 # What is looked at on every machine.
 MACHINE: tuple[Callable[[str, Facts], Finding], ...] = (
     _versions,
+    _strays,
     _processor,
     _governor,
     _container,

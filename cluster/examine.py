@@ -34,6 +34,7 @@ from cluster.ray_settings import SETTINGS
 
 LIBRARIES = ("paredown", "ray", "torch", "transformers", "tokenizers", "safetensors", "numpy", "duckdb", "pyarrow")
 PACKAGES = ("bench", "cluster")  # what workers run
+CONSTRAINTS = Path(__file__).parent / "deploy" / "constraints.txt"  # shipped with the code to every node
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Ray keeps objects
 DASHBOARD_PORT = 8265
 REFUSED = (OSError, BadInput, Unreachable)  # what a place may raise
@@ -55,6 +56,7 @@ class Facts:
     python: str
     code: str  # digest of our sources
     versions: Mapping[str, str]
+    strays: tuple[str, ...]  # packages of other versions than the constraints file names
     cpu: str
     instructions: str
     sound: bool  # whether the instruction sets that the CPU announces can be run
@@ -83,6 +85,7 @@ def examine() -> Facts:
         python=platform.python_version(),
         code=short(code_version(*PACKAGES)),
         versions=library_versions(LIBRARIES),
+        strays=strays(CONSTRAINTS.read_text(encoding="utf-8").splitlines()),
         cpu=cpu()[0],
         instructions=" ".join(instruction_sets()) or "no vector sets",
         sound=onednn_is_sound(),
@@ -98,6 +101,17 @@ def examine() -> Facts:
         settings={name: os.environ[name] for name in SETTINGS if name in os.environ},
         token_modes=_token_modes(),
         open_dashboards=open_dashboards(),
+    )
+
+
+def strays(constraints: Iterable[str]) -> tuple[str, ...]:
+    """The installed packages that differ from lines such as "torch==2.13.0"; what a build is for (+cpu) may."""
+    pinned = dict(line.split("==") for line in constraints if "==" in line and not line.startswith("#"))
+    found = library_versions(tuple(pinned))
+    return tuple(
+        f"{name} {found[name]} ({wanted})"
+        for name, wanted in pinned.items()
+        if found[name] != "absent" and found[name].partition("+")[0] != wanted.partition("+")[0]
     )
 
 

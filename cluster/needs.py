@@ -39,7 +39,7 @@ class Pass:
 def artefacts_of(job: Job) -> tuple[str, ...]:
     """The artefacts that a job reads."""
     if isinstance(job, BuildJob):
-        return (*([job.parent] if job.parent else []), *job.teachers.values())
+        return (*([job.parent] if job.parent else []), *job.teachers.values(), *job.passes.values())
     if isinstance(job, EvaluateJob):
         return (job.artefact_id, *([job.judge] if job.judge else []))
     if isinstance(job, StudyJob):
@@ -138,6 +138,8 @@ def _held(job: Job) -> tuple[Held, Pass | None]:
     """What of the first artefact is in memory at once, and the largest pass."""
     if isinstance(job, BuildJob | StudyJob):
         held = step_class(job.step).model_validate(job.settings).holds() if job.step else Held()
+        if isinstance(job, StudyJob) and held.trains:  # it asks a teacher: nothing is trained yet
+            held = Held(1.0, held.rows, held.tokens)
         if held.rows:
             return held, Pass(held.rows, held.tokens, layers=held.trains)
         return held, _of_task(job.tasks.values()) if isinstance(job, StudyJob) else None

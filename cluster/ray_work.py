@@ -29,6 +29,18 @@ from cluster.runner_local import Limits, limit_memory
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    """Where the output of workers goes: into this folder, on one host only if it is not shared."""
+
+    folder: Path | None
+    host: str | None = None
+
+    def here(self) -> Path | None:
+        """The folder as this node has it."""
+        return self.folder if self.host in (None, socket.gethostname()) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """What an attempt is made under."""
 
@@ -37,7 +49,7 @@ class Orders:
     limits: Limits
     writer: Any  # the actor's handle
     code: str  # version of the driver's
-    logs: Path | None = None
+    logs: Logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ def work(
 
     Whatever the attempt starts carries `mark`, and is ended with it. `environments`: what workers need, by node.
     """
-    output, (node_id, node) = _output(orders.logs), _here()
+    output, (node_id, node) = _output(orders.logs.here()), _here()
     os.environ.update(environments.get(node_id, {}))
     offset = output.size()
     born = psutil.Process().create_time()

@@ -26,6 +26,7 @@ from bench.job import Job
 from bench.processor import collect_seldom, prepare
 from bench.record import Delivery, FailureKind, Record
 from bench.store.journal import Entry
+from bench.store.places import Place
 from bench.store.writer import Writer
 from cluster.attempts import AttemptLog, Begun, Output, flush, with_output
 from cluster.failures import device_of, lost
@@ -47,6 +48,8 @@ class Limits:
 
 def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, log: Path) -> None:
     """The life of a worker process: take a job, say where it begins, attempt it, hand over the delivery."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
     os.setsid()  # a group of its own: Ctrl-C is the driver's to handle, and the whole tree can be ended at once
     threading.Thread(target=_end_with_driver, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -55,6 +58,7 @@ def serve(pipe: Connection, site: Site, run: Execute, memory_bytes: int | None, 
     os.dup2(file, sys.stderr.fileno() if sys.stderr else 2)
     prepare()
     collect_seldom()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore that a worker leaves behind when it is killed
     limit_memory(memory_bytes)
     output, node = Output(log, shared=True), socket.gethostname()
     born = psutil.Process().create_time()
@@ -133,14 +137,22 @@ class LocalPool:
     """A fixed number of worker processes; this process is the writer."""
 
     def __init__(
-        self, writer: Writer, site: Site, *, workers: int, limits: Limits, run: Execute = execute, logs: Path
+        self,
+        writer: Writer,
+        site: Site,
+        *,
+        workers: int,
+        limits: Limits,
+        run: Execute = execute,
+        logs: Path,
+        bucket: Place | None = None,
     ) -> None:
         self._writer, self._site, self._run, self._limits, self._logs = writer, site, run, limits, logs
         self._workers = workers
         self._slots: list[Slot] = []
         self._history = History()
         self._held: list[Held] = []
-        self._log = AttemptLog(logs)
+        self._log = AttemptLog(logs, bucket)
 
     def _busy(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.job is not None]

@@ -7,6 +7,7 @@ dies. What this project needs different from Ray's defaults is set in `cluster.r
 from __future__ import annotations
 
 import math
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from bench.execute import Execute, Site, execute
 from bench.job import Job
 from bench.record import FailureKind, Record
 from bench.store.journal import Entry
+from bench.store.places import Place
 from cluster.attempts import AttemptLog, Begun
 from cluster.failures import lost
 from cluster.ledger import Held, Ledger
@@ -40,7 +42,7 @@ from cluster.ray_metrics import SweepMetrics
 from cluster.ray_nodes import Nodes, on_node
 from cluster.ray_share import Share
 from cluster.ray_start import NAMESPACE, node_name, our_code, start
-from cluster.ray_work import WORK, WORK_FRESH, Orders, Told, note_acknowledged
+from cluster.ray_work import WORK, WORK_FRESH, Logs, Orders, Told, note_acknowledged
 from cluster.ray_writer import append, ask_begun, end_writer, start_writer
 from cluster.runner_local import Limits
 
@@ -77,13 +79,21 @@ class RayPool:
     """The cluster's workers. `nodes` have begun."""
 
     def __init__(
-        self, writer: Any, site: Site, nodes: Nodes, *, limits: Limits, run: Execute = execute, most: int | None = None
+        self,
+        writer: Any,
+        site: Site,
+        nodes: Nodes,
+        *,
+        limits: Limits,
+        run: Execute = execute,
+        most: int | None = None,
+        bucket: Place | None = None,
     ) -> None:
         self._writer, self._nodes, self._limits, self._most = writer, nodes, limits, most
-        self._log = AttemptLog(site.acknowledgements)
+        self._log = AttemptLog(site.acknowledgements, bucket)
         self._ledger = Ledger(Needs(site.artefacts))
         self._ledger.use(self._nodes.fit)
-        self._orders = ray.put(Orders(site, run, limits, writer, our_code(), site.acknowledgements))
+        self._orders = ray.put(Orders(site, run, limits, writer, our_code(), _logs(site)))
         self._share, self._metrics = Share(), SweepMetrics()
         self._flights: dict[ray.ObjectRefGenerator, Flight] = {}
         self._held: list[Held] = []
@@ -321,6 +331,11 @@ class RayPool:
         self._log.close()
         self._writer.report.remote(self._progress)
         end_writer(self._writer, CLOSE_SECONDS)
+
+
+def _logs(site: Site) -> Logs:
+    """Where workers write: on every node into the store's folder, beside a bucket on this machine alone."""
+    return Logs(site.acknowledgements, None if site.bucket is None else socket.gethostname())
 
 
 def _overdue(limits: Limits) -> str:

@@ -260,6 +260,7 @@ def _workers_here(prepared: Prepare, options: Options, lease: Lease) -> Iterator
         workers=workers_for(cpu_quota(), options.workers),
         limits=work.of_a_job,
         logs=folder.logs,
+        bucket=folder.bucket,
     )
     try:
         yield work, pool, known
@@ -284,7 +285,7 @@ def _workers_of_a_cluster(
         actor = runner_ray.start_writer(folder, lease.epoch, identity)
         runner_ray.append(actor, [work.entry])
         known = known_in(folder)
-        pool = runner_ray.RayPool(actor, site, nodes, limits=work.of_a_job)
+        pool = runner_ray.RayPool(actor, site, nodes, limits=work.of_a_job, bucket=folder.bucket)
         try:
             yield work, pool, known
         finally:

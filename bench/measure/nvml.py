@@ -139,6 +139,15 @@ class NvmlGpu:
             top_sm_mhz=self._ask("nvmlDeviceGetMaxClockInfo", self._board, self._nvml.NVML_CLOCK_SM),
         )
 
+    def bus_id(self) -> str | None:
+        """Where the GPU is plugged in, as the kernel writes it: "0000:3b:00.0". NVML's domain has twice the digits."""
+        found = self._ask("nvmlDeviceGetPciInfo", self._board)
+        if found is None:
+            return None
+        text = found.busId.decode("ascii") if isinstance(found.busId, bytes) else str(found.busId)
+        domain, _, rest = text.lower().partition(":")
+        return f"{int(domain, 16):04x}:{rest}"
+
     def reading(self) -> Reading:
         """The device now. `reserved_bytes` is left to whoever knows this process's allocator."""
         board, nvml = self._board, self._nvml

@@ -108,7 +108,10 @@ class DepthPrune(Step):
         del architecture, teachers
         return Promise(fewer=("layers", "parameters", "bytes", "flops"), plain=True)
 
-    def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
+    def questions(
+        self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
+    ) -> tuple[Question, ...]:
+        del before, teachers
         return tuple(q for q in self._shards() if q.key not in answers)
 
     def _shards(self) -> list[Question]:

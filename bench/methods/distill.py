@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.architecture import Architecture
+from bench.architecture import Architecture, architecture_of, describe
 from bench.errors import BadInput
 from bench.methods.student import class_prefix, same_labels
 from bench.methods.trained import Trained
-from bench.recipe import OWN_BASE, Workplace
+from bench.recipe import OWN_BASE, Question, Workplace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.data import Example
     from bench.methods.distill_batches import Source
     from bench.methods.distill_training import Blend
+    from bench.methods.teacher_pass import TeacherPass
     from bench.models import Loaded
 
 Objective = Literal["masked", "classification", "causal", "seq2seq"]
@@ -58,7 +62,7 @@ class Distill(Trained):
     """Train the model before this step to be like a teacher."""
 
     name: ClassVar[str] = "distill"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: of a classifier, the teacher's pass is made before training, in batches of its own
     teacher_settings: ClassVar[tuple[str, ...]] = ("teacher",)
 
     teacher: str = Field(default=OWN_BASE, description="teacher of the sweep, or 'base'")
@@ -186,6 +190,37 @@ class Distill(Trained):
             supervised=self.hidden_map == "supervise",
         )
 
+    def questions(
+        self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
+    ) -> tuple[Question, ...]:
+        taught = self._pass(self.objective_of(before, teachers[self.teacher]))
+        return () if taught is None or self._sees_few(taught, answers) else taught.questions(answers)
+
+    def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
+        from bench.methods.teacher_pass import answer
+
+        return answer(model, question, work)
+
+    def _pass(self, objective: Objective) -> TeacherPass | None:
+        """What of the teacher does not change from epoch to epoch and is small enough to keep; None where nothing is.
+
+        Not so the predictions of tokens, of which there is one for each word of the vocabulary, nor hidden states.
+        """
+        from bench.methods.teacher_pass import TeacherPass
+
+        if self.targets == "teacher":
+            asked = {"beams": self.beams, "max_length": self.max_length, "longest": self.target_length}
+            return TeacherPass("pseudo-labels", self.teacher, self.data, asked)
+        blend = self.blend(objective)
+        if objective != "classification" or blend.hidden or not (blend.soft or blend.squared):
+            return None
+        return TeacherPass("soft labels", self.teacher, self.data, {"max_length": self.max_length})
+
+    def _sees_few(self, taught: TeacherPass, answers: Mapping[str, dict[str, Any]]) -> bool:
+        """Whether the training ends before it has seen each row once: then the teacher goes along with it."""
+        rows = taught.rows(answers)
+        return taught.kind == "soft labels" and rows is not None and self.optimisation(rows).steps * self.batch < rows
+
     def label(self, architecture: Architecture) -> str:
         del architecture
         words = "distilled" if self.teacher == OWN_BASE else f"distilled from {self.teacher}"
@@ -196,68 +231,63 @@ class Distill(Trained):
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import torch
 
-        from bench.methods.pseudo_label import written_by
-        from bench.methods.student_weights import label_names, with_fresh_head
-        from bench.models import load
+        from bench.methods.student_weights import with_fresh_head
 
         torch.manual_seed(work.seed)
-        teacher = load(work.teachers[self.teacher])
+        teacher = describe(work.teachers[self.teacher])
         fresh: list[str] = []
         if self._objective(model, teacher) == "classification" and not _classifies(model):
-            model.model, fresh = with_fresh_head(model.model, label_names(teacher.model.config))
-        targets = None
-        if self.targets == "teacher":
-            targets = written_by(
-                teacher,
-                work.data[self.data].examples(),
-                beams=self.beams,
-                max_length=self.max_length,
-                longest=self.target_length,
-            )
-        model.evidence["distill"] = {**self.fit_everywhere(model, work, targets), "fresh": fresh}
+            model.model, fresh = with_fresh_head(model.model, teacher.labels or ())
+        model.evidence["distill"] = {**self.fit_everywhere(model, work), "fresh": fresh}
         for parameter in model.model.parameters():
             parameter.requires_grad_(True)
         model.model.train(False)
         return model
 
-    def fit(
-        self, model: Loaded, work: Workplace, accelerator: Any = None, targets: Sequence[str] | None = None
-    ) -> dict[str, Any]:
+    def fit(self, model: Loaded, work: Workplace, accelerator: Any = None) -> dict[str, Any]:
+        from bench.methods.distill_batches import labelled
         from bench.methods.distill_training import Fitting, class_order, matched, run
         from bench.methods.finetune import freeze
-        from bench.models import load
+        from bench.methods.student_weights import label_names
 
-        teacher = load(work.teachers[self.teacher])
-        for parameter in teacher.model.parameters():
-            parameter.requires_grad_(False)
-        objective = self._objective(model, teacher)
-        blend = self.blend(objective)
-        source = self._source(objective, model, teacher, work, targets)
+        objective = self._objective(model, describe(work.teachers[self.teacher]))
+        blend, taught = self.blend(objective), self._pass(objective)
+        examples = work.data[self.data].examples()
+        teacher: Loaded | None = None
+        states = None
+        if taught is not None and taught.kind == "soft labels" and not self._sees_few(taught, work.answers):
+            known, names = taught.logits(work)
+            source: Source = labelled(model, known, examples, self, gold=self.gold)
+        else:
+            teacher = _frozen(work.teachers[self.teacher])
+            names = list(label_names(teacher.model.config))
+            source = self._source(objective, model, teacher, examples, work)
+            states = matched(model, teacher, blend) if blend.hidden else None
         freeze(model.model, self.freeze)
-        order = class_order(model.model.config, teacher.model.config) if objective == "classification" else None
-        states = matched(model, teacher, blend) if blend.hidden else None
-        fitting = Fitting(model.model, blend, teacher.model, order, states)
+        order = class_order(label_names(model.model.config), names) if objective == "classification" else None
+        fitting = Fitting(model.model, blend, teacher.model if teacher else None, order, states)
         found = run(fitting, source, self, work.seed, accelerator)
         left_out = getattr(source, "left_out", {})
         return {"objective": objective, "teacher": self.teacher, "left_out": left_out, **found}
 
     def _source(
-        self, objective: Objective, model: Loaded, teacher: Loaded, work: Workplace, targets: Sequence[str] | None
+        self, objective: Objective, model: Loaded, teacher: Loaded, examples: Sequence[Example], work: Workplace
     ) -> Source:
-        """The training examples as batches."""
+        """The training examples as batches that the teacher reads too."""
         from bench.methods.distill_batches import labelled, texts, written
 
-        examples = work.data[self.data].examples()
         if objective == "classification":
             return labelled(model, teacher, examples, self, gold=self.gold)
         if objective == "seq2seq":
             gold = [e.label for e in examples]
-            if targets is None and not all(gold):
+            taught = self._pass(objective)
+            if taught is None and not all(gold):
                 raise BadInput(
                     f"The data {self.data!r} has no references to write: name their column with label, or set targets: "
                     "teacher."
                 )
-            return written(model, teacher, examples, gold if targets is None else targets, self, self.target_length)
+            targets = gold if taught is None else taught.texts(work)
+            return written(model, teacher, examples, targets, self, self.target_length)
         masked = objective == "masked"
         return texts(
             model,
@@ -270,14 +300,20 @@ class Distill(Trained):
             masked_only=self.masked_only,
         )
 
-    def _objective(self, model: Loaded, teacher: Loaded) -> Objective:
-        from bench.architecture import architecture_of
+    def _objective(self, model: Loaded, teacher: Architecture) -> Objective:
+        """As `objective_of`, for a model that is loaded."""
+        student = architecture_of({**model.model.config.to_dict(), "architectures": [type(model.model).__name__]})
+        return self.objective_of(student, teacher)
 
-        student, known = (
-            architecture_of({**m.model.config.to_dict(), "architectures": [type(m.model).__name__]})
-            for m in (model, teacher)
-        )
-        return self.objective_of(student, known)
+
+def _frozen(folder: Path) -> Loaded:
+    """A teacher, which is not trained."""
+    from bench.models import load
+
+    found = load(folder)
+    for parameter in found.model.parameters():
+        parameter.requires_grad_(False)
+    return found
 
 
 def _classifies(model: Loaded) -> bool:

@@ -7,7 +7,7 @@ the counts of the whole, so that its sums, divided by them, add up to the mean o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -32,6 +32,7 @@ class Part(TypedDict):
 
     student: Inputs
     teacher: Inputs
+    taught: Tensor | None  # [rows, classes], what the teacher has said already
     labels: Tensor  # [rows] or [rows, tokens]; IGNORED where nothing is to be predicted
     soft: Tensor  # where student and teacher are compared, same shape, bool
     tokens: Tensor  # [rows, tokens], real tokens (of the encoder)
@@ -64,6 +65,7 @@ def _taken(whole: Part, rows: list[int]) -> Part:
     return {
         "student": _inputs(whole["student"], rows, written),
         "teacher": _inputs(whole["teacher"], rows, written),
+        "taught": None if whole["taught"] is None else whole["taught"][rows],
         "labels": _cut(whole["labels"], rows, sides),
         "soft": _cut(whole["soft"], rows, sides),
         "tokens": _cut(whole["tokens"], rows, tokens),
@@ -97,6 +99,7 @@ def part_of(
     return {
         "student": student,
         "teacher": teacher,
+        "taught": None,
         "labels": labels,
         "soft": soft.bool(),
         "tokens": tokens,
@@ -231,28 +234,36 @@ def check_vocabularies(student: Loaded, teacher: Loaded) -> None:
 
 @dataclass
 class Labelled:
-    """Texts with classes; each model reads them with its own tokenizer."""
+    """Texts with classes; each model reads them with its own tokenizer, unless the teacher has read them before."""
 
     rows: list[Row]
-    others: list[Row]
-    fills: tuple[int, int]
+    fill: int
     targets: list[int]
+    others: list[Row] | None = None  # as the teacher reads them
+    other_fill: int = 0
+    taught: Tensor | None = None  # [rows, classes]
 
     def __post_init__(self) -> None:
         self.lengths = [len(row["input_ids"]) for row in self.rows]
 
     def whole(self, rows: Sequence[int], update: int) -> Part:
         del update
-        student = padded([self.rows[r] for r in rows], self.fills[0])
-        teacher = padded([self.others[r] for r in rows], self.fills[1])
+        student = padded([self.rows[r] for r in rows], self.fill)
+        teacher = padded([self.others[r] for r in rows], self.other_fill) if self.others is not None else {}
         labels = torch.tensor([self.targets[r] for r in rows])
         tokens = student["attention_mask"]
         # A classifying encoder-decoder reads its input once more in the decoder.
-        return part_of(student, teacher, labels, torch.ones_like(labels), tokens, tokens)
+        found = part_of(student, teacher, labels, torch.ones_like(labels), tokens, tokens)
+        return found if self.taught is None else {**found, "taught": self.taught[list(rows)]}
 
 
-def labelled(student: Loaded, teacher: Loaded, examples: Sequence[Example], step: Trained, *, gold: bool) -> Labelled:
-    """Examples as batches; without `gold` their labels are not looked at. Raises BadInput for an unknown label."""
+def labelled(
+    student: Loaded, teacher: Loaded | Tensor, examples: Sequence[Example], step: Trained, *, gold: bool
+) -> Labelled:
+    """Examples as batches; without `gold` their labels are not looked at. Raises BadInput for an unknown label.
+
+    `teacher` is the model, or its logits [examples, classes] where they are known.
+    """
     known = label_ids(student.model.config.id2label)
     strange = next((e.label for e in examples if e.label.lower() not in known), None) if gold else None
     if strange is not None:
@@ -261,8 +272,10 @@ def labelled(student: Loaded, teacher: Loaded, examples: Sequence[Example], step
             f"{', '.join(sorted(known))}: map it with labels, or set gold: false to learn from the teacher alone."
         )
     targets = [known[e.label.lower()] if gold else IGNORED for e in examples]
-    rows, others = (token_rows(loaded, examples, step.max_length) for loaded in (student, teacher))
-    return Labelled(rows, others, (filler(student), filler(teacher)), targets)
+    found = Labelled(token_rows(student, examples, step.max_length), filler(student), targets)
+    if isinstance(teacher, Tensor):
+        return replace(found, taught=teacher)
+    return replace(found, others=token_rows(teacher, examples, step.max_length), other_fill=filler(teacher))
 
 
 @dataclass

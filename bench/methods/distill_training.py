@@ -94,6 +94,8 @@ class Fitting(nn.Module):
         if blend.hard:
             hard = losses.hard_cross_entropy(logits.flatten(0, -2), part["labels"].flatten())
             total = total + blend.hard * hard / counts["hard"]
+        if part["taught"] is not None:
+            return total + self._likeness(logits, part["taught"], part)
         theirs = self._taught(part["teacher"], needs) if part["teacher"] else None
         if theirs is None:
             return total
@@ -155,9 +157,9 @@ def last_states(output: Any) -> Tensor:
     return found
 
 
-def class_order(student: Any, teacher: Any) -> list[int]:
+def class_order(student: Sequence[str], teacher: Sequence[str]) -> list[int]:
     """The teacher's number of each of the student's classes, by name. Raises BadInput where the names differ."""
-    mine, theirs = label_ids(student.id2label), label_ids(teacher.id2label)
+    mine, theirs = (label_ids(dict(enumerate(names))) for names in (student, teacher))
     if set(mine) != set(theirs):
         raise BadInput(
             f"The student has the labels {', '.join(sorted(mine))}, its teacher {', '.join(sorted(theirs))}: distil "

@@ -90,7 +90,10 @@ class Int8Dynamic(Step):
                 del found["settings"][key]
         return found
 
-    def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
+    def questions(
+        self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
+    ) -> tuple[Question, ...]:
+        del before, teachers
         return () if self.fallback is None else pending(self.fallback, self._scheme(), answers)
 
     def _scheme(self) -> dict[str, Any]:

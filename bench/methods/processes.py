@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +32,7 @@ PATIENCE = timedelta(minutes=30)  # that a process waits for the slowest of the 
 TRAINED = "trained.safetensors"
 
 
-def fit_in_processes(
-    step: Trained, model: Loaded, work: Workplace, targets: Sequence[str] | None = None
-) -> dict[str, Any]:
+def fit_in_processes(step: Trained, model: Loaded, work: Workplace) -> dict[str, Any]:
     """`step.fit` in `step.processes` processes; the trained weights end up in `model`.
 
     Raises BadInput as the first process that failed did, and RuntimeError with its words for another error.
@@ -52,7 +49,8 @@ def fit_in_processes(
             "threads": work.threads,
             "data": {key: spec.model_dump(mode="json") for key, spec in work.data.items()},
             "teachers": {key: str(path) for key, path in work.teachers.items()},
-            "targets": None if targets is None else list(targets),
+            "answers": dict(work.answers),
+            "passes": {key: str(path) for key, path in work.passes.items()},
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         _run(folder, step.processes)
@@ -128,11 +126,11 @@ def share_of(folder: Path, rank: int, count: int) -> None:
     # A head that the loss does not reach gets no gradient.
     accelerator = Accelerator(cpu=True, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
     data = {key: DataSpec.model_validate(spec) for key, spec in job["data"].items()}
-    teachers = {key: Path(path) for key, path in job["teachers"].items()}
-    work = Workplace(job["seed"], data, job["threads"], teachers)
+    teachers, passes = ({key: Path(path) for key, path in job[name].items()} for name in ("teachers", "passes"))
+    work = Workplace(job["seed"], data, job["threads"], teachers, answers=job["answers"], passes=passes)
     step: Any = step_class(job["step"]).model_validate(job["settings"])
     model = load(folder / "student")
-    found = step.fit(model, work, accelerator, job["targets"])
+    found = step.fit(model, work, accelerator)
     if rank == 0:
         save_file(unique_state(model.model), folder / TRAINED)
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")

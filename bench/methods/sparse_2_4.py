@@ -6,18 +6,22 @@ By magnitude (Mishra et al. 2021, arXiv:2104.08378) or by magnitude times the no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from bench.architecture import Architecture
 from bench.errors import BadInput
 from bench.methods.int8_dynamic import kept_as
-from bench.recipe import Promise, Step, Workplace
+from bench.recipe import Promise, Question, Step, Workplace
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.models import Loaded
+
+NORMS = "norms.safetensors"
 
 
 class Sparse24(Step):
@@ -57,8 +61,33 @@ class Sparse24(Step):
         del architecture, teachers
         return Promise(same=("parameters", "bytes", "layers", "flops"), sparser=True, plain=True)
 
-    def apply(self, model: Loaded, work: Workplace) -> Loaded:
+    def questions(
+        self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
+    ) -> tuple[Question, ...]:
+        del before, teachers
+        return tuple(q for q in self._asks() if q.key not in answers)
+
+    def _asks(self) -> tuple[Question, ...]:
+        """The norms of all layers, whichever are kept: recipes that keep others share them."""
+        if self.data is None:
+            return ()
+        settings = {"samples": self.samples, "max_length": self.max_length}
+        return (Question("input norms", settings, (self.data,)),)
+
+    def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
+        from safetensors.torch import save_file
+
         from bench.methods.input_norms import input_norms
+        from bench.methods.int8_model import linear_layers
+
+        if work.draft is None:
+            raise TypeError("norms need a folder to be written into")
+        examples = work.data[question.data[0]].examples()[: question.settings["samples"]]
+        found = input_norms(model, linear_layers(model.model), examples, question.settings["max_length"])
+        save_file(found, work.draft / NORMS)
+        return {"samples": len(examples), "layers": len(found)}
+
+    def apply(self, model: Loaded, work: Workplace) -> Loaded:
         from bench.methods.int8_dynamic import chosen_names
         from bench.methods.int8_model import linear_layers, tied_linears
         from bench.methods.sparse_layout import thin_out
@@ -68,12 +97,9 @@ class Sparse24(Step):
         fit = [name for name in chosen if layers[name].in_features % 4 == 0]
         if not fit:
             raise BadInput("sparse_2_4 needs Linear layers whose inputs are a multiple of 4, and this model has none.")
-        norms = None
-        if self.data is not None:
-            examples = work.data[self.data].examples()[: self.samples]
-            norms = input_norms(model, {name: layers[name] for name in fit}, examples, self.max_length)
+        norms = self._norms(fit, work)
         for name in fit:
-            thin_out(layers[name], None if norms is None else norms[name])
+            thin_out(layers[name], norms.get(name))
         model.evidence[self.name] = {
             "sparse": fit,
             "unfit": [name for name in chosen if name not in fit],
@@ -82,3 +108,15 @@ class Sparse24(Step):
         }
         model.loader, model.loader_settings = self.name, {}
         return model
+
+    def _norms(self, names: Sequence[str], work: Workplace) -> dict[str, Tensor]:
+        """The norms of what enters these layers, float32 [in] by name; of none where the score needs none."""
+        from safetensors.torch import load_file
+
+        found: dict[str, Tensor] = {}
+        for question in self._asks():
+            found = load_file(work.passes[question.key] / NORMS)
+        wrong = [name for name in names if name in found and not bool(found[name].isfinite().all())]
+        if wrong:
+            raise BadInput(f"sparse_2_4 meets values that are not finite in {wrong[0]}: put it before cast.")
+        return found

@@ -70,26 +70,23 @@ class Trained(Step):
             accumulate=self.accumulation,
         )
 
-    def fit(
-        self, model: Loaded, work: Workplace, accelerator: Any = None, targets: Sequence[str] | None = None
-    ) -> dict[str, Any]:
+    def fit(self, model: Loaded, work: Workplace, accelerator: Any = None) -> dict[str, Any]:
         """Train `model` in place; gives what the build's record keeps. Every process of a training runs this.
 
         Args:
             model: the student.
-            work: data, teachers, seed.
+            work: data, teachers and what they have said, seed.
             accelerator: an `accelerate.Accelerator` where several processes share the work.
-            targets: texts to write instead of the data's references, one an example.
         """
         raise NotImplementedError
 
-    def fit_everywhere(self, model: Loaded, work: Workplace, targets: Sequence[str] | None = None) -> dict[str, Any]:
+    def fit_everywhere(self, model: Loaded, work: Workplace) -> dict[str, Any]:
         """`fit` here, or in as many processes as the settings say."""
         if self.processes == 1:
-            return self.fit(model, work, targets=targets)
+            return self.fit(model, work)
         from bench.methods.processes import fit_in_processes
 
-        return fit_in_processes(self, model, work, targets)
+        return fit_in_processes(self, model, work)
 
 
 def thinned(losses: Sequence[float]) -> list[list[float]]:

@@ -17,11 +17,13 @@ CHEAP_BYTES = 4e9  # read in a few seconds; more is read when asked
 
 
 def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, deep: bool, check: Check) -> None:
-    """Hash every artefact that a build has published; with `deep`, whatever its size, and load it to count again."""
+    """Hash every artefact that a build or a study has published; with `deep`, whatever its size, and load each model
+    to count again."""
     artefacts = folder.open_artefacts()
     rows = connection.execute(
         "select artefact_id, arg_min(job ->> 'name', ordinal) from records "
-        "where kind = 'build' and status = 'finished' and artefact_id is not null group by artefact_id order by 2, 1"
+        "where kind in ('build', 'study') and status = 'finished' and artefact_id is not null "
+        "group by artefact_id order by 2, 1"
     ).fetchall()
     stated = _stated(connection)
     left = 0
@@ -40,8 +42,9 @@ def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, de
         if found != artefact_id:
             reason = "its files are not those that it is named after"
             check.differs(subject, reason, "", "", ("artefact_id", artefact_id, found))
-        counted = {"size": float(weight_bytes(path)), **(_counted(folder, artefact_id, check) if deep else {})}
-        for metric, value in stated.get(artefact_id, {}).items():
+        mine = stated.get(artefact_id, {})  # nothing for what a study left, which is no model
+        counted = {"size": float(weight_bytes(path)), **(_counted(folder, artefact_id, check) if deep and mine else {})}
+        for metric, value in mine.items():
             if metric in counted:
                 check.compare(subject, {metric: value}, {metric: counted[metric]}, "is not what its files hold", metric)
     if left:

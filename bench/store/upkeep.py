@@ -189,14 +189,14 @@ def _merge_artefacts(source: Folder, target: Artefacts, merged: Merged) -> None:
 
 
 def _built(folder: Folder) -> list[str]:
-    """The artefacts that finished builds of a journal name, in order."""
+    """The artefacts that finished builds and studies of a journal name, in order."""
     found: dict[str, None] = {}
     for part in parts(folder):
         for entry, _, body in read_entries(part):
-            if entry == "record" and '"build"' in body:
+            if entry == "record" and ('"build"' in body or '"study"' in body):
                 record = json.loads(body)
                 artefact_id = record["outcome"].get("artefact_id")
-                if record["kind"] == "build" and artefact_id:
+                if record["kind"] in ("build", "study") and artefact_id:
                     found[artefact_id] = None
     return list(found)
 

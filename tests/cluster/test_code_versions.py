@@ -15,7 +15,7 @@ from bench.record import Failed
 from bench.store.folder import latest_epoch, open_folder
 from cluster.attempts import Output
 from cluster.ray_start import our_code
-from cluster.ray_work import Orders, _attempted
+from cluster.ray_work import Logs, Orders, _attempted
 from cluster.runner_local import Limits
 from tests.cluster.conftest import ROOT, Cluster
 from tests.cluster.jobs import Act, act
@@ -57,7 +57,7 @@ def other(tmp_path: Path) -> Path:
 
 def test_a_worker_of_other_code_refuses_the_job(tmp_path: Path) -> None:
     job = Act(name="one", driver=os.getpid())
-    orders = Orders(Site(tmp_path), act, Limits(), None, code="f" * 64)
+    orders = Orders(Site(tmp_path), act, Limits(), None, "f" * 64, Logs(None))
     outcome = _attempted(job, 1, orders, "mark", Output(tmp_path / "log", shared=False)).record.outcome
     assert isinstance(outcome, Failed)
     assert outcome.kind == "lost worker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bench.measure.container import Limits
 from bench.store.bucket import Bucket
 from bench.store.places import Local, Place
 from cluster.doctor import Finding, doctor_table, fit, judge, look_here
-from cluster.examine import LIBRARIES, Card, Facts, Sign, answer, open_dashboards, place_of
+from cluster.examine import CONSTRAINTS, LIBRARIES, Card, Facts, Sign, answer, open_dashboards, place_of, strays
 from cluster.examine_nodes import Visit
 from cluster.ray_settings import SETTINGS
 
@@ -22,6 +23,7 @@ WELL = Facts(
     python="3.11.7",
     code="0123456789",
     versions=dict.fromkeys(LIBRARIES, "1.0"),
+    strays=(),
     cpu="a CPU",
     instructions="avx2",
     sound=True,
@@ -70,6 +72,13 @@ def test_a_cluster_of_equal_sound_nodes_is_fit() -> None:
         (with_facts(python="3.12.1"), "Python", "fail", "3.12.1, here 3.11.7", "same on n1"),
         (with_facts(code="ffff"), "paredown's code", "fail", "ffff, here 0123456789", "same on n1"),
         (with_facts(versions={**WELL.versions, "torch": "2.0"}), "torch", "fail", "2.0, here 1.0", "constraints.txt"),
+        (
+            with_facts(strays=("numpy 1 (2)", *"abcd")),
+            "packages",
+            "warning",
+            "numpy 1 (2), a, b, c and 1 more",
+            "-c cons",
+        ),
         (with_facts(sound=False), "instruction sets", "warning", "dies", "Nothing"),
         (with_facts(governor="powersave"), "CPU clocks", "warning", "governor powersave", "cpupower"),
         (with_facts(limits=Limits(2.0, None)), "CPUs", "warning", "may use 2", "at most"),
@@ -102,6 +111,13 @@ def test_each_fault_is_named_with_what_to_do(visit: Visit, check: str, verdict: 
     assert fit([one]) is (verdict != "fail")
 
 
+def test_packages_are_held_against_the_constraints() -> None:
+    here = version("numpy")
+    lines = ["# comment", f"numpy=={here}", "duckdb==0.0.1", "no-such-package==1.0", "torch==" + version("torch")]
+    assert strays(lines) == (f"duckdb {version('duckdb')} (0.0.1)",)
+    assert CONSTRAINTS.read_text(encoding="utf-8").count("==") > 50
+
+
 def test_a_node_that_cannot_fetch() -> None:
     other = replace(NODE, name="n2", fetch="it does not answer within 30 s")
     wrong = [f for f in judge(WELL, [NODE, other], FOLDER) if f.verdict == "fail"]
@@ -122,8 +138,9 @@ def test_torch_without_cuda_beside_gpus() -> None:
 def test_this_machine(tmp_path: Path) -> None:
     found = look_here(str(tmp_path / "store"))
     checks = [f.check for f in found]
-    assert checks[:8] == [
+    assert checks[:9] == [
         "versions",
+        "packages",
         "instruction sets",
         "CPU clocks",
         "CPUs",

@@ -50,6 +50,7 @@ ANSWERS: dict[str, Any] = {
     "nvmlSystemGetDriverVersion": "570.124.06",
     "nvmlDeviceGetName": {"board": "NVIDIA H100 80GB HBM3", "slice": "NVIDIA H100 80GB HBM3 MIG 1g.10gb"},
     "nvmlDeviceGetUUID": {"board": f"GPU-{BOARD}", "slice": f"MIG-{SLICE}"},
+    "nvmlDeviceGetPciInfo": SimpleNamespace(busId="00000000:3B:00.0"),
     "nvmlDeviceGetPowerManagementLimit": 700000,
     "nvmlDeviceGetPersistenceMode": 1,
     "nvmlDeviceGetComputeMode": 0,

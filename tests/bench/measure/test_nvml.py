@@ -69,6 +69,11 @@ def test_a_slice_has_its_own_memory_and_the_clocks_of_its_gpu() -> None:
     assert handles["nvmlDeviceGetClockInfo"] == handles["nvmlDeviceGetPowerManagementLimit"] == "board"
 
 
+def test_the_slot_as_the_kernel_writes_it() -> None:
+    assert open_gpu("cuda", Driver([BOARD]), Library()).bus_id() == "0000:3b:00.0"
+    assert open_gpu("cuda", Driver([BOARD]), Library(errors={"nvmlDeviceGetPciInfo": 3})).bus_id() is None
+
+
 def test_joules() -> None:
     assert open_gpu("cuda", Driver([BOARD]), Library()).joules() == 12345.678
     silent = Library(errors={"nvmlDeviceGetTotalEnergyConsumption": 3})

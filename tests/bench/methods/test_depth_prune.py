@@ -21,7 +21,8 @@ from bench.methods.similarity import EVIDENCE, curve_rows, layer_stack
 from bench.models import Loaded, load, save
 from bench.recipe import Workplace
 from bench.record import Finished
-from tests import tiny
+from tests import answering, tiny
+from tests.answering import asked_by
 from tests.bench.methods.test_similarity import planted
 
 SIMILAR = {"data": "texts", "samples": 40}
@@ -35,12 +36,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSpec]:
 
 
 def applied(model: Loaded, texts: dict[str, DataSpec], **settings: object) -> Loaded:
-    """The step with its questions answered one by one, as workers do."""
-    step = DepthPrune.model_validate(settings)
-    answers: dict[str, dict[str, Any]] = {}
-    while asked := step.questions(answers):
-        answers |= {q.key: json.loads(json.dumps(step.study(model, q, Workplace(0, texts)))) for q in asked}
-    return step.apply(model, Workplace(0, texts, answers=answers))
+    """The step with its questions answered."""
+    return answering.applied(DepthPrune.model_validate(settings), model, Workplace(0, texts))
 
 
 def in_memory(kind: str, folder: Path, **changes: Any) -> Loaded:
@@ -96,19 +93,19 @@ def test_recipes_share_the_calibration_pass(texts: dict[str, DataSpec]) -> None:
     others: list[dict[str, object]] = [{"layers": 5}, {"layers": 1, "strategy": "shortgpt"}, {"skip_first": True}]
     for other in others:
         step = DepthPrune.model_validate({"layers": 2, **SIMILAR, **other})
-        assert [q.key for q in step.questions({})] == [q.key for q in first.questions({})]
+        assert [q.key for q in asked_by(step)] == [q.key for q in asked_by(first)]
     others = [{"final_norm": True}, {"position": "mean"}, {"max_length": 64}, {"stack": "encoder"}]
     for other in others:
         step = DepthPrune.model_validate({"layers": 2, **SIMILAR, **other})
-        assert step.questions({})[0].key != first.questions({})[0].key
-    many = DepthPrune.model_validate({"layers": 2, "data": "texts", "samples": 600}).questions({})
+        assert asked_by(step)[0].key != asked_by(first)[0].key
+    many = asked_by(DepthPrune.model_validate({"layers": 2, "data": "texts", "samples": 600}))
     assert [(q.settings["first"], q.settings["last"]) for q in many] == [(0, 256), (256, 512), (512, 600)]
     assert [q.data for q in many] == [("texts",)] * 3
     assert (
-        len(DepthPrune.model_validate({"layers": 2, "data": "texts", "samples": 600}).questions({many[0].key: {}})) == 2
+        len(asked_by(DepthPrune.model_validate({"layers": 2, "data": "texts", "samples": 600}), {many[0].key: {}})) == 2
     )
-    assert DepthPrune(layers=2, strategy="deepest_but_last").questions({}) == ()
-    assert DepthPrune(drop=(1,)).questions({}) == ()
+    assert asked_by(DepthPrune(layers=2, strategy="deepest_but_last")) == ()
+    assert asked_by(DepthPrune(drop=(1,))) == ()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +191,7 @@ def test_as_jobs(texts: dict[str, DataSpec], tmp_path: Path) -> None:
         save(load(parent), draft)
         artefact_id = artefacts.publish(draft)
     step = DepthPrune.model_validate({"layers": 1, **SIMILAR})
-    (question,) = step.questions({})
+    (question,) = asked_by(step)
     settings = step.model_dump(mode="json")
     asked = StudyJob(
         artefact_id=artefact_id,

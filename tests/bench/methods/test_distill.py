@@ -20,6 +20,7 @@ from bench.methods.student_weights import label_names
 from bench.models import Loaded, load
 from bench.recipe import Workplace
 from tests import tiny, tiny_bert
+from tests.answering import applied
 
 QUICK: dict[str, Any] = {"data": "train", "shortest": 4, "batch": 16, "max_steps": 3, "epochs": 50}
 ARCH = Architecture("bert", "BertForMaskedLM", 6, None, None, 64, hidden=16, heads=2, vocab=17)
@@ -58,14 +59,15 @@ def distilled(
     folders: dict[str, Path], specs: dict[str, DataSpec], model: Loaded, teacher: str, seed: int = 0, **settings: object
 ) -> Loaded:
     step = Distill.model_validate({**QUICK, **settings})
-    return step.apply(model, Workplace(seed, specs, teachers={"base": folders[teacher]}))
+    return applied(step, model, Workplace(seed, specs, teachers={"base": folders[teacher]}))
 
 
 def fitting_of(step: Distill, student: Loaded, teacher: Loaded, specs: dict[str, DataSpec]) -> tuple[Fitting, Any]:
-    objective = step._objective(student, teacher)
+    objective = step._objective(student, describe(teacher.source))
     blend = step.blend(objective)
-    source = step._source(objective, student, teacher, Workplace(0, specs), None)
-    order = class_order(student.model.config, teacher.model.config) if objective == "classification" else None
+    source = step._source(objective, student, teacher, specs[step.data].examples(), Workplace(0, specs))
+    names = [label_names(loaded.model.config) for loaded in (student, teacher)]
+    order = class_order(*names) if objective == "classification" else None
     states = matched(student, teacher, blend) if blend.hidden else None
     fitting = Fitting(student.model, blend, teacher.model, order, states)
     fitting.train(False)

@@ -13,6 +13,7 @@ from bench.methods.distill import Distill
 from bench.methods.distill_batches import Part, Source, labelled, parts, stream, texts, written
 from bench.methods.distill_losses import IGNORED
 from bench.methods.distill_training import Blend, Fitting, class_order
+from bench.methods.student_weights import label_names
 from bench.models import Loaded, load
 from tests import tiny, tiny_bert
 
@@ -60,7 +61,7 @@ def sources(loaded: dict[str, Loaded]) -> dict[str, tuple[Source, Fitting]]:
     everything = Blend(soft=5, hard=2, cosine=1, squared=0.1, temperature=2)
     masked = texts(loaded["masked"], loaded["other"], examples(), STEP, 0, masked=True, favour_rare=True)
     classes = labelled(loaded["classifier"], loaded["turned"], examples(), STEP, gold=True)
-    order = class_order(loaded["classifier"].model.config, loaded["turned"].model.config)
+    order = class_order(*(label_names(loaded[name].model.config) for name in ("classifier", "turned")))
     write = written(
         loaded["writer"],
         loaded["writer"],
@@ -149,7 +150,7 @@ def test_classes_go_by_name(loaded: dict[str, Loaded]) -> None:
     for name in ("classifier.weight", "classifier.bias"):
         state[name] = state[name].flip(0)
     teacher.model.load_state_dict(state)
-    order = class_order(student.model.config, teacher.model.config)
+    order = class_order(label_names(student.model.config), label_names(teacher.model.config))
     assert order == [2, 1, 0]
     part = labelled(student, teacher, examples(), STEP, gold=False).whole(range(8), 0)
     assert (part["labels"] == IGNORED).all()

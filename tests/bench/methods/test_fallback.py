@@ -18,6 +18,7 @@ from bench.methods.fallback_evidence import evidence
 from bench.methods.int8_dynamic import Int8Dynamic
 from bench.recipe import Question
 from bench.sweep import _step
+from tests.answering import asked_by
 
 ASKED = {"task": "pairs", "data": "tune", "holdout": "held", "metric": "accuracy"}
 Score = Callable[[frozenset[str]], float | None]
@@ -57,7 +58,7 @@ class Worker:
 
     def run(self, step: Int8Dynamic) -> dict[str, Any]:
         """Ask until nothing is left, and give the evidence."""
-        while asked := step.questions(self.answers):
+        while asked := asked_by(step, self.answers):
             assert not {q.key for q in asked} & self.answers.keys()
             self.rounds.append(list(asked))
             self.answers |= {q.key: self.answer(q) for q in asked}
@@ -274,7 +275,7 @@ def test_labels_and_names() -> None:
     assert full.label(nothing) == "int8 per tensor (1 pattern kept in float; uint8 embeddings; int8 head)"
     assert described.data_names() == ("tune", "held")
     assert described.task_names() == ("pairs",)
-    assert Int8Dynamic().questions({}) == ()
+    assert asked_by(Int8Dynamic()) == ()
 
 
 def test_identity_of_recipes_without_the_later_settings_stays() -> None:

@@ -14,7 +14,6 @@ from torch import nn
 
 from bench.data import DataSpec
 from bench.errors import BadInput
-from bench.identity import settings_of
 from bench.methods.fallback_study import normalised, output_errors, study
 from bench.methods.int8_dynamic import Int8Dynamic
 from bench.methods.int8_linear import Int8DynamicLinear
@@ -23,6 +22,8 @@ from bench.recipe import Question, Workplace
 from bench.record import Examples
 from bench.sweep_file import TaskSection
 from bench.tasks.spec import TaskSpec, bind_task
+from tests import answering
+from tests.answering import asked_by
 from tests.bench.conftest import PAIR
 
 
@@ -47,10 +48,7 @@ def fallback(**changes: object) -> Int8Dynamic:
 
 def answered(step: Int8Dynamic, folder: Path, work: Workplace) -> dict[str, dict[str, Any]]:
     """Every question of the step, answered from the saved model as a worker answers it."""
-    answers: dict[str, dict[str, Any]] = {}
-    while asked := step.questions(answers):
-        answers |= {q.key: settings_of(step.study(load(folder), q, work)) for q in asked}
-    return answers
+    return dict(answering.answered(step, load(folder), work).answers)
 
 
 def built(step: Int8Dynamic, folder: Path, work: Workplace) -> Loaded:
@@ -109,7 +107,7 @@ def test_from_questions_to_the_artefact(models: dict[str, Path], work: Workplace
     # Decide the scores ourselves, so that the search must go somewhere: the questions stay those of the model.
     modules: list[str] = next(a["modules"] for a in answers.values() if "modules" in a)
     told: dict[str, dict[str, Any]] = {}
-    while asked := step.questions(told):
+    while asked := asked_by(step, told):
         for question in asked:
             answer = answers.get(question.key) or step.study(load(folder), question, work)
             if "score" in answer:

@@ -11,6 +11,7 @@ from bench.data import DataSpec
 from bench.models import load, save
 from bench.recipe import Workplace
 from tests import tiny
+from tests.answering import applied
 from tests.bench.methods.test_fresh_process import Stage, logits_digest, steps_of
 from tests.fresh import Digests
 
@@ -53,11 +54,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
     for name, (kind, chain) in CHAINS.items():
         folder = models[kind]
         for number, step in enumerate(steps_of(chain)):
-            parent = load(folder)
-            work = Workplace(
-                0, data, answers={q.key: step.study(parent, q, Workplace(0, data)) for q in step.questions({})}
-            )
-            loaded = step.apply(parent, work)
+            loaded = applied(step, load(folder), Workplace(0, data))
             folder = root / f"{name}-{number}"
             save(loaded, folder)
         found[name] = (folder, logits_digest(loaded))

@@ -13,6 +13,7 @@ from bench.methods.distill import Distill
 from bench.models import Loaded, load, save
 from bench.recipe import Workplace
 from tests import tiny, tiny_bert
+from tests.answering import answered
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,18 @@ def test_two_processes_train_what_one_does(folders: dict[str, Path], tmp_path: P
     losses = [[x for _, x in m.evidence["distill"]["losses"]] for m in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert two.evidence["distill"]["updates"] == 6
+
+
+def test_processes_are_given_what_the_teacher_has_said(tmp_path: Path) -> None:
+    """Soft labels are read by each process from the folder that the study left; no teacher is loaded."""
+    teacher = tiny_bert.saved(tiny_bert.classifier(), tmp_path / "teacher")
+    source = str(tiny.data_file(tmp_path / "train.jsonl", 12, seed=1))
+    specs = {"train": DataSpec(source=source, text="premise", pair="hypothesis", label="label")}
+    step = Distill.model_validate({"data": "train", "batch": 6, "epochs": 1, "processes": 2, "alpha": 1.0})
+    work = answered(step, load(teacher), Workplace(3, specs, teachers={"base": teacher}))
+    student = load(teacher)
+    (teacher / "model.safetensors").unlink()
+    assert step.apply(student, work).evidence["distill"]["updates"] == 2
 
 
 def test_what_went_wrong_in_a_process_is_told(tmp_path: Path) -> None:

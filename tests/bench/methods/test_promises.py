@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from bench.architecture import Architecture
+from bench.architecture import Architecture, describe
 from bench.artefacts import Artefacts
 from bench.data import DataSpec
 from bench.execute import build, study
@@ -136,20 +136,31 @@ def built(
 ) -> tuple[Finished, dict[str, Any]]:
     """The outcome of one step's build, its questions answered, and what it says of the promise."""
     step = step_class(name).model_validate(settings)
+    teachers = {t: parents["classifier" if t == "classifier" else parent] for t in step.teacher_names()}
     answers: dict[str, dict[str, Any]] = {}
+    passes: dict[str, str] = {}
     asked: dict[str, Any] = {
-        "artefact_id": parents[parent],
         "name": "x",
         "step": name,
         "settings": step.model_dump(mode="json"),
     }
-    while questions := step.questions(answers):
+    known = [describe(artefacts.path(artefact_id)) for artefact_id in (parents[parent], *teachers.values())]
+    while questions := step.questions(answers, known[0], dict(zip(teachers, known[1:], strict=True))):
         for q in questions:
+            model = parents[parent] if q.teacher is None else teachers[q.teacher]
             question = StudyJob(
-                **asked, version=1, question=q.kind, asked=dict(q.settings), data=specs, tasks={}, versions={}
+                **asked,
+                artefact_id=model,
+                version=1,
+                question=q.kind,
+                asked=dict(q.settings),
+                data=specs,
+                tasks={},
+                versions={},
             )
-            answers[q.key] = json.loads(json.dumps(study(question, artefacts, 1).outcome.answer))
-    teachers = {t: parents["classifier" if t == "classifier" else parent] for t in step.teacher_names()}
+            outcome = study(question, artefacts, 1).outcome
+            answers[q.key] = json.loads(json.dumps(outcome.answer))
+            passes |= {q.key: outcome.artefact_id} if outcome.artefact_id else {}
     job = BuildJob(
         recipe_id="a" * 64,
         name="x",
@@ -158,6 +169,7 @@ def built(
         settings=asked["settings"],
         data=specs or {},
         answers=answers,
+        passes=passes,
         teachers=teachers,
     )
     outcome = build(job, artefacts, 1).outcome

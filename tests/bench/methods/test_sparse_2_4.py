@@ -20,6 +20,7 @@ from bench.methods.sparse_layout import is_sparse_2_4, thin_out, two_of_four, us
 from bench.models import load, save
 from bench.recipe import Workplace
 from tests import tiny
+from tests.answering import applied, asked_by
 
 WORK = Workplace(0, {})
 
@@ -108,7 +109,8 @@ def test_norms_by_hand(models: dict[str, Path]) -> None:
 def test_wanda(models: dict[str, Path], data: dict[str, DataSpec]) -> None:
     work = Workplace(0, {"train": data["train"]})
     step = Sparse24(score="wanda", data="train", samples=8)
-    made = step.apply(load(models["bert"]), work)
+    made = applied(step, load(models["bert"]), work)
+    assert asked_by(step) == asked_by(Sparse24(score="wanda", data="train", samples=8, keep=("classifier",)))
     plain, twin = load(models["bert"]), Sparse24().apply(load(models["bert"]), WORK)
     name = "bert.encoder.layer.1.output.dense"
     norms = input_norms(plain, {name: plain.model.get_submodule(name)}, data["train"].examples()[:8], 512)[name]  # type: ignore[dict-item]

@@ -21,6 +21,7 @@ from bench.models import Loaded, load, save
 from bench.recipe import OWN_BASE, Recipe, Workplace
 from bench.sweep import Sweep, load_sweep
 from tests import tiny, tiny_bert
+from tests.answering import applied
 
 RANDOM = {"student": {"layers": 1, "hidden": 8, "heads": 2, "ffn": 16, "init": "random"}}
 SHIPPED = {"student": {"weights": "compact"}}
@@ -73,7 +74,7 @@ def carried_out(sweep: Sweep, recipe: Recipe, root: Path) -> tuple[Path, Loaded]
     teachers = {OWN_BASE: folder, **{name: Path(r.base.folder) for name, r in sweep.teachers.items()}}
     loaded = load(folder)
     for number, stage in enumerate(recipe.stages, start=1):
-        loaded = stage.step.apply(load(folder), Workplace(stage.seed, sweep.data(), teachers=teachers))
+        loaded = applied(stage.step, load(folder), Workplace(stage.seed, sweep.data(), teachers=teachers))
         folder = root / str(number)
         save(loaded, folder)
         planned = recipe.prefix(number).check()
