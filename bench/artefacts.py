@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,12 @@ class Artefacts:
             return True
         bucket = self._bucket
         return (self.folder / artefact_id).is_dir() if bucket is None else bucket.has(f"{artefact_id}/{COMPLETE}")
+
+    def missing(self, artefact_ids: Collection[str]) -> set[str]:
+        """Those that are not in the store; a copy of this node's counts for nothing."""
+        bucket = self._bucket
+        there = {path.name for path in self.folder.iterdir()} if bucket is None else set(bucket.folders(""))
+        return set(artefact_ids) - there
 
     def _bring(self, artefact_id: str, draft: Path) -> None:
         """Write the files of an artefact into a folder of this node."""

@@ -17,7 +17,7 @@ import numpy as np
 from bench.architecture import describe, model_files
 from bench.artefacts import Artefacts, weight_bytes
 from bench.errors import BadInput, Contaminated, DiskFull, DoesNotFit, is_disk_full, is_out_of_memory, text_of
-from bench.identity import digest, files_digest, settings_of
+from bench.identity import digest, files_digest, settings_of, short
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.measure.conditions import capture
 from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Finished, Record, Samples, Value
@@ -187,6 +187,11 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
             raise TypeError("a build needs a base folder, or a step and a parent")
         loaded = load(draft)  # what cannot be loaded again is not published
         artefact_id = artefacts.publish(draft)
+    if job.expected not in (None, artefact_id):
+        raise BadInput(
+            f"Building {job.name} again gave the artefact {short(artefact_id)}, but this store's records are about "
+            f"{short(str(job.expected))}, which is gone: bring that back from a copy, or use a new --store."
+        )
     folder = artefacts.path(artefact_id)
     facts = facts_of(loaded.model, left)
     if step is not None:

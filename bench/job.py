@@ -80,7 +80,8 @@ class BuildJob(Job):
     """Apply one step to its parent's artefact; without a step, import the base model.
 
     `teachers` are artefact_ids by name; `answers` are by question, and so are `studies`, the keys of the jobs that
-    gave them, and `passes`, the artefact_ids of the files that these left.
+    gave them, and `passes`, the artefact_ids of the files that these left. `expected` is the artefact_id that it had
+    when it was built before.
     """
 
     kind: ClassVar[JobKind] = "build"
@@ -97,6 +98,7 @@ class BuildJob(Job):
     answers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     studies: dict[str, str] = Field(default_factory=dict)
     passes: dict[str, str] = Field(default_factory=dict)
+    expected: str | None = None
     seed: int = 0
 
     def identity(self) -> dict[str, Any]:

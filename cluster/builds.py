@@ -8,7 +8,7 @@ from typing import Any
 from bench.job import BuildJob, StudyJob
 from bench.naming import names_of
 from bench.recipe import Question, Recipe
-from bench.record import Finished
+from bench.record import Finished, Record
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.standing import Known, Machine, Planned, Status, standing
@@ -63,17 +63,17 @@ class Builder:
         artefacts: dict[str, str] = {}
         blocked: set[str] = set()
         studies: dict[str, Planned] = {}
+        again = self._wanted_again(known)
         for recipe_id, recipe in self._prefixes.items():
             job = self.jobs[recipe_id]
             needed = self._needed[recipe_id]
             if blocked & {*needed.values()}:
                 blocked.add(recipe_id)
                 continue
-            planned = standing(job, known, in_flight, self._attempts)
+            planned = standing(job, known, in_flight, self._attempts, again=recipe_id in again)
             if planned.status == "done":
-                outcome = known.finished[job.key].outcome
-                if isinstance(outcome, Finished) and outcome.artefact_id:
-                    artefacts[recipe_id] = outcome.artefact_id
+                if made := _artefact_of(known.finished[job.key]):
+                    artefacts[recipe_id] = made
             elif planned.status == "failed":
                 blocked.add(recipe_id)
             elif not artefacts.keys() >= {*needed.values()}:
@@ -81,14 +81,34 @@ class Builder:
             elif recipe.stages:
                 job = self._placed(job, {name: artefacts[rid] for name, rid in needed.items()})
                 asked, status = self._ask(recipe, job, known, in_flight, studies)
-                job = job.model_copy(update={"answers": asked.answers, "studies": asked.keys, "passes": asked.passes})
+                told = {"answers": asked.answers, "studies": asked.keys, "passes": asked.passes}
+                job = job.model_copy(update={**told, "expected": again.get(recipe_id)})
                 planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
                 if status == "failed":
                     blocked.add(recipe_id)
                     continue
+            if recipe_id in again and planned.status != "failed":
+                artefacts[recipe_id] = again[recipe_id]  # what is known of it still holds
             jobs.append(planned)
         jobs.extend(studies.values())
         return artefacts
+
+    def _wanted_again(self, known: Known) -> dict[str, str]:
+        """recipe_id -> artefact_id of what was built, is gone from the store, and must be there.
+
+        That is a variant, and what is needed to build something: also what is needed to build that again.
+        """
+        if not known.lost:
+            return {}
+        made = {rid: _artefact_of(known.finished.get(job.key)) for rid, job in self.jobs.items()}
+        variants = {recipe.recipe_id for recipe in self._sweep.recipes}
+        found: dict[str, str] = {}
+        for recipe_id in reversed(self._prefixes):
+            wanted = [recipe_id] if recipe_id in variants else []
+            if made[recipe_id] is None or recipe_id in found or {made[rid] for rid in wanted} & known.lost:
+                wanted += self._needed[recipe_id].values()
+            found |= {rid: str(made[rid]) for rid in wanted if made[rid] in known.lost}
+        return found
 
     @staticmethod
     def _placed(job: BuildJob, needed: dict[str, str]) -> BuildJob:
@@ -118,7 +138,8 @@ class Builder:
             for question in asked:
                 job = self._study(recipe, build, question)
                 found.keys[question.key] = job.key
-                planned = standing(job, known, in_flight, self._attempts)
+                gone = _artefact_of(known.finished.get(job.key)) in known.lost
+                planned = standing(job, known, in_flight, self._attempts, again=gone)
                 others = studies.get(job.key)
                 if isinstance(others, Planned) and isinstance(others.job, StudyJob):
                     job = job.model_copy(update={"asking": (*others.job.asking, *job.asking)})
@@ -148,6 +169,11 @@ class Builder:
             versions=dict(self._machine.versions),
             asking=(recipe.recipe_id,),
         )
+
+
+def _artefact_of(record: Record | None) -> str | None:
+    """The artefact that a finished job has left, None where it has not finished or left nothing."""
+    return record.outcome.artefact_id if record and isinstance(record.outcome, Finished) else None
 
 
 def _needed(recipe: Recipe) -> dict[str, str]:

@@ -12,7 +12,7 @@ import typer
 from bench.errors import BadInput
 from cluster.cli_board import board
 from cluster.cli_doctor import doctor
-from cluster.cli_show import show
+from cluster.cli_show import show, status
 from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
 from cluster.options import (
     STORE,
@@ -203,6 +203,7 @@ def confirm(
 
 
 app.command()(show)
+app.command()(status)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The verb `paredown show`."""
+"""The verbs `paredown show` and `paredown status`."""
 
 from __future__ import annotations
 
@@ -58,3 +58,22 @@ def show(
         with open_indexed(store, partial(say, err, "")) as snapshot:
             found = shown(snapshot, sweep, objectives, where or (), against, most_rows(form, limit))
     print_table(found, form, out)
+
+
+def status(
+    sweep: ShownSweep = None,
+    store: StoreOption = STORE,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a sweep is, who is running it, and what failed, by cause."""
+    from bench.store.reader import open_snapshot
+    from cluster.show import print_table
+    from cluster.status import status_tables
+
+    form = "json" if as_json else form
+    with open_snapshot(store) as snapshot:
+        worked, failures = status_tables(snapshot, sweep)
+    print_table(worked, form, out)
+    if failures.rows and form != "json":
+        print_table(failures, form, out)

@@ -16,6 +16,7 @@ from bench.artefacts import weight_bytes
 from bench.errors import BadInput
 from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob
 from bench.recipe import Held, step_class
+from bench.record import Finished, Record
 from bench.sweep import Sweep
 from cluster.placement import Need
 
@@ -56,13 +57,16 @@ class Needs:
     """What jobs of one store need.
 
     Args:
-        artefacts: the folder of the store's artefacts; what is not there needs an unknown number of bytes, 0.
+        artefacts: the folder of the store's artefacts, or of this node's copies of a bucket's.
+        known: what has finished before.
     """
 
-    def __init__(self, artefacts: Path) -> None:
+    def __init__(self, artefacts: Path, known: Iterable[Record] = ()) -> None:
         self._artefacts = artefacts
         self._weights: dict[str, int] = {}
         self._activations: dict[tuple[str, Pass], int] = {}
+        for record in known:
+            self.learn(record)
 
     def __call__(self, job: Job, slot: int = 0, card: int = 0) -> Need:
         """The need of a job.
@@ -97,8 +101,14 @@ class Needs:
             guess = fixed + self._live(names, passes)
         return replace(need, memory=guess + PROCESS, least=least)
 
+    def learn(self, record: Record) -> None:
+        """Take in what a build says of its artefact, which may lie on another node or in a bucket."""
+        if isinstance(record.outcome, Finished):
+            found = {v.artefact_id: int(v.estimate) for v in record.outcome.values if v.metric == "size"}
+            self._weights.update(found)
+
     def _weight(self, name: str) -> int:
-        """Bytes of an artefact's weights; 0 where it is not here."""
+        """Bytes of an artefact's weights; 0 where neither its record nor its files say."""
         if name not in self._weights:
             folder = self._artefacts / name
             if not folder.is_dir():
@@ -115,6 +125,8 @@ class Needs:
     def _activation(self, name: str, passes: Pass) -> int:
         """As predicted for a model of this config: artefacts that differ in their numbers alone share an answer."""
         folder = self._artefacts / name
+        if not folder.is_dir():  # it cannot be predicted from here
+            return GUESSED * self._weight(name)
         files = [folder / "config.json", folder / MARKER]
         shape = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
         if (shape, passes) not in self._activations:

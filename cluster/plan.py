@@ -24,6 +24,7 @@ from bench.tasks.spec import TaskSpec
 from cluster.builds import Builder
 from cluster.evaluations import Evaluations, base_artefacts, slices
 from cluster.groups import LARGEST_GROUP, measure_groups, same_question, unstable
+from cluster.needs import artefacts_of
 from cluster.racing import Progress, Race, Standing, Stopped
 from cluster.retry import decide
 from cluster.standing import Known, Machine, Planned, Status, measure_job, standing
@@ -92,7 +93,9 @@ class Planner:
             groups = list(self._groups(built))
             self._plan_memory(groups, known, in_flight, jobs)
             self._plan_latency(groups, race, known, in_flight, jobs)
-        return Plan(tuple(jobs), self._expected(jobs, settled=settled), race.stopped)
+        if known.lost:
+            jobs = [_waiting(p) if known.lost.intersection(artefacts_of(p.of)) else p for p in jobs]
+        return Plan(tuple(jobs), self._expected(jobs, artefacts), race.stopped)
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
         return standing(job, known, in_flight, self._attempts)
@@ -225,12 +228,16 @@ class Planner:
         for job in measure_groups(template, variants, known, given_up):
             yield self._status(job, known, in_flight)
 
-    def _expected(self, jobs: Sequence[Planned], *, settled: bool) -> tuple[Expected, ...]:
+    def _expected(self, jobs: Sequence[Planned], artefacts: Mapping[str, str]) -> tuple[Expected, ...]:
         """How many jobs will follow if every build that is still open succeeds."""
-        if settled:
-            return ()
         open_builds = {p.key for p in jobs if p.status in OPEN}
-        coming = [r for r in self._sweep.recipes if self.builder.jobs[r.recipe_id].key in open_builds]
+        coming = [
+            recipe
+            for recipe in self._sweep.recipes
+            if self.builder.jobs[recipe.recipe_id].key in open_builds and recipe.recipe_id not in artefacts
+        ]
+        if not coming:
+            return ()
         slices_a_variant = sum(len(slices(task)) for task in self._sweep.tasks)
         groups = sum(
             -(-max(1, sum(r.base.name == base.name for r in self._sweep.recipes) - 1) // LARGEST_GROUP)

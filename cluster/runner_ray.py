@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import socket
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,10 +89,12 @@ class RayPool:
         run: Execute = execute,
         most: int | None = None,
         bucket: Place | None = None,
+        known: Iterable[Record] = (),
     ) -> None:
         self._writer, self._nodes, self._limits, self._most = writer, nodes, limits, most
         self._log = AttemptLog(site.acknowledgements, bucket)
-        self._ledger = Ledger(Needs(site.artefacts))
+        self._needs = Needs(site.artefacts, known)
+        self._ledger = Ledger(self._needs)
         self._ledger.use(self._nodes.fit)
         self._orders = ray.put(Orders(site, run, limits, writer, our_code(), _logs(site)))
         self._share, self._metrics = Share(), SweepMetrics()
@@ -249,6 +252,7 @@ class RayPool:
         flight = self._flights.pop(answers)
         self._ledger.give(flight.mark)
         self._ledger.learn(flight.job, record, flight.node_id)
+        self._needs.learn(record)
         self._log.note(record, flight.job.title, flight.begun, size)
         self._metrics.ended(record)
 

@@ -19,7 +19,7 @@ from bench.execute import Site
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
-from bench.record import PASSING, Failed, FailureKind, Record
+from bench.record import PASSING, Failed, FailureKind, Finished, Record
 from bench.store.bucket import copies_of
 from bench.store.folder import Folder, Lease, is_store, open_folder, store_id, take_lease
 from bench.store.journal import Entry, entries_in
@@ -106,6 +106,8 @@ def known_in(folder: Folder) -> Known:
     for record in failures:
         if record.started > retried.get(record.key, ""):
             known.add(record)
+    made = {r.outcome.artefact_id or "" for r in known.finished.values() if isinstance(r.outcome, Finished)}
+    known.lost = folder.open_artefacts().missing(made - {""})
     known.raw = Raw(folder)
     return known
 
@@ -285,7 +287,9 @@ def _workers_of_a_cluster(
         actor = runner_ray.start_writer(folder, lease.epoch, identity)
         runner_ray.append(actor, [work.entry])
         known = known_in(folder)
-        pool = runner_ray.RayPool(actor, site, nodes, limits=work.of_a_job, bucket=folder.bucket)
+        pool = runner_ray.RayPool(
+            actor, site, nodes, limits=work.of_a_job, bucket=folder.bucket, known=known.finished.values()
+        )
         try:
             yield work, pool, known
         finally:

@@ -37,11 +37,14 @@ class Known:
     measured: dict[str, MeasureJob] = field(default_factory=dict)  # of those finished
     answering: dict[tuple[str, str], bool] = field(default_factory=dict)  # (key, digest of a question), once told
     failed: dict[str, list[Record]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # artefact_ids that finished jobs name and the store has no more
     raw: Raw | None = None  # what the records were made from; without it nothing can be raced
     times: Times = field(default_factory=Times)
 
     def add(self, record: Record) -> None:
         """Take in one record; a key that is already finished keeps its first record."""
+        if isinstance(record.outcome, Finished):
+            self.lost.discard(record.outcome.artefact_id or "")
         if not record.finished:
             self.failed.setdefault(record.key, []).append(record)
         elif not self.done(record.key):
@@ -110,10 +113,21 @@ class Planned:
         return min((self.part.last - self.part.first) * WINDOW, self.of.task.examples)
 
 
-def standing(job: Job, known: Known, in_flight: frozenset[str], attempts: int, part: Slice | None = None) -> Planned:
-    """Whether a job is done, running, given up after `attempts` attempts, or ready for the next one."""
+def standing(
+    job: Job,
+    known: Known,
+    in_flight: frozenset[str],
+    attempts: int,
+    part: Slice | None = None,
+    *,
+    again: bool = False,
+) -> Planned:
+    """Whether a job is done, running, given up after `attempts` attempts, or ready for the next one.
+
+    `again`: what it has once made is wanted and lost, so that being done does not count.
+    """
     key = job.key if part is None else part.key
-    if key in known.evaluated or key in known.finished:
+    if not again and (key in known.evaluated or key in known.finished):
         return Planned(job, "done", 1, part)
     failures = known.failed.get(key, [])
     if key in in_flight:

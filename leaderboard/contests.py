@@ -24,6 +24,45 @@ NEVER_TIMED = "The sweep {name!r} times nothing that its objectives name, and se
 LONGER = 4  # times as many rounds as the sweep allowed a lease, where that is what narrows
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What deciding all that leases can decide would cost, if the estimates stay what they are."""
+
+    closed: int  # comparisons that so many leases would decide
+    never: int  # and those that none would
+    leases: int
+    seconds: float
+
+    def sentence(self) -> str:
+        """In words."""
+        told = []
+        if self.closed:
+            told.append(
+                f"About {self.leases:,} more leases, {takes(self.seconds)} in all, would decide {self.closed:,} of "
+                f"{self.closed + self.never:,} open comparisons, if the estimates stay what they are."
+            )
+        if self.never:
+            rest = f"the other {self.never:,}" if self.closed else f"any of {self.never:,} open comparisons"
+            told.append(f"No number of leases decides {rest}: tied on time, or a matter of scores.")
+        return " ".join(told)
+
+
+def price(found: Sequence[Open]) -> Price:
+    """Of all bases together."""
+    each = [one.price() for one in found]
+    return Price(
+        sum(p.closed for p in each),
+        sum(p.never for p in each),
+        sum(p.leases for p in each),
+        sum(p.seconds for p in each),
+    )
+
+
+def takes(seconds: float) -> str:
+    """A time as one plans it."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
+
+
 @dataclass(frozen=True)
 class Open:
     """What is open among the variants of one base."""
@@ -44,16 +83,35 @@ class Open:
         """Predicted seconds of one lease."""
         return self.lease_seconds * (1 + len(group))
 
+    def price(self) -> Price:
+        """Of everything that leases would decide, those that need about as many sharing their leases."""
+        closable = [(pair, pair.leases) for pair in self.pairs if pair.leases is not None]
+        more: dict[int, int] = {}  # leases that a variant lacks; the base is in all of them anyway
+        for pair, leases in closable:
+            for i in {pair.of, pair.other} - {0}:
+                more[i] = max(more.get(i, 0), leases)
+        queue = sorted(more, key=lambda i: more[i], reverse=True)
+        most = max(len(lease.job["artefact_ids"]) for lease in self.finished) - 1
+        groups = [queue[first : first + most] for first in range(0, len(queue), most)]
+        return Price(
+            closed=len(closable),
+            never=len(self.pairs) - len(closable),
+            leases=sum(more[group[0]] for group in groups),
+            seconds=sum(more[group[0]] * self.cost(group) for group in groups),
+        )
+
     def missing(self, row: Row) -> str:
         """What would decide a contested row, in words."""
         mine = [pair for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
-        closed = [min(n for n in (pair.better, pair.beaten) if n) for pair in mine if pair.better or pair.beaten]
+        closed = [pair.leases for pair in mine if pair.leases is not None]
         never = len(mine) - len(closed)
         told = []
         if closed:
-            hours = max(closed) * self.cost([0, 0]) / 3600
-            takes = f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
-            told.append(f"{len(closed)} of {len(mine)} open comparisons by about {max(closed)} more leases ({takes})")
+            more = max(closed)
+            told.append(
+                f"{len(closed)} of {len(mine)} open comparisons by about {more} more leases "
+                f"({takes(more * self.cost([0, 0]))})"
+            )
         if never:
             told.append(f"{never} by no number of leases: tied on time, or a matter of scores")
         return "; ".join(told)

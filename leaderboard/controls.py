@@ -224,22 +224,28 @@ def _several(name: str, options: list[str], key: str, said: str) -> tuple[str, .
 def choose_sweep(loaded: Loaded) -> None:
     """Boxes for the hardware class and the sweep, where there is a choice: a board never joins two classes.
 
+    The address names the sweep in any case: a link keeps its meaning when a newer one comes, which is then offered.
     Begins the run again where the box shows another sweep than was loaded, as after the choice of another class.
     """
+    name_sweep(loaded)
     if len(loaded.sweeps) < 2:
         return
-    names = every = [name for _, name in loaded.sweeps]
+    names = [name for _, name in loaded.sweeps]
     classes = list(dict.fromkeys(loaded.classes))
     if len(classes) > 1:
         kind = st.selectbox(
             "Hardware class", classes, index=None, placeholder="all", key="class", bind="query-params", width=260
         )
         names = [n for n, c in zip(names, loaded.classes, strict=True) if kind in (None, c)]
-    if asked(SWEEP) not in (None, *every) and loaded.called in names:
-        st.session_state[SWEEP] = loaded.called  # of a name that is gone or shared by now the box would show the first
-    picked = st.selectbox("Sweep", names, key=SWEEP, bind="query-params", width=260)
+    if st.session_state.get(SWEEP) not in names:  # nothing chosen yet, or a name that is gone or shared by now
+        st.session_state[SWEEP] = loaded.called if loaded.called in names else names[0]
+    # No default, which Streamlit would take out of the address.
+    picked = st.selectbox("Sweep", names, index=None, key=SWEEP, bind="query-params", width=260)
     if picked != loaded.called:
         st.rerun()
+    (newest, name), *_ = loaded.sweeps
+    if newest not in (st.session_state.setdefault("newest sweep", newest), loaded.board.sweep_id):
+        st.button(f"Newer sweep: {markup.as_label(name)}", on_click=st.session_state.update, args=({SWEEP: name},))
 
 
 def _among(view: View, choice: Choice) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from bench.store.reader import Snapshot
-from leaderboard.rows import own_builds
+from leaderboard.undelivered import own_builds
 
 Decisions = Mapping[str, Mapping[str, Any]]  # step -> what it found and decided
 

@@ -94,6 +94,7 @@ def draw_details(row: Row, view: View) -> None:
     )
 
 
+KEPT = {"verdict": "Whether the step did what its method promises."}
 FACTS = ("after", "parameters", "bytes", "layers", "FLOPs", "types", "zeros", "operators of a forward pass")
 
 
@@ -104,7 +105,7 @@ def draw_decisions(found: Decisions) -> None:
         st.html(
             markup.block(
                 markup.heading("Promise and fact", 3),
-                markup.table(("step", "promised", "verdict", "facts"), promise_rows(told), frozenset({0, 2})),
+                markup.table(("step", "promised", "verdict", "facts"), promise_rows(told), frozenset({0, 2}), KEPT),
                 markup.table(FACTS, fact_rows(told), frozenset({0, 1, 2, 3})),
             )
         )
@@ -123,7 +124,12 @@ def draw_decisions(found: Decisions) -> None:
                 markup.heading("Which modules stay in float", 3),
                 markup.line(markup.text(searched["verdict"]), css="small"),
                 markup.line(markup.text(trace_sentence(searched)), css="small"),
-                markup.table(("in float", searched["metric"], "target"), trial_rows(searched), frozenset({0, 1})),
+                markup.table(
+                    ("in float", searched["metric"], "target"),
+                    trial_rows(searched),
+                    frozenset({0, 1}),
+                    {searched["metric"]: "The score of that trial on tuning examples."},
+                ),
                 markup.line(markup.text(kept_sentence(searched)), css="quiet small"),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import BadInput
@@ -14,6 +14,7 @@ from bench.store.layers import Stack, layer_stacks
 from bench.store.reader import Snapshot
 from bench.store.sheets import Sheet
 from bench.store.why import Why, explain
+from leaderboard.format import without_folders
 from leaderboard.rows import Key
 
 MOST_ATTEMPTS = 500
@@ -58,13 +59,13 @@ def read_dossier(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Dossier:
         stacks = ()
     command, note = origin.command(body)
     return Dossier(
-        model=str(told["model"]),
+        model=without_folders(str(told["model"])),
         licence=told.get("licence"),
         lineage=lineage,
         stacks=stacks,
         elsewhere=snapshot.folder.bucket is not None,
         tasks=tuple(body["tasks"]),
-        command=command,
+        command=without_folders(command),
         command_note=note,
     )
 
@@ -74,7 +75,8 @@ def read_why(snapshot: Snapshot, sweep_id: str, recipe_id: str, key: Key) -> Why
     sweep = next((s for s in snapshot.sweeps() if s["sweep_id"] == sweep_id), None)
     if sweep is None:
         raise BadInput("This sweep is not in the store any more: choose another one.")
-    return explain(snapshot, understand(snapshot, sweep, recipe_id, key[0], key[1]))
+    found = explain(snapshot, understand(snapshot, sweep, recipe_id, key[0], key[1]))
+    return replace(found, missing=found.missing and without_folders(found.missing))
 
 
 def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[str, Any], Any, Any]:
@@ -107,7 +109,9 @@ def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[At
         Attempt(
             what=job_words(row["kind"], row["job_type"], json.loads(row["job"])),
             status=row["status"],
-            cause=f"{row['stage']}: {row['failure']}: {row['reason']}" if row["status"] == "failed" else "",
+            cause=without_folders(f"{row['stage']}: {row['failure']}: {row['reason']}")
+            if row["status"] == "failed"
+            else "",
             number=row["attempt"],
             started=row["started"],
             seconds=row["seconds"],

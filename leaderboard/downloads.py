@@ -7,22 +7,22 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from leaderboard.dossier import Dossier
-from leaderboard.format import without_folders
+from leaderboard.listing import AT_ONCE, Listing
 from leaderboard.rows import Board, Key, Row
 from leaderboard.table import column_name, notes
 
+TYPES = {name: pa.string() for name in ("variant", "recipe_id", "artefact_id", "base")}
+TYPES |= {"is_base": pa.bool_(), "seed": pa.int64(), "recipe": pa.list_(pa.string()), "status": pa.string()}
+TYPES |= {"reason": pa.string(), "notes": pa.list_(pa.string()), "verdict": pa.string(), "share": pa.float64()}
+TYPES |= {"verdict_reason": pa.string(), "hardware_class": pa.string()}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
-
-
-def records(board: Board, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows at full precision with everything that the board says of them, one record a variant."""
-    return [row_record(row, board) for row in rows]
 
 
 def row_record(row: Row, board: Board) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def row_record(row: Row, board: Board) -> dict[str, Any]:
         "seed": row.seed,
         "recipe": [{"step": s.name, "settings": dict(s.settings), "seed": s.seed} for s in row.steps],
         "status": row.status,
-        "reason": _reason(row),
+        "reason": row.reason,
         "notes": list(notes(row, board)),
         "verdict": row.verdict,
         "share": row.share,
@@ -51,7 +51,8 @@ def row_record(row: Row, board: Board) -> dict[str, Any]:
             {"metric": key[0], "scope": key[1], "unit": board.axes[key].unit, "better": board.axes[key].better}
             | {"estimate": cell.estimate, "low": cell.low, "high": cell.high, "n": cell.n, "method": cell.method}
             | {"note": cell.note}
-            for key, cell in row.cells.items()
+            for key in board.axes
+            if (cell := row.cells.get(key)) is not None
         ],
     }
 
@@ -70,10 +71,16 @@ def variant_json(row: Row, board: Board, known: Dossier) -> dict[str, Any]:
     }
 
 
-def as_json(board: Board, rows: Sequence[Row]) -> str:
-    """The rows as one JSON document, with what the numbers are about."""
+def as_json(board: Board, rows: Sequence[Row]) -> bytes:
+    """The rows as one JSON document, a variant a line, with what the numbers are about."""
     head = {"sweep": board.name, "published": board.published, "hardware_class": board.hardware_class}
-    return json.dumps({**head, "variants": records(board, rows)}, indent=1, ensure_ascii=False, allow_nan=False)
+    buffer = io.BytesIO()
+    buffer.write(json.dumps(head, ensure_ascii=False).removesuffix("}").encode() + b', "variants": [')
+    for number, row in enumerate(rows):
+        line = json.dumps(row_record(row, board), ensure_ascii=False, allow_nan=False)
+        buffer.write(f"{',' if number else ''}\n{line}".encode())
+    buffer.write(b"\n]}\n")
+    return buffer.getvalue()
 
 
 def as_csv(board: Board, rows: Sequence[Row]) -> str:
@@ -89,7 +96,7 @@ def as_csv(board: Board, rows: Sequence[Row]) -> str:
     writer.writerow(_inert(x) for x in head)
     for row in rows:
         line: list[Any] = [row.name, row.recipe_id, row.artefact_id, row.base, row.is_base, row.seed]
-        line += ["; ".join(row.methods), row.status, _reason(row), "; ".join(notes(row, board))]
+        line += ["; ".join(row.methods), row.status, row.reason, "; ".join(notes(row, board))]
         line += [row.verdict, row.share, row.verdict_reason, board.hardware_class]
         for key in keys:
             cell = row.cells.get(key)
@@ -100,41 +107,40 @@ def as_csv(board: Board, rows: Sequence[Row]) -> str:
 
 def as_parquet(board: Board, rows: Sequence[Row]) -> bytes:
     """The rows as a Parquet file: one line a variant, four columns a number."""
-    columns: dict[str, Any] = {
-        "variant": [row.name for row in rows],
-        "recipe_id": [row.recipe_id for row in rows],
-        "artefact_id": pa.array([row.artefact_id for row in rows], pa.string()),
-        "base": [row.base for row in rows],
-        "is_base": [row.is_base for row in rows],
-        "seed": pa.array([row.seed for row in rows], pa.int64()),
-        "recipe": [list(row.methods) for row in rows],
-        "status": [row.status for row in rows],
-        "reason": pa.array([_reason(row) for row in rows], pa.string()),
-        "notes": pa.array([list(notes(row, board)) for row in rows], pa.list_(pa.string())),
-        "verdict": [row.verdict for row in rows],
-        "share": [row.share for row in rows],
-        "verdict_reason": [row.verdict_reason for row in rows],
-        "hardware_class": [board.hardware_class] * len(rows),
-    }
-    for key in _keys(board, rows):
-        cells = [row.cells.get(key) for row in rows]
-        name = column_name(key)
-        columns[name] = pa.array([None if c is None else c.estimate for c in cells], pa.float64())
-        columns[f"{name} low"] = pa.array([None if c is None else c.low for c in cells], pa.float64())
-        columns[f"{name} high"] = pa.array([None if c is None else c.high for c in cells], pa.float64())
-        columns[f"{name} n"] = pa.array([None if c is None else c.n for c in cells], pa.int64())
+    keys = _keys(board, rows)
+    types = dict(TYPES)
+    for name in map(column_name, keys):
+        types |= {
+            name: pa.float64(),
+            f"{name} low": pa.float64(),
+            f"{name} high": pa.float64(),
+            f"{name} n": pa.int64(),
+        }
+    schema = pa.schema(types.items())
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    every = iter(rows)
+    with pq.ParquetWriter(buffer, schema) as writer:
+        while some := [_columns(row, board, keys) for row in islice(every, AT_ONCE)]:
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
     return buffer.getvalue()
 
 
+def _columns(row: Row, board: Board, keys: Sequence[Key]) -> dict[str, Any]:
+    """One variant, by the names of `TYPES` and four for each number that it has."""
+    found: dict[str, Any] = {name: getattr(row, name) for name in TYPES if hasattr(row, name)}
+    found |= {"variant": row.name, "recipe": row.methods, "notes": notes(row, board)}
+    found["hardware_class"] = board.hardware_class
+    for key in keys:
+        cell, name = row.cells.get(key), column_name(key)
+        if cell is not None:
+            found |= {name: cell.estimate, f"{name} low": cell.low, f"{name} high": cell.high, f"{name} n": cell.n}
+    return found
+
+
 def _keys(board: Board, rows: Sequence[Row]) -> list[Key]:
-    return [key for key in board.axes if any(key in row.cells for row in rows)]
-
-
-def _reason(row: Row) -> str | None:
-    """Why it has no number, as visitors may read it."""
-    return None if row.reason is None else without_folders(row.reason)
+    """The numbers that some row has; of a large sweep asked at once, as every look at its rows reads them anew."""
+    have = rows.numbers() if isinstance(rows, Listing) else {key for row in rows for key in row.cells}
+    return [key for key in board.axes if key in have]
 
 
 def _inert(value: Any) -> Any:

@@ -95,7 +95,8 @@ def _counts(shown: Shown, names: Sequence[str]) -> str:
     head = ("part", "examples", "score lost", "score gained", *(f"mean score: {name}" for name in names))
     none = "" if shown.lines else markup.line(markup.text("No example is like that."), css="quiet")
     first = markup.line(markup.text(f"{shown.matching:,} examples match. Lost and gained: against {names[0]}."))
-    return markup.table(head, count_rows(shown), frozenset(range(1, len(head)))) + first + none
+    told = dict.fromkeys(head[4:], "Mean over these examples of what each counts for.")
+    return markup.table(head, count_rows(shown), frozenset(range(1, len(head))), told) + first + none
 
 
 def _card(line: Line, shown: Shown, names: Sequence[str]) -> str:

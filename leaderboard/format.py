@@ -85,12 +85,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def rank(ends: tuple[int, int] | None, tie: str) -> str:
-    """As "rank 2 to 5 ab", the letters of a tie after the ranks that a variant may have; empty without a rank."""
+def rank(ends: tuple[int, int] | None, tie: str, tied: int | None = None) -> str:
+    """As "rank 2 to 5 ab", the letters of a tie after the ranks that a variant may have; empty without a rank.
+
+    Where letters are too many, with how many others it ties: "rank 2 to 90, tied with 41".
+    """
     if ends is None:
         return ""
     best, worst = ends
     said = f"rank {best}" if best == worst else f"rank {best} to {worst}"
     letters = tie.split(",")
     told = "".join(sorted(letters)) if all(len(each) <= 1 for each in letters) else tie
-    return f"{said} {told}".rstrip()
+    return f"{said}, tied with {tied:,}" if tied else f"{said} {told}".rstrip()

@@ -7,13 +7,9 @@ function element(kind, className, text) {
   return made;
 }
 
-function heading(column, sort, setTriggerValue) {
-  const cell = element("th", column.objective ? "objective" : "");
-  cell.scope = "col";
-  cell.dataset.column = column.id;
-  cell.title = column.meaning;
+// What sorts by a column: its name, and how the rows are sorted by it now.
+function sorter(column, sort, setTriggerValue) {
   const sorted = sort && sort.id === column.id;
-  cell.setAttribute("aria-sort", sorted ? (sort.descending ? "descending" : "ascending") : "none");
   const button = element("button", "sort");
   const arrow = column.better === "higher" ? "\u00a0↑" : column.better === "lower" ? "\u00a0↓" : "";
   button.append(element("span", "title", column.title + arrow));
@@ -21,8 +17,34 @@ function heading(column, sort, setTriggerValue) {
   if (column.scope) button.append(element("span", "scope", column.scope));
   if (column.id === "notes") button.disabled = true;
   else button.onclick = () => setTriggerValue("sorted", column.id);
-  cell.append(button);
+  return button;
+}
+
+function heading(column, sort, setTriggerValue) {
+  const cell = element("th", column.objective ? "objective" : "");
+  cell.scope = "col";
+  cell.dataset.column = column.id;
+  cell.title = column.meaning;
+  const sorted = sort && sort.id === column.id;
+  cell.setAttribute("aria-sort", sorted ? (sort.descending ? "descending" : "ascending") : "none");
+  cell.append(sorter(column, sort, setTriggerValue));
   return cell;
+}
+
+// The columns with their meaning: a phone shows no headings, and a finger or a keyboard cannot point at one.
+function legend(data, open, setTriggerValue) {
+  const made = element("details", "legend");
+  made.open = open;
+  made.append(element("summary", "", "What the columns mean, and sorting by them"));
+  const list = element("dl");
+  for (const column of data.columns) {
+    const term = element("dt", column.objective ? "objective" : "");
+    Object.assign(term.dataset, { column: column.id, legend: "" });
+    term.append(sorter(column, data.sort, setTriggerValue));
+    list.append(term, element("dd", "", column.meaning));
+  }
+  made.append(list);
+  return made;
 }
 
 function bar(ends) {
@@ -111,7 +133,7 @@ function focused(root) {
 
 // Whoever works without a mouse goes on where they were: in a new table nothing has the keyboard.
 function focusAgain(root, held) {
-  const same = (each) => each.dataset.column === held.column && each.dataset.variant === held.variant;
+  const same = (each) => ["column", "variant", "legend"].every((name) => each.dataset[name] === held[name]);
   const place = [...root.querySelectorAll("[data-column], [data-variant]")].find(same);
   const found = place && place.getElementsByClassName(held.kind)[0];
   if (found) found.focus({ preventScroll: true, focusVisible: held.visible });
@@ -131,7 +153,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const tbody = element("tbody");
   tbody.append(...data.rows.map((row) => bodyRow(row, data, setTriggerValue)));
   table.append(thead, tbody);
-  root.replaceChildren(table);
+  const before = root.querySelector(".legend");
+  root.replaceChildren(legend(data, Boolean(before && before.open), setTriggerValue), table);
   root.drawn = wanted;
   root.scrollLeft = left;
   if (held) focusAgain(root, held);

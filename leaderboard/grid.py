@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
+from leaderboard.components import component
+
 KEY = "grid"
-
-
-@cache
-def _component() -> Any:
-    """Registered once a process, on first use."""
-    here = files("leaderboard")
-    return st.components.v2.component(
-        "paredown_grid",
-        html='<div class="board"></div>',
-        css=here.joinpath("grid.css").read_text(encoding="utf-8"),
-        js=here.joinpath("grid.js").read_text(encoding="utf-8"),
-    )
 
 
 def draw_grid(
@@ -41,7 +29,7 @@ def draw_grid(
 
         return changed
 
-    _component()(
+    component("grid", '<div class="board"></div>')(
         key=KEY,
         data=data,
         on_picked_change=tell("picked", picked),

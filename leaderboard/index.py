@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BadInput
 from bench.store.folder import Folder
-from bench.store.reader import Snapshot, open_snapshot
+from bench.store.reader import DECLARED, Snapshot, open_snapshot
 from leaderboard.index_writing import WIDTH, draws_of, quoted
 
 T = TypeVar("T")
@@ -52,8 +52,8 @@ class Indexed(Snapshot):
 
     # Of a small sweep the declaration has them; of a large one they are apart.
     variants_declared = (
-        "select value from (select sweep_id, body::json as value from declared union all "
-        "select sweep_id, value from sweeps, json_each(body, '$.variants')) where sweep_id = ?"
+        f"select value from (select sweep_id, body::json as value from declared union all {DECLARED}) "  # noqa: S608
+        "where sweep_id = ?"
     )
 
     def __init__(self, index: Index, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:

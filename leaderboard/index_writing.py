@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from leaderboard.rows import own_builds
+from leaderboard.undelivered import own_builds
 
 WIDTH = 4  # bytes of a resample
 BATCH = 2000  # variants whose resamples are looked at together

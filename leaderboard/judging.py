@@ -103,8 +103,8 @@ def _place(standing: Standing) -> Place:
     other = standing.against
     if other is None:
         return Place(standing.rank, standing.tie, None, None, None, None)
-    told = (x if math.isfinite(x) else None for x in (other.difference, other.low, other.high))
-    return Place(standing.rank, standing.tie, other.relation, *told)
+    difference, low, high = (x if math.isfinite(x) else None for x in (other.difference, other.low, other.high))
+    return Place(standing.rank, standing.tie, other.relation, difference, low, high)
 
 
 def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Evidence:

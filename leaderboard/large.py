@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,15 @@ class Column:
     spread: Spread
     nth: NDArray[np.int64]  # where its resamples are, -1 without
     size: int  # of a variant's resamples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The ends of some variants on every objective, and the evidence of those of them that are picked."""
+
+    between: Sequence[Ends]
+    pick: Callable[[NDArray[np.intp]], list[Evidence]]
+    pairs: int  # of all of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,6 +193,12 @@ def _judge_base(
     board: Board, index: Index, sweep_id: str, keys: Sequence[Key], mine: NDArray[np.intp]
 ) -> tuple[Judged, list[Ends]]:
     """The variants of one base, the statistics as for fewer of them (`judging.evidence_of`)."""
+    known = known_of(board, index, sweep_id, keys, mine)
+    return judge(known.between, known.pick, known.pairs, LEVEL), list(known.between)
+
+
+def known_of(board: Board, index: Index, sweep_id: str, keys: Sequence[Key], mine: NDArray[np.intp]) -> Known:
+    """What verdicts, ranks and ties of the variants of one base are told from."""
     who = members(index, sweep_id)
     evidence: list[Evidence] = []
     spreads: list[Spread | None] = []
@@ -204,7 +219,7 @@ def _judge_base(
             picked.append(Evidence(each.objective, each.estimates[rows], draws, each.n, each.span, freedom))
         return picked
 
-    return judge(between, pick, pairs, LEVEL), between
+    return Known(between, pick, pairs)
 
 
 def _evidence(

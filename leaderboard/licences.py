@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from leaderboard.format import without_folders
+
 NOT_STATED = "not stated"
 NOT_RECORDED = "not recorded"
 OLDER = f"{NOT_RECORDED}: an older paredown declared this sweep; running it again records them and repeats nothing"
@@ -16,7 +18,9 @@ def licence_rows(body: Mapping[str, Any], recipe_id: str) -> list[tuple[str, str
     stated = body.get("licences")
     if stated is None or "licences" not in variant:
         # Before licences were recorded one by one, what the sweep file said of the base was.
-        rows = [("base model", str(variant.get("model", "")), *_said(variant.get("licence"), "sweep file"))]
+        rows = [
+            ("base model", without_folders(str(variant.get("model", ""))), *_said(variant.get("licence"), "sweep file"))
+        ]
         rows.append(("teachers, published models and training data", "", OLDER, ""))
     else:
         rows = [_row(stated[place]) for place in variant["licences"]]
@@ -30,7 +34,7 @@ def licence_rows(body: Mapping[str, Any], recipe_id: str) -> list[tuple[str, str
 
 
 def _row(each: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return str(each["part"]), str(each["name"]), *_said(each["licence"], each["said_by"])
+    return str(each["part"]), without_folders(str(each["name"])), *_said(each["licence"], each["said_by"])
 
 
 def _said(licence: str | None, by: str | None) -> tuple[str, str]:

@@ -106,6 +106,14 @@ class Listing(Sequence[Row]):
         """How many rows, bases apart."""
         return int(self.ask("count(*)", "and not r.is_base")[0][0])
 
+    def numbers(self) -> set[Key]:
+        """What some kept row has a number for."""
+        have = "join cells k on k.sweep_id = r.sweep_id and k.place = r.place"
+        found = self._cursor().execute(
+            f"select distinct k.metric, k.scope {self._source(have)}", [self.sweep_id, *self._told]
+        )
+        return {(metric, scope) for metric, scope in found.fetchall()}
+
     @property
     def standing(self) -> str:
         """The SQL of a row's verdict, as a place in VERDICT_ORDER."""

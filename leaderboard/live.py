@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
 from leaderboard import markup
+from leaderboard.components import component
 from leaderboard.format import clock
 from leaderboard.rows import Board
 from leaderboard.source import StoreError, ask, newest
@@ -79,13 +78,6 @@ def follow() -> None:
     _beat(st.session_state.pop(LIVE, None) or Live(newest()), time.time(), _asked())
 
 
-@cache
-def _component() -> Any:
-    """Registered once a process, on first use."""
-    code = files("leaderboard").joinpath("beat.js").read_text(encoding="utf-8")
-    return st.components.v2.component("paredown_beat", js=code)
-
-
 @st.fragment
 def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
     """Draw the page again, or offer to, when there is news: else this reads the newest snapshot's name, no more.
@@ -94,7 +86,7 @@ def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
     browser sends what was typed or chosen along with a beat, and then no other run would see it.
     """
     data = {"milliseconds": 500 if live.ready else 1000, "drawn": drawn}
-    _component()(key="beat", data=data, on_asked_change=lambda: None)
+    component("beat")(key="beat", data=data, on_asked_change=lambda: None)
     if (live.ready is not None and live.ready()) or any(
         asked.get(key, value) != value for key, value in _asked().items()
     ):

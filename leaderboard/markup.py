@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from types import MappingProxyType
+
+from leaderboard.glossary import meaning_of
 
 
 def style() -> str:
@@ -28,9 +31,14 @@ def heading(value: object, level: int = 2) -> str:
     return f"<h{level}>{escape(str(value))}</h{level}>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: frozenset[int] = frozenset()) -> str:
-    """A table of text; columns in `numeric` do not wrap."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numeric: frozenset[int] = frozenset(),
+    told: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """A table of text; columns in `numeric` do not wrap. `told` are meanings of columns, those of the glossary else."""
+    top = "".join(f"<th>{_explained(cell, told.get(cell) or meaning_of(cell))}</th>" for cell in head)
     body = "".join(
         "<tr>"
         + "".join(f"<td{' class=n' if i in numeric else ''}>{escape(str(cell))}</td>" for i, cell in enumerate(row))
@@ -40,12 +48,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: frozen
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _explained(name: str, meaning: str) -> str:
+    """A heading that says what it means when it is pointed at, clicked or touched."""
+    if not meaning:
+        return escape(name)
+    said = escape(meaning)
+    return f'<details class="help"><summary title="{said}">{escape(name)}</summary><span>{said}</span></details>'
+
+
 def steps(items: Iterable[tuple[str, str]]) -> str:
     """A numbered list of (name, settings)."""
     inside = "".join(
         f'<li><b>{escape(name)}</b> <span class="quiet">{escape(what)}</span></li>' for name, what in items
     )
     return f"<ol>{inside}</ol>"
+
+
+def bullets(items: Iterable[object]) -> str:
+    """A list of text."""
+    return f"<ul>{''.join(f'<li>{escape(str(item))}</li>' for item in items)}</ul>"
 
 
 def track(done: float, failed: float) -> str:

@@ -19,6 +19,7 @@ from bench.store.why import Why
 from leaderboard.choices import Choice, look
 from leaderboard.comparison import Pair, compare
 from leaderboard.dossier import Attempt, Dossier, read_attempts, read_dossier, read_why
+from leaderboard.format import without_folders
 from leaderboard.large import board_in
 from leaderboard.rows import Key
 from leaderboard.running import Bar, Cause, Contested, Elimination, Work, bars, causes, contested, eliminations, work
@@ -123,7 +124,7 @@ def told_of(sweep_id: str, version: str) -> Told:
             causes=causes(snapshot, sweep_id),
             stops=eliminations(snapshot, sweep_id),
             contested=contested(snapshot, sweep_id),
-            command=f"paredown run {shlex.join(asked)}",
+            command=without_folders(f"paredown run {shlex.join(asked)}"),
         )
 
     return ask(read)

@@ -15,6 +15,8 @@ from bench.statistics.constraints import Constraint, State
 from bench.statistics.frontier import Relation
 from bench.store.reader import Snapshot
 from leaderboard.facts import Facts, facts_of
+from leaderboard.format import without_folders
+from leaderboard.undelivered import undelivered_in
 
 Key = tuple[str, str]  # metric, scope
 Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
@@ -49,6 +51,7 @@ class Place:
     difference: float | None  # from the base, in the unit of what it is judged as; None where nothing is known
     low: float | None
     high: float | None
+    tied: int | None = None  # others that were not told apart, where letters would be too many
 
     @property
     def letters(self) -> frozenset[str]:
@@ -133,6 +136,11 @@ class Row:
     undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
     seeds: int | None = None  # of its recipe on the board, where that is known without looking at all rows
 
+    def __post_init__(self) -> None:
+        # Here, so that no reader can forget: where things lie on a machine is nothing for visitors.
+        if self.reason is not None:
+            object.__setattr__(self, "reason", without_folders(self.reason))
+
     @property
     def methods(self) -> tuple[str, ...]:
         return tuple(step.name for step in self.steps)
@@ -187,7 +195,7 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
     objectives = tuple((o["metric"], o["scope"]) for o in body["objectives"])
     cells = _cells(snapshot, sweep_id)
     axes = axes_of(snapshot, {key for mine in cells.values() for key in mine}, objectives)
-    undelivered = _undelivered(snapshot, body["variants"])
+    undelivered = undelivered_in(snapshot, body["variants"])
     stops = {r["artefact_id"]: r for r in snapshot.rows("select * from stops where sweep_id = ?", [sweep_id])}
     stands = {r["recipe_id"]: r for r in snapshot.rows("select * from verdicts where sweep_id = ?", [sweep_id])}
     places, kept = _places(snapshot, sweep_id), _kept(snapshot, sweep_id)
@@ -254,28 +262,9 @@ def _kept(snapshot: Snapshot, sweep_id: str) -> dict[str, list[Kept]]:
     return found
 
 
-def _undelivered(snapshot: Snapshot, variants: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """recipe_id -> what its steps promised and did not deliver, in their order."""
-    found: dict[str, str] = {}  # by the recipe that the step ends; the first published build counts
-    for r in snapshot.rows(
-        "select recipe_id, answer from records where kind = 'build' and status = 'finished' "
-        "and answer like '%not delivered%' order by ordinal"
-    ):
-        told = json.loads(r["answer"]).get("delivered", {})
-        if told.get("verdict") == "not delivered":
-            found.setdefault(r["recipe_id"], told["reason"])
-    return {v["recipe_id"]: tuple(found[p] for p in own_builds(v) if p in found) for v in variants}
-
-
 def _stopped(stop: Mapping[str, Any], stand: Mapping[str, Any]) -> Stopped:
     keys = frozenset((metric, scope) for metric, scope in json.loads(stop["objectives"]))
     return Stopped(stand["dominated_by"], keys, stand["reason"])
-
-
-def own_builds(variant: Mapping[str, Any]) -> Sequence[str]:
-    """recipe_ids of a declared variant's own builds in order; an older declaration has its teachers' among them."""
-    found: Sequence[str] = variant.get("chain", variant["prefixes"])
-    return found
 
 
 def axes_of(snapshot: Snapshot, have: set[Key], objectives: Sequence[Key]) -> dict[Key, Axis]:

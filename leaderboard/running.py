@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
+from typing import Any
 
 from bench.errors import BadInput
 from bench.record import PASSING
 from bench.store.reader import Snapshot
-from leaderboard.contests import open_contests
+from leaderboard.contests import open_contests, price
 from leaderboard.dossier import job_words
-from leaderboard.format import clock
+from leaderboard.format import clock, without_folders
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
-MOST_CONTESTED = 400  # variants of a sweep beyond which only the command tells what is open
+MOST_CONTESTED = 400  # variants of a sweep of which all pairs are compared while somebody waits
 PAUSE = 900.0  # seconds without any job: what comes after is another run
 KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "timing", "MemoryJob": "memory"}
 
@@ -26,11 +28,15 @@ with mine as (select distinct artefact_id from variants where sweep_id = ? and a
      declared_in as (VARIANTS),
      prefixes as (select unnest(from_json(json_extract(value, '$.prefixes'), '["varchar"]')) as recipe_id
                   from declared_in),
+     measured as (select ordinal, unnest(from_json(json_extract(job, '$.artefact_ids'), '["varchar"]')) as artefact_id
+                  from records where kind = 'measure'),
+     asked as (select ordinal, unnest(from_json(json_extract(job, '$.asking'), '["varchar"]')) as recipe_id
+               from records where kind = 'study'),
      told as (select * from records r where
-        (kind in ('build', 'study') and recipe_id in (select recipe_id from prefixes))
-        or (kind <> 'measure' and artefact_id in (select artefact_id from mine))
-        or (kind = 'measure' and list_has_any(from_json(json_extract(job, '$.artefact_ids'), '["varchar"]'),
-            (select list(artefact_id) from mine))))
+        (kind = 'build' and recipe_id in (select recipe_id from prefixes))
+        or (kind = 'study' and ordinal in (select ordinal from asked semi join prefixes using (recipe_id)))
+        or (kind = 'evaluate' and artefact_id in (select artefact_id from mine))
+        or (kind = 'measure' and ordinal in (select ordinal from measured semi join mine using (artefact_id))))
 """
 
 
@@ -91,10 +97,11 @@ class Elimination:
 
 @dataclass(frozen=True, slots=True)
 class Contested:
-    """A contested variant and what would decide it; `sentence` where that cannot be told."""
+    """Contested variants and what would decide them; without any only the sentence says why."""
 
     rows: tuple[tuple[str, str, str], ...]  # variant, leases that it has, what is open
-    sentence: str = ""
+    sentence: str  # what all of it together would cost
+    budget: str = ""  # that `settle` would need for that; empty where it decides nothing
 
 
 def bars(snapshot: Snapshot, sweep_id: str) -> tuple[Bar, ...]:
@@ -166,7 +173,7 @@ def causes(snapshot: Snapshot, sweep_id: str) -> tuple[Cause, ...]:
         Cause(
             kind=row["failure"],
             stage=row["stage"],
-            reason=row["reason"],
+            reason=without_folders(row["reason"]),
             count=row["count"],
             open=row["open"],
             last=row["last"],
@@ -210,7 +217,8 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     """What more leases would decide, or a sentence on why that cannot be told."""
     (row,) = snapshot.rows("select count(*) as n from variants where sweep_id = ?", [sweep_id])
     if row["n"] > MOST_CONTESTED:
-        return Contested((), f"{row['n']:,} variants are too many to compare all pairs here: `paredown settle` does.")
+        said = f"What deciding the rest would cost is told of sweeps of up to {MOST_CONTESTED:,} variants; this one "
+        return Contested((), f"{said}has {row['n']:,}: all pairs of them would have to be compared.")
     try:
         found = open_contests(snapshot, find_sweep(snapshot, sweep_id))
     except BadInput as error:
@@ -219,7 +227,20 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     for each in found:
         leases = {row.recipe_id: n for row, n in zip(each.rows, each.leases, strict=True)}
         lines += [(row.name, str(leases[row.recipe_id]), each.missing(row)) for row in each.contested]
-    return Contested(tuple(lines), "" if lines else "Nothing is contested: more leases would decide nothing.")
+    if not lines:
+        return Contested((), "Nothing is contested: more leases would decide nothing.")
+    whole = price(found)
+    return Contested(tuple(lines), whole.sentence(), f"{ceil(whole.seconds / 60)}m" if whole.closed else "")
+
+
+def running_now(progress: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Titles of the jobs that run, and (node, CPUs in use) of each node, as the run last said; nothing without one."""
+    count = int(progress.get("running", 0))
+    jobs = [str(title) for title in progress.get("now", ())][:count]
+    if count > len(jobs):
+        jobs.append(f"{count - len(jobs):,} more" if jobs else f"{count:,} jobs")
+    nodes = progress.get("nodes", {}) if count else {}
+    return jobs, [(str(node), f"{busy:g} of {cpus:g}") for node, (busy, cpus) in nodes.items()]
 
 
 def work_rows(found: Sequence[Work]) -> list[tuple[str, str, str, str]]:

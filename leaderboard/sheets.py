@@ -6,6 +6,8 @@ import re
 
 from bench.store.sheets import Cell, Sheet
 from leaderboard import markup
+from leaderboard.format import without_folders
+from leaderboard.glossary import meaning_of
 
 HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{54}\b")
 MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+\+00:00")  # UTC
@@ -37,16 +39,21 @@ def shortened(text: str) -> str:
 
 def sheet_html(sheet: Sheet) -> str:
     """A sheet with its title and notes, its first rows where there are many."""
-    rows = [[cell_text(cell) for cell in row] for row in sheet.rows[:MOST_ROWS]]
+    rows = [[without_folders(cell_text(cell)) for cell in row] for row in sheet.rows[:MOST_ROWS]]
     numeric = frozenset(
         place
         for place in range(len(sheet.columns))
         if rows and all(isinstance(row[place], int | float | None) for row in sheet.rows)
     )
+    # Columns that are named by the data, as labels are, mean what the sheet is about.
+    told = {name: f"{sheet.title}." for name in sheet.columns if not meaning_of(name)}
     left_out = len(sheet.rows) - len(rows)
+    shown = markup.line(markup.text("Nothing."), css="quiet")
+    if rows:
+        shown = markup.table(sheet.columns, rows, numeric, told)
     return (
         markup.heading(sheet.title, 3)
-        + (markup.table(sheet.columns, rows, numeric) if rows else markup.line(markup.text("Nothing."), css="quiet"))
+        + shown
         + "".join(markup.line(markup.text(shortened(note)), css="quiet small") for note in sheet.notes)
         + (markup.line(markup.text(f"{left_out:,} more rows."), css="quiet small") if left_out else "")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def in_words(read: Callable[[], T]) -> T:
     except BadInput as error:
         raise StoreError(without_paths(str(error), root)) from error
     except duckdb.Error as error:
+        logging.getLogger(__name__).exception("a question to the store %s failed", root)
         sentence = f"The newest snapshot of the store {root.name} cannot be read: run `paredown run` again."
         raise StoreError(sentence) from error
     except OSError as error:

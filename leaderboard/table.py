@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.metrics import of_base
 from leaderboard.choices import View, several_seeds
-from leaderboard.format import SIGNS, interval, number, rank, without_folders
+from leaderboard.format import SIGNS, interval, number, rank
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
@@ -53,7 +53,7 @@ def share(row: Row) -> str:
 
 
 def notes(row: Row, board: Board) -> tuple[str, ...]:
-    """What must be known before a row is believed: why it has no number, or what is odd about one. Names no folder."""
+    """What must be known before a row is believed: why it has no number, or what is odd about one."""
     found: list[str] = []
     if row.status == "failed":
         found.append(f"failed: {row.reason or row.verdict_reason}")
@@ -73,8 +73,7 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
         found += ["one seed"] if seeds == 1 else []
     if row.status == "complete" and row.reason:
         found.append(f"a job failed: {row.reason}")
-    # Here, because grid, report, files and review all take their notes from here.
-    return tuple(without_folders(note) for note in found)
+    return tuple(found)
 
 
 def shown(cell: Cell | None, axis: Axis, ends: tuple[float, float] | None) -> Shown:
@@ -172,7 +171,7 @@ def _row(
             # Bars only where the decision is made: on every column they would be noise.
             found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)
         place = row.places.get(axis.key) if axis.key in view.keys else None
-        stands = "" if place is None else rank(place.rank, place.tie)
+        stands = "" if place is None else rank(place.rank, place.tie, place.tied)
         cells.append(
             {
                 "text": found.text,

@@ -87,13 +87,15 @@ def rank_text(place: Place | None, row: Row, board: Board, key: Key) -> str:
     if place is None or place.rank is None:
         return "–"
     best, worst = place.rank
-    tied = not isinstance(board.rows, Listing) and sum(
-        other is not row
-        and other.base == row.base
-        and key in other.places
-        and bool(other.places[key].letters & place.letters)
-        for other in board.rows
-    )
+    tied = place.tied
+    if not isinstance(board.rows, Listing):
+        tied = sum(
+            other is not row
+            and other.base == row.base
+            and key in other.places
+            and bool(other.places[key].letters & place.letters)
+            for other in board.rows
+        )
     said = f"{best}" if best == worst else f"{best} to {worst}"
     return f"{said}, tied with {tied}" if tied else said
 

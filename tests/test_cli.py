@@ -24,6 +24,7 @@ VERBS = [
     "settle",
     "confirm",
     "show",
+    "status",
     "claims",
     "why",
     "verify",

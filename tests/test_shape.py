@@ -27,7 +27,7 @@ MAY_SEE_LEADERBOARD = {
     f"cluster.{name}"
     for name in (
         *("across", "cli", "cli_board", "cli_show", "confirmed", "report"),
-        *("review", "settle", "settled", "show", "shown", "why"),
+        *("review", "settle", "settled", "show", "shown", "status", "why"),
     )
 }
 

@@ -34,6 +34,11 @@ class OpenPair:
     better: int | None
     beaten: int | None
 
+    @property
+    def leases(self) -> int | None:
+        """The fewest more that would close the pair."""
+        return min((n for n in (self.better, self.beaten) if n is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -21,9 +21,11 @@ def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, de
     to count again."""
     artefacts = folder.open_artefacts()
     rows = connection.execute(
-        "select artefact_id, arg_min(job ->> 'name', ordinal) from records "
-        "where kind in ('build', 'study') and status = 'finished' and artefact_id is not null "
-        "group by artefact_id order by 2, 1"
+        "with built as (select job, ordinal, artefact_id from records where kind = 'build' and status = 'finished'), "
+        "left_behind as (select job, ordinal, unnest(map_values(from_json(coalesce(job -> 'passes', '{}'), "
+        "'\"map(varchar, varchar)\"'))) as artefact_id from built) "
+        "select artefact_id, arg_min(job ->> 'name', ordinal) from (from built union all from left_behind) "
+        "where artefact_id is not null group by artefact_id order by 2, 1"
     ).fetchall()
     stated = _stated(connection)
     left = 0

@@ -212,7 +212,7 @@ def _add_record(rows: Rows, identity: str, body: dict[str, Any], ordinal: int) -
             outcome["status"],
             body["attempt"],
             job.get("recipe_id"),
-            outcome.get("artefact_id") or job.get("artefact_id"),
+            job.get("artefact_id") or outcome.get("artefact_id"),  # what it is about: of a study not what it left
             outcome.get("stage"),
             outcome.get("kind"),
             outcome.get("reason"),

@@ -15,14 +15,16 @@ from bench.errors import BadInput
 from bench.store.folder import POINTER, SNAPSHOT_VERSION, Folder, open_folder
 
 TRIES = 20
+DECLARED = """select sweep_id, unnest(from_json(json_extract(body, '$.variants'), '["json"]')) as value from sweeps"""
 COPIES_SECONDS = 600.0  # that copies of earlier snapshots are kept, for those who still read them
 
 
 class Snapshot:
     """One published state of a store. Follows the pointer once, when it is made."""
 
-    # Query of the variants that the sweep `?` declared, as JSON in `value`.
-    variants_declared = "select value from sweeps, json_each(body, '$.variants') where sweep_id = ?"
+    # Query of the variants that the sweep `?` declared, as JSON in `value`. json_each would hold the whole declaration
+    # once for each of them: gigabytes for a few thousand.
+    variants_declared = f"select value from ({DECLARED}) where sweep_id = ?"  # noqa: S608 - fixed texts
 
     def __init__(self, folder: Folder, name: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.folder = folder

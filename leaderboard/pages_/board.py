@@ -15,6 +15,7 @@ from leaderboard.grid import draw_grid
 from leaderboard.rows import Key, Row
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, payload, usual_columns
+from leaderboard.ties import with_ties
 
 SORT = "sort"
 
@@ -38,18 +39,21 @@ def main() -> None:
             if st.toggle("Seeds together", value=True, key="together", bind="query-params", help=said):
                 rows = with_seeds_together(rows)
     _missing(view, loaded)
-    shown = payload(view, with_bases(view, _part(rows)), columns, sort, [row.recipe_id for row in ticked])
+    part, ties = with_ties(view, with_bases(view, _part(rows)))
+    shown = payload(view, part, columns, sort, [row.recipe_id for row in ticked])
     draw_grid(shown, picked=to_visit, sorted_by=sort_by, ticked=tick)
     told = [cell["ranked"] for row in shown["rows"] for cell in row["cells"] if cell["ranked"]]
-    st.caption(
-        "Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better. "
-        f"{_ranks(told)}Click a row for everything known of it; tick two to four to compare them."
+    legend = (
+        "Small numbers are 95% intervals, and the bars draw them. ↑ higher is better, ↓ lower is better.",
+        *(_ranks(told), ties),
+        "Click a row for everything known of it; tick two to four to compare them.",
     )
+    st.caption(" ".join(filter(None, legend)))
 
 
 def _ranks(told: Sequence[str]) -> str:
     """What the ranks below the objectives are, where there are some; with letters where some are shown."""
-    return f"{table.LETTERED if table.LETTERED in told else told[0]} " if told else ""
+    return (table.LETTERED if table.LETTERED in told else told[0]) if told else ""
 
 
 def _of_task(view: View) -> list[Key]:

@@ -56,7 +56,11 @@ def main() -> None:
     )
     with st.expander("What the verdicts mean"):
         rows = ((f"{SIGNS[word]} {word}", said) for word, said in MEANING)
-        st.html(markup.block(markup.table(("verdict", "meaning"), rows, frozenset({0}))))
+        st.html(
+            markup.block(
+                markup.table(("verdict", "meaning"), rows, frozenset({0}), {"verdict": "Whether the claim holds here."})
+            )
+        )
 
 
 def _filtered(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from leaderboard.rows import Row
 from leaderboard.source import Loaded, StoreError, version
 from leaderboard.table import label
 
+OF_ONE = "A chosen variant; the first is whom the others are compared with."
 OFFERED = 500  # names in the box: the first of the leaderboard
 
 
@@ -79,7 +80,7 @@ def _table(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
     st.html(
         markup.block(
             markup.heading("Side by side", 3),
-            markup.table(("", *names), side_by_side(view.board, chosen)),
+            markup.table(("number", *names), side_by_side(view.board, chosen), told=dict.fromkeys(names, OF_ONE)),
             markup.line(markup.text("95% intervals. Numbers in which all agree are left out."), css="quiet small"),
         )
     )
@@ -101,7 +102,7 @@ def _pairs(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
     st.html(
         markup.block(
             markup.heading("Pair by pair, on the objectives", 3),
-            markup.table(head, pair_rows(board, found, names)),
+            markup.table(head, pair_rows(board, found, names), told={a.title: a.meaning for a in board.axes.values()}),
             markup.line(
                 markup.text(
                     f"95% intervals of differences that hold at once over all pairs of {among}, as verdicts do."

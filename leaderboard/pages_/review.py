@@ -78,9 +78,10 @@ def _ask(loaded: Loaded) -> None:
             placeholder="Classifier for the phone, winter release",
             help="What the decision is about, in a few words. Constraints and weights stay as they are now.",
         )
-        if st.form_submit_button("Open the review", disabled=mode() == "none"):
+        if st.form_submit_button("Open the review", disabled=mode() == "none" or not drawing.hashed(found)):
             _do(lambda: writing.begin(found, title, _typed()), "The review is open.", go=True)
-    writing.remember(found, None)
+    if mode() != "none":
+        writing.remember(found, None)
 
 
 def _question(loaded: Loaded) -> Case | None:
@@ -221,12 +222,13 @@ def _one(chosen: str, loaded: Loaded) -> None:
         _write(case, history, row)
     drawing.draw_history(history)
     _exports(case, history, reasons)
-    writing.remember(case, history)
+    if mode() != "none":
+        writing.remember(case, history)
 
 
 def _write(case: Case, history: History, row: Row | None) -> None:
     """Forms to comment and to decide. Whether one may is asked again by what writes."""
-    if mode() == "none" or (mode() == "oidc" and signed_in() is None):
+    if mode() == "none" or (mode() == "oidc" and signed_in() is None) or not drawing.hashed(case):
         return
     name = "no variant" if row is None else plain(row.name)
     # Buttons have keys: were they known by their words, a click while newer results come in would be lost unsaid.

@@ -9,10 +9,11 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.controls import choose_sweep, open_head
-from leaderboard.format import clock, without_folders
+from leaderboard.format import clock
 from leaderboard.live import draw_progress
 from leaderboard.reading import Told, told_of
-from leaderboard.running import Bar, Cause, runs, work_rows
+from leaderboard.rows import Board
+from leaderboard.running import Bar, Cause, running_now, runs, work_rows
 from leaderboard.source import Loaded, StoreError, version
 from leaderboard.timeline import timeline
 
@@ -33,6 +34,7 @@ def main() -> None:
     )
     draw_progress(board)
     _variants(loaded)
+    _running(board)
     try:
         told = told_of(board.sweep_id, version())
     except StoreError as error:
@@ -49,6 +51,19 @@ def _variants(loaded: Loaded) -> None:
     counts = [(statuses.get(status, 0), status) for status in STATUSES]
     said = ", ".join(f"{count:,} {status}" for count, status in counts if count)
     st.html(markup.block(markup.line(markup.text(f"{len(rows):,} variants: {said}."))))
+
+
+def _running(board: Board) -> None:
+    """What runs now, while a run goes on: a snapshot knows the jobs and how busy each node is, not which is where."""
+    jobs, nodes = running_now(board.progress)
+    if not jobs:
+        return
+    when = board.published[11:19]
+    parts = [markup.heading("Running now", 2), markup.bullets(jobs)]
+    if nodes:
+        parts.append(markup.table(("node", "CPUs in use"), nodes, frozenset({1})))
+    said = f"As of {when} UTC. A job joins the timeline below when it ends: only then its node is recorded."
+    st.html(markup.block(*parts, markup.line(markup.text(said), css="quiet small")))
 
 
 def _timeline(told: Told) -> None:
@@ -94,7 +109,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     rows = [
         (
             f"{cause.kind} in {cause.stage}",
-            without_folders(cause.reason),
+            cause.reason,
             f"{cause.count}",
             "all done since" if not cause.open else f"{cause.open} open",
             "; ".join(cause.jobs),
@@ -137,14 +152,16 @@ def _races(told: Told) -> None:
 
 def _contested(told: Told, name: str) -> None:
     st.html(markup.block(markup.heading("What more measuring would decide", 2)))
-    if told.contested.sentence:
-        st.html(markup.block(markup.line(markup.text(told.contested.sentence), css="quiet")))
+    st.html(markup.block(markup.line(markup.text(told.contested.sentence), css="" if told.contested.rows else "quiet")))
     if not told.contested.rows:
         return
     head = ("contested variant", "leases", "what would decide it")
     st.html(markup.block(markup.table(head, told.contested.rows, frozenset({1}))))
-    st.code(f"paredown settle {shlex.quote(name)} --budget 30m", language=None, wrap_lines=True)
-    said = "Measures more leases where that decides most for its time, and stops at the budget."
+    if not told.contested.budget:
+        return
+    command = f"paredown settle {shlex.quote(name)} --budget {told.contested.budget}"
+    st.code(command, language=None, wrap_lines=True)
+    said = "Measures where that decides most for its time, and stops at the budget; a smaller one decides less."
     st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
 
 

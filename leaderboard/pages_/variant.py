@@ -18,12 +18,13 @@ from leaderboard.details import (
 from leaderboard.dossier import Dossier
 from leaderboard.downloads import variant_json
 from leaderboard.examples import draw_examples
-from leaderboard.format import clock, without_folders
+from leaderboard.format import clock
 from leaderboard.reading import attempts, dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, version
 from leaderboard.table import column_name, label
+from leaderboard.ties import with_ties
 from leaderboard.wording import group_rows, objective_rows, slice_rows
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
@@ -81,6 +82,7 @@ def _head(row: Row, view: View, known: Dossier, loaded: Loaded) -> None:
 
 
 def _overview(row: Row, view: View, known: Dossier) -> None:
+    (row,), _ = with_ties(view, [row])
     parts = slice_rows(row, view.board, [str(t["name"]) for t in known.tasks])
     group = group_rows(row, view.board)
     st.html(
@@ -183,7 +185,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
         (
             f"{'✗' if a.status == 'failed' else '✓'} {a.status}",
             a.what,
-            without_folders(a.cause),
+            a.cause,
             f"{a.number}",
             a.started[:19].replace("T", " "),
             clock(a.seconds) if a.seconds >= 60 else f"{a.seconds:.1f} s",

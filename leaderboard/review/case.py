@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,23 @@ class Case:
     board: Board
     body: Mapping[str, Any]  # of the sweep's declaration
     found: Shortlist
-    seen: Seen
+    snapshot: str
+    digest: Callable[[float | None], str | None]  # hash of the data, if known within so many seconds; None waits
     confirmations: tuple[Mapping[str, Any], ...]
     opened: bool  # whether held-back examples of the sweep were ever opened
     holds_back: bool  # whether the sweep holds examples back at all
+
+    @property
+    def seen(self) -> Seen:
+        """What whoever signs has before them; of a large sweep it may take seconds."""
+        digest = self.digest(None)
+        assert digest is not None
+        return Seen(snapshot=self.snapshot, published=self.board.published, digest=digest)
+
+    @property
+    def hashed(self) -> bool:
+        """Whether `seen` is known by now; else it is worked out beside, so that nobody waits for it to look."""
+        return self.digest(0) is not None
 
 
 def read_case(snapshot: Snapshot, sweep: str | None, watched: str | None = None, **parts: Any) -> Case:
@@ -67,18 +80,30 @@ def answer(snapshot: Snapshot, board: Board, asked: Question, watched: str | Non
         board=board,
         body=body,
         found=found,
-        seen=Seen(snapshot=snapshot.name, published=board.published, digest=_digest(snapshot, sweep_id)),
+        snapshot=snapshot.name,
+        digest=_digest(snapshot, sweep_id),
         confirmations=tuple(snapshot.rows("select * from confirmations where sweep_id = ?", [sweep_id])),
         opened=bool(snapshot.rows("select 1 from openings where sweep_id = ? limit 1", [sweep_id])),
         holds_back=all("held_back" in task for task in body["tasks"]),
     )
 
 
-def _digest(snapshot: Snapshot, sweep_id: str) -> str:
-    """The hash of the data; of a large sweep it takes seconds, and is worked out once."""
-    if isinstance(snapshot, Indexed):
-        return snapshot.index.remembered(("data digest", sweep_id), lambda: data_digest(snapshot, sweep_id))
-    return data_digest(snapshot, sweep_id)
+def _digest(snapshot: Snapshot, sweep_id: str) -> Callable[[float | None], str | None]:
+    """Gives the hash of the data; that of a large sweep takes seconds, and is worked out once, when it is asked for."""
+    if not isinstance(snapshot, Indexed):
+        known = data_digest(snapshot, sweep_id)
+        return lambda _: known
+    index = snapshot.index
+
+    def read() -> str:
+        with index.snapshot() as mine:
+            return data_digest(mine, sweep_id)
+
+    def found(patience: float | None) -> str | None:
+        asked = ("data digest", sweep_id)
+        return index.remembered(asked, read) if patience is None else index.begin(asked, read, patience)
+
+    return found
 
 
 def figures(row: Row, asked: Question) -> tuple[Figure, ...]:

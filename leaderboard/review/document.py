@@ -9,7 +9,6 @@ from html import escape
 from importlib.resources import files
 
 from bench.store.reviews import History
-from leaderboard.format import without_folders
 from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
 from leaderboard.review.case import Case, find_row, licences_of, weights_text
@@ -113,7 +112,7 @@ def _subject(case: Case, history: History | None) -> Iterator[Part]:
     yield Paragraph(f"Recipe {row.recipe_id}, artefact {row.artefact_id or 'none'}.")
     yield Table(words.EVIDENCE, words.evidence_rows(row, case.found))
     yield Heading(3, "Licences")
-    licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    licences = licences_of(case, row.recipe_id)
     yield Table(words.LICENCES, licences)
     if words.missing_licences(licences):
         yield Paragraph(words.missing_licences(licences))

@@ -9,7 +9,7 @@ import streamlit as st
 from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
-from leaderboard.format import without_folders
+from leaderboard.live import awaits
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of
 from leaderboard.review.document import plain
@@ -35,7 +35,7 @@ def draw_shortlist(found: Shortlist) -> None:
     everything = len(rows) <= SHORT or st.toggle(f"All {len(rows):,}", key="all", bind="query-params")
     numbers = frozenset(range(1, 2 + len(found.question.weights) + 3))
     shown = rows[:500] if everything else rows[:SHORT]
-    st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers)))
+    st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers, words.meanings(found))))
     st.caption(markup.as_label(f"{words.METHOD} {words.SHARES}"))
     _open(found)
 
@@ -55,7 +55,11 @@ def _open(found: Shortlist) -> None:
     ]
     said = "Their intervals straddle a bound, or they have no number: they are not proposed, and beat nobody."
     with st.expander(f"{len(found.open):,} may keep the constraints", expanded=not found.candidates):
-        st.html(markup.block(markup.line(markup.text(said), css="quiet small"), markup.table(head, rows)))
+        st.html(
+            markup.block(
+                markup.line(markup.text(said), css="quiet small"), markup.table(head, rows, told=words.meanings(found))
+            )
+        )
 
 
 def draw_sensitivity(found: Shortlist) -> None:
@@ -110,7 +114,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
     """What is known of one variant: numbers, licences, and what unopened data said."""
     sentence, command = words.confirmation_sentence(case, row)
     confirmed = words.confirmation_rows(case, row.recipe_id)
-    licences = [(a, without_folders(b), c, d) for a, b, c, d in licences_of(case, row.recipe_id)]
+    licences = licences_of(case, row.recipe_id)
     missing = words.missing_licences(licences)
     open_points = words.open_points(row, case.found)
     st.html(
@@ -141,6 +145,15 @@ def draw_state(history: History, reasons: Sequence[str]) -> None:
     for problem in history.problems:
         sentence = f"The history of this review is damaged: {problem} Nothing more can be added to it."
         st.html(markup.block(markup.line(markup.text(sentence), css="failed")))
+
+
+def hashed(case: Case) -> bool:
+    """Whether one may sign by now; else says why not, and has the page drawn again as soon as one may."""
+    if not case.hashed:
+        said = "What is signed names a hash of all data that you see. It is being worked out: signing opens soon …"
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
+        awaits(lambda: case.hashed)
+    return case.hashed
 
 
 def draw_history(history: History) -> None:

@@ -100,6 +100,14 @@ def shortlist_head(found: Shortlist) -> Line:
     return ("variant", "verdict", *names, "score", "first in resamples", "first in all weightings", "open points")
 
 
+def meanings(found: Shortlist) -> dict[str, str]:
+    """Of the columns that are numbers, by what they are called there."""
+    board, weights = found.board, found.question.weights
+    named = dict(zip(shortlist_head(found)[2:], weights, strict=False))
+    named |= {board.axes[key].title: key for key in weights}
+    return {name: board.axes[key].meaning for name, key in named.items()}
+
+
 def shortlist_rows(found: Shortlist) -> list[Line]:
     """One line a candidate, the best score first."""
     return [candidate_line(each, found) for each in found.candidates]

@@ -20,7 +20,10 @@ NEWER = "Newer results came in while you were writing: look at them first, then 
 
 
 def remember(case: Case, history: History | None) -> None:
-    """Keep what is on the screen now: that is what a signature is under."""
+    """Keep what is on the screen now: that is what a signature is under. Nothing is until its hash is known."""
+    if not case.hashed:
+        st.session_state.pop(ON_SCREEN, None)
+        return
     st.session_state[ON_SCREEN] = (case.seen.digest, len(history.events) if history else 0)
 
 

@@ -230,6 +230,23 @@ def test_nothing_is_wider_than_a_phone(page: Page, site: str, path: str) -> None
     assert max(page.evaluate(right)) <= 390
 
 
+def test_every_column_is_explained_where_nothing_can_be_pointed_at(page: Page, site: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(site)
+    page.get_by_text("What the columns mean").click(timeout=SETTLED)
+    columns = page.locator(".legend dd")
+    expect(columns.filter(visible=True)).to_have_count(page.locator("thead th").count())
+    expect(columns.filter(has_text=re.compile(r"^\s*$"))).to_have_count(0)
+    page.locator(".legend").get_by_role("button", name=re.compile("^size on disk")).click()
+    expect(page).to_have_url(re.compile(r"sort=size"))
+    expect(page.locator("tbody tr").nth(1)).to_contain_text("drop table")
+    expect(columns.first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{site}/sweeps")
+    page.locator("th summary", has_text="finished").click(timeout=SETTLED)
+    expect(page.get_by_text("Attempts that gave what they were to give")).to_be_visible()
+
+
 def test_names_without_an_end_or_from_right_to_left_break_nothing(page: Page, growing: Path) -> None:
     endless, hebrew = f"{BASE}: {'endless' * 90}", f"{BASE}: \u202eשלום עולם int8\u202c"
     named = (VARIANTS[0], replace(VARIANTS[1], name=endless), replace(VARIANTS[2], name=hebrew))

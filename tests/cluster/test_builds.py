@@ -1,6 +1,7 @@
 """Questions of steps become jobs that recipes share; teachers are built before those who learn from them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from bench.errors import BadInput
 from bench.execute import Site, attempt
 from bench.job import BuildJob, Job, MeasureJob, StudyJob
 from bench.methods import METHODS
-from bench.record import Finished, Record
+from bench.record import Failed, Finished, Record
 from bench.store.folder import open_folder, take_lease
 from bench.store.journal import Entry
 from bench.store.reader import open_snapshot
@@ -18,6 +19,7 @@ from bench.store.writer import Writer
 from bench.sweep import Sweep, load_sweep
 from cluster.declare import declare
 from cluster.plan import Planner
+from cluster.session import known_in
 from cluster.standing import Known, Machine
 from tests import tiny
 from tests.cluster.asking import STEP
@@ -105,6 +107,59 @@ def test_a_study_that_failed_for_good_blocks_those_who_asked(tmp_path: Path) -> 
     plan = Planner(sweep, MACHINE)(known, NOTHING)
     assert [p.job.title for p in plan.ready() if isinstance(p.job, BuildJob)] == ["build tiny: int8"]
     assert not any(p.status == "waiting" for p in plan.jobs)
+
+
+def test_what_is_gone_from_the_store_is_built_again_with_what_it_needs(tmp_path: Path) -> None:
+    """Variants, and the beginnings of those, parents first; nothing of what is known of them is asked again."""
+    sweep, known = sweep_of(tmp_path, [{"asker": {"keep": [1, 2]}}, {"cast": {"dtype": "bfloat16"}}]), Known()
+    run_here(sweep, tmp_path / "store")
+    folder = open_folder(tmp_path / "store")
+    known = known_in(folder)
+    assert known.lost == set()
+    assert all(
+        p.status == "done" for p in Planner(sweep, MACHINE)(known, NOTHING).jobs if p.kind not in ("latency", "memory")
+    )
+    artefacts = folder.open_artefacts()
+    before = {path.name for path in folder.artefacts.iterdir()}
+    for path in folder.artefacts.iterdir():
+        shutil.rmtree(path)
+    known = known_in(folder)
+    assert known.lost == before
+    plan = Planner(sweep, MACHINE)(known, NOTHING)
+    assert [p.job.title for p in plan.ready()] == [f"import {tmp_path / 'model'}"]
+    assert {p.status for p in plan.jobs if p.kind in ("study", "evaluate")} == {"done"}
+    assert not [e for e in plan.expected if e.kind == "evaluate"]
+    count = 0
+    while todo := [p for p in Planner(sweep, MACHINE)(known, NOTHING).ready() if isinstance(p.job, BuildJob)]:
+        for planned in todo:
+            record = attempt(planned.job, planned.attempt, Site(folder.artefacts)).record
+            assert record.finished, record.outcome
+            known.add(record)
+            count += 1
+    assert artefacts.missing(before) == known.lost == set()
+    assert count == 3  # asking changes no byte, so the base is three of them; each in another type is built
+
+
+def test_only_what_is_still_needed_of_the_beginnings_is_built_again(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, ["int8_dynamic"])
+    run_here(sweep, tmp_path / "store")
+    folder = open_folder(tmp_path / "store")
+    jobs = Planner(sweep, MACHINE).builder.jobs
+    base = known_in(folder).finished[jobs[sweep.recipes[0].recipe_id].key].outcome
+    assert isinstance(base, Finished)
+    shutil.rmtree(folder.artefacts / str(base.artefact_id))
+    plan = Planner(sweep, MACHINE)(known_in(folder), NOTHING)
+    assert [p.job.title for p in plan.ready() if isinstance(p.job, BuildJob)] == [f"import {tmp_path / 'model'}"]
+    assert [p.status for p in plan.jobs if p.job.title == "build tiny: int8"] == ["done"]
+
+
+def test_other_bytes_are_not_taken_for_what_is_gone(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, ["int8_dynamic"])
+    job = Planner(sweep, MACHINE).builder.jobs[sweep.recipes[0].recipe_id].model_copy(update={"expected": "b" * 64})
+    (tmp_path / "artefacts").mkdir()
+    outcome = attempt(job, 1, Site(tmp_path / "artefacts")).record.outcome
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, "records are about bbbbbbbbbb" in outcome.reason) == ("bad spec", True)
 
 
 def test_a_named_teacher_is_built_first_and_is_no_variant(tmp_path: Path) -> None:

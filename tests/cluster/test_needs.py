@@ -11,12 +11,14 @@ from bench.job import BuildJob, EvaluateJob, LatencyJob
 from bench.measure.predict import predict
 from bench.methods import METHODS
 from bench.recipe import TRAINED_COPIES, step_class
+from bench.record import Finished, Value
 from bench.sweep import load_sweep
 from bench.tasks.spec import TaskSpec
 from cluster.needs import CUDA_CONTEXT, GUESSED, GUESSED_MORE, PROCESS, Needs, artefacts_of, largest_guess
 from cluster.placement import Need
 from tests import tiny
 from tests.cluster.jobs import Act, GpuAct, LoneAct
+from tests.cluster.test_plan import finished
 
 GB = 10**9
 
@@ -44,7 +46,17 @@ def test_jobs_without_models_need_a_cpu(tmp_path: Path) -> None:
     assert needs(Act(name="x", driver=0)) == Need()
     assert needs(LoneAct(name="x", driver=0)) == Need(exclusive=True)
     assert needs(GpuAct(name="x", driver=0)) == Need(gpu=True)
-    assert needs(build("0" * 64, "cast", dtype="bfloat16")).memory == 0  # not here: nobody can say
+    assert needs(build("0" * 64, "cast", dtype="bfloat16")).memory == 0  # neither here nor recorded
+
+
+def test_what_a_build_says_of_its_artefact_counts_where_its_files_are_elsewhere(tmp_path: Path) -> None:
+    """As of a bucket, or of a node of its own: the size from the record, the activations by a guess."""
+    needs, size = Needs(tmp_path), 3 * GB
+    made = Finished(artefact_id="a" * 64, values=(Value.exact("a" * 64, "size", float(size), ""),))
+    needs.learn(finished(build("b" * 64, "cast")).model_copy(update={"outcome": made}))
+    need = needs(evaluation("a" * 64), slot=GB)
+    assert (need.least, need.memory) == (size, PROCESS + size + GUESSED * size)
+    assert needs(evaluation("c" * 64), slot=GB).memory == 0
 
 
 def test_a_training_shared_by_processes_needs_their_cpus(store: tuple[Path, str]) -> None:

@@ -47,6 +47,7 @@ def words(page: AppTest) -> str:
     found = "\n".join(e.proto.body for e in page.get("html"))
     assert not page.exception
     assert "could not be drawn" not in found
+    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
     return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 

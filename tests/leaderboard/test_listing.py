@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from leaderboard.choices import (
 )
 from leaderboard.decisions import read_decisions
 from leaderboard.dossier import read_attempts, read_dossier
-from leaderboard.downloads import as_csv
+from leaderboard.downloads import as_csv, as_json, as_parquet
+from leaderboard.format import rank
 from leaderboard.index import Index, open_index
 from leaderboard.large import board_in
 from leaderboard.listing import Listing
@@ -35,6 +36,7 @@ from leaderboard.rows import Board, Draws, Key, Row, read_board, read_draws
 from leaderboard.running import bars, causes, work
 from leaderboard.source import STORE
 from leaderboard.table import payload, usual_columns
+from leaderboard.ties import ties_of, with_ties
 from leaderboard.where import kept_under
 from leaderboard.wording import group_rows
 from tests.leaderboard import sample
@@ -194,11 +196,52 @@ def test_constraints_leave_out_the_same(small: tuple[Snapshot, Board], large: Bo
         assert some_met(there) == some_met(here)
 
 
-def test_the_table_and_the_download_are_the_same(small: tuple[Snapshot, Board], large: Board) -> None:
+def test_the_table_and_the_downloads_are_the_same(
+    small: tuple[Snapshot, Board], large: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     views = [look(board, Choice(), board.objectives, {}) for board in (small[1], large)]
     tables = [payload(view, view.rows[:12], usual_columns(view.board), None) for view in views]
     assert tables[0] == tables[1]
-    assert as_csv(views[0].board, views[0].rows) == as_csv(views[1].board, views[1].rows)
+    read: list[int] = []
+    whole = Listing.read
+
+    def counted(listing: Listing, places: Sequence[int]) -> list[Row]:
+        read.extend(places)
+        return whole(listing, places)
+
+    monkeypatch.setattr(Listing, "read", counted)
+    for written in (as_csv, as_json, as_parquet):
+        read.clear()
+        assert written(views[0].board, views[0].rows) == written(views[1].board, views[1].rows)
+        assert len(read) == len(set(read)) == 20  # rows of a large sweep are read once
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(text="decoder")], ids=str)
+@pytest.mark.parametrize("keys", KEYS[:2], ids=lambda keys: "-".join(metric for metric, _ in keys))
+def test_ties_are_told_among_those_that_are_not_dominated(
+    small: tuple[Snapshot, Board], large: Board, choice: Choice, keys: tuple[Key, ...]
+) -> None:
+    here, there = look(small[1], choice, keys, read_draws(*small, keys)), look(large, choice, keys, {})
+    found = ties_of(there, None)
+    assert found is not None
+    rows, said = with_ties(there, there.rows[:])
+    unbeaten = {row.recipe_id for row in rows if row.verdict in ("certain", "contested")}
+    assert found.compared == len(unbeaten) > 3
+    assert f"among the {len(unbeaten)} that are not dominated" in said
+    for row, mine in zip(here.rows, rows, strict=True):
+        others = [other for other in here.rows if other.recipe_id in unbeaten - {row.recipe_id}]
+        for key in keys:
+            place, told = mine.places.get(key), row.places.get(key)
+            tied = None if place is None else place.tied
+            assert (tied is not None) == (row.recipe_id in unbeaten)
+            if place is None or told is None or place.rank is None or told.rank is None or tied is None:
+                continue
+            # Intervals are as wide or wider there: ranks and ties are the same or more.
+            assert place.rank[0] <= told.rank[0] <= told.rank[1] <= place.rank[1]
+            assert tied >= sum(bool(other.places[key].letters & told.letters) for other in others)
+            if key == ("size", ""):
+                assert tied == sum(other.cells[key].estimate == row.cells[key].estimate for other in others)
+                assert rank(place.rank, place.tie, tied).endswith(f", tied with {tied}" if tied else str(place.rank[1]))
 
 
 def test_every_page_has_the_base_as_it_was_judged(small: tuple[Snapshot, Board], large: Board) -> None:

@@ -36,6 +36,7 @@ def words(page: AppTest) -> str:
     found = "\n".join(e.proto.body for e in page.get("html"))
     assert not page.exception
     assert "could not be drawn" not in found
+    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
     return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
@@ -236,11 +237,18 @@ def test_a_second_sweep_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv(STORE, str(tmp_path / "two"))
     page = AppTest.from_file(PAGE, default_timeout=30).run()
     assert "<h1>newer</h1>" in words(page)
+    assert page.query_params == {"sweep": "newer"}  # of the newest one too: copied, it keeps its meaning
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([sample.declaration(VARIANTS[:4], "newest", day=22)])
+    copied = AppTest.from_file(PAGE, default_timeout=30)
+    copied.query_params["sweep"] = page.query_params["sweep"]
+    assert "<h1>newer</h1>" in words(copied.run())
+    assert "<h1>newer</h1>" in words(page.run())
+    (button,) = [b for b in page.button if b.label.startswith("Newer sweep")]
+    assert "<h1>newest</h1>" in words(button.click().run())
+    assert not [b for b in page.button if b.label.startswith("Newer sweep")]
     page.selectbox(key="sweep").set_value(sample.SWEEP).run()
     assert "sample &lt;b&gt;sweep" in words(page)
-    linked = AppTest.from_file(PAGE, default_timeout=30)
-    linked.query_params["sweep"] = sample.SWEEP
-    assert "sample &lt;b&gt;sweep" in words(linked.run())
 
 
 def test_a_row_of_the_older_of_two_sweeps_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

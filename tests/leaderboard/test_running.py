@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from bench.job import BuildJob
 from bench.record import Failed, FailureKind, Finished
+from bench.statistics.settling import OpenPair
+from bench.store.finished_leases import FinishedLease
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
-from leaderboard.running import Bar, bars, causes, contested, eliminations, runs, work
+from leaderboard.contests import Open, Price, price
+from leaderboard.rows import Board
+from leaderboard.running import Bar, bars, causes, contested, eliminations, running_now, runs, work
 from leaderboard.timeline import lanes, timeline
 from tests.leaderboard import sample
 from tests.leaderboard.sample import VARIANTS, Variant
@@ -33,6 +40,13 @@ def test_every_attempt_has_a_bar_and_those_side_by_side_have_lanes(snapshot: Sna
     assert len({b.lane for b in found}) == len(found)
     assert sum(b.failed for b in found) == 1
     assert {b.kind for b in found} == {"build", "evaluate", "timing", "memory"}
+
+
+def test_what_runs_now_is_told_with_how_busy_each_node_is() -> None:
+    progress = {"done": 3, "running": 3, "now": ["build <b>", "evaluate"], "nodes": {"a": [1.5, 4], "b": [0, 2]}}
+    assert running_now(progress) == (["build <b>", "evaluate", "1 more"], [("a", "1.5 of 4"), ("b", "0 of 2")])
+    assert running_now({**progress, "running": 0}) == ([], [])
+    assert running_now({}) == ([], [])
 
 
 def test_runs_are_told_apart_by_a_long_pause() -> None:
@@ -88,6 +102,14 @@ def test_what_a_machine_took_along_may_pass(tmp_path: Path, kind: FailureKind) -
     assert found.passing
 
 
+def test_a_declaration_of_thousands_is_read_in_little_memory() -> None:
+    body = json.dumps({"variants": [{"recipe_id": f"{i}", "name": "x" * 500} for i in range(1500)]})
+    with duckdb.connect(config={"memory_limit": "50MB"}) as connection:
+        connection.execute("create table sweeps as select 'a' as sweep_id, ? as body", [body])
+        found = connection.execute(f"select count(value) from ({Snapshot.variants_declared})", ["a"]).fetchall()
+    assert found == [(1500,)]
+
+
 def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
     sample.make_store(tmp_path / "two", VARIANTS[:3], {})
     with sample.writing(tmp_path / "two") as writer:
@@ -100,9 +122,26 @@ def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
         assert eliminations(snapshot, mine) == ()
 
 
+def test_the_price_of_all_that_leases_decide(board: Board) -> None:
+    pairs = (OpenPair(1, 2, 4, None), OpenPair(3, 0, 2, None), OpenPair(2, 3, None, None))
+    lease = FinishedLease({"artefact_ids": ["base", "one", "another"]}, 30.0, None)
+    found = Open(tuple(board.rows[:4]), pairs, leases=(4, 2, 2, 2), lease_seconds=10.0, rounds=None, finished=(lease,))
+    # Two share each of four leases with the base, and the third needs two of its own.
+    assert price([found]) == Price(closed=2, never=1, leases=6, seconds=4 * 30.0 + 2 * 20.0)
+    assert price([found, found]).seconds == 320
+    assert price([found]).sentence() == (
+        "About 6 more leases, 3 min in all, would decide 2 of 3 open comparisons, if the estimates stay what they are. "
+        "No number of leases decides the other 1: tied on time, or a matter of scores."
+    )
+    never = price([replace(found, pairs=pairs[2:])])
+    assert (never.leases, never.seconds) == (0, 0)
+    assert never.sentence().startswith("No number of leases decides any of 1 open comparisons")
+
+
 def test_what_is_open_is_told_with_its_price_or_a_sentence(snapshot: Snapshot, tmp_path: Path) -> None:
     found = contested(snapshot, sweep_id(snapshot))
-    assert bool(found.rows) != bool(found.sentence)
+    assert "open comparisons" in found.sentence
+    assert all(words for _, _, words in found.rows)
     with sample.writing(tmp_path / "fresh") as writer:
         writer.append([sample.declaration(VARIANTS[:2])])
     with open_snapshot(tmp_path / "fresh") as fresh:

@@ -104,7 +104,7 @@ def test_folders_of_a_machine_reach_neither_grid_nor_files(view: View, board: Bo
     rows = [replace(failed, reason=reason), replace(board.rows[1], reason=reason)]
     told = json.dumps(payload(view, rows, usual_columns(board), None), ensure_ascii=False)
     parquet = pq.read_table(io.BytesIO(as_parquet(board, rows))).to_pylist()
-    told += as_csv(board, rows) + as_json(board, rows) + str(parquet)
+    told += as_csv(board, rows) + as_json(board, rows).decode() + str(parquet)
     told += report_html(replace(board, rows=tuple(rows)), draws)
     assert "/data" not in told
     assert "…/model.bin" in told

@@ -14,9 +14,10 @@ from cluster.shown import board_table
 from leaderboard import PAGE
 from leaderboard.choices import Choice, look
 from leaderboard.decisions import fact_rows, promise_rows, read_decisions
-from leaderboard.rows import Board, own_builds, read_board
+from leaderboard.rows import Board, read_board
 from leaderboard.source import STORE
 from leaderboard.table import notes, payload, usual_columns
+from leaderboard.undelivered import own_builds
 from tests.leaderboard.sample import BASE, VARIANTS, make_store
 
 INT8, KEPT = VARIANTS[1], VARIANTS[2]

@@ -33,6 +33,7 @@ def words(page: AppTest) -> str:
     found = "\n".join(e.proto.body for e in page.get("html"))
     assert not page.exception
     assert "could not be drawn" not in found
+    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
     return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
@@ -188,6 +189,8 @@ def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Bo
 def test_reasons_are_text(page: AppTest) -> None:
     page.switch_page("pages_/sweeps.py")
     text = words(page.run())
+    assert "Running now" in text
+    assert "<li>build bart-large: distilled</li><li>evaluate bart-large: &lt;img src=x" in text
     assert "bad spec in build" in text
     assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text
     assert "paredown retry --where &#x27;bad spec&#x27;" in text or "paredown retry" in page.code[0].value

@@ -54,3 +54,20 @@ def test_a_count_that_is_not_its_own_is_named(models: dict[str, Path], tmp_path:
     ((name, stated, found),) = difference.fields
     assert (difference.metric, name, found) == ("flops", "flops", 2 * stated)
     assert checked(folder, deep=False).differences == []
+
+
+def test_what_a_study_left_is_hashed_too(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = open_folder(tmp_path / "store", create=True)
+    true = built(folder, models["bart"])
+    artefacts = folder.open_artefacts()
+    with artefacts.draft() as draft:
+        (draft / "texts.json").write_text('["what the teacher wrote"]', encoding="utf-8")
+        left = artefacts.publish(draft)
+    job = {**true.record.job, "passes": {"question": left}}
+    Journal(take_lease(folder)).append([Entry.of(Delivery(true.record.model_copy(update={"job": job})))])
+    before = checked(folder, deep=True)
+    assert before.differences == []
+    (artefacts.path(left) / "texts.json").write_text('["something else"]', encoding="utf-8")
+    (difference,) = checked(folder, deep=True).differences
+    assert difference.subject == f"artefact {left[:10]} of base"
+    assert "not those that it is named after" in difference.reason

@@ -62,7 +62,9 @@ def test_it_is_the_same_shortlist(
         large = read_case(indexed, None, constraints=constraints, weights=weights)
     assert isinstance(large.board.rows, Listing)
     assert told(large) == told(small)
+    assert small.hashed
     assert large.seen == small.seen
+    assert large.hashed
     if small.found.choice is not None:
         recipe_id = small.found.choice.row.recipe_id
         assert licences_of(large, recipe_id) == licences_of(small, recipe_id)

@@ -1,0 +1,68 @@
+"""What `paredown status` prints: how far a sweep is, who is at it, what its jobs cost, and failures by their cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.store.folder import holder
+from bench.store.reader import Snapshot
+from cluster.progress import clock
+from cluster.show import Printable
+from leaderboard.rows import find_sweep
+from leaderboard.running import Cause, causes, work, work_rows
+
+
+def status_tables(snapshot: Snapshot, asked: str | None) -> tuple[Printable, Printable]:
+    """The work of a sweep, with all that there is to tell as records, and its failures.
+
+    Raises BadInput where the store has no such sweep.
+    """
+    sweep = find_sweep(snapshot, asked)
+    sweep_id = sweep["sweep_id"]
+    progress, held, failures = snapshot.progress(sweep_id), holder(snapshot.folder), causes(snapshot, sweep_id)
+    done = work(snapshot, sweep_id)
+    records = {
+        "sweep": sweep["name"],
+        "published": snapshot.info()["published"],
+        "held_by": {name: held[name] for name in ("host", "pid", "since", "idle")} if held else None,
+        "progress": progress,
+        "work": [asdict(each) for each in done],
+        "failures": [{**asdict(each), "tried_again_by_a_run": each.passing} for each in failures],
+    }
+    title = f"Work of {sweep['name']}"
+    columns = ("jobs", "finished", "failed attempts", "time of all")
+    notes = tuple(_progress(progress, held))
+    worked = Printable(title, columns, tuple(work_rows(done)), records, notes, frozenset(columns[1:]))
+    return worked, _failures(failures)
+
+
+def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> list[str]:
+    """How far the sweep is, in sentences."""
+    lines = ["Nobody is running this store." if held is None else _holder(held)]
+    if "done" in progress:
+        counts = [f"{int(progress.get(name, 0))} {name}" for name in ("done", "running", "failed")]
+        left = f"; about {clock(progress['seconds_left'])} left" if held and progress.get("seconds_left") else ""
+        lines.append(f"{', '.join(counts)}, {int(progress.get('open', 0))} to come{left}.")
+    if held is not None:
+        nodes: Mapping[str, Sequence[float]] = progress.get("nodes", {})
+        lines += [f"{node}: {busy:g} of {cpus:g} CPUs." for node, (busy, cpus) in nodes.items()]
+        lines += [f"Now: {title}." for title in progress.get("now", ())]
+    return lines
+
+
+def _holder(held: Mapping[str, Any]) -> str:
+    since = f"since {held['since']}, heard of {held['idle']:.0f} s ago"
+    return f"It is being run by process {held['pid']} on {held['host']}, {since}."
+
+
+def _failures(found: Sequence[Cause]) -> Printable:
+    rows = tuple(
+        (each.kind, each.stage, str(each.count), str(each.open), each.reason, "; ".join(each.jobs)) for each in found
+    )
+    notes = []
+    if any(each.open for each in found):
+        notes = ["The next `paredown run` tries again what may pass by itself; the rest after `paredown retry`."]
+    columns = ("failure", "stage", "attempts", "open", "reason", "jobs")
+    return Printable("Failures by cause", columns, rows, [], tuple(notes), frozenset(columns[2:4]))
