@@ -44,7 +44,7 @@ MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside
 WORKERS = 2  # that judge fields beside the pages
 PREPARING = "Preparing a large sweep: once for each state of the store …"
-REMEMBERED = 64  # answers of up to a few megabytes
+REMEMBERED = 160  # answers of up to a few megabytes; three for each filter that somebody asks for
 
 
 class Indexed(Snapshot):

@@ -27,15 +27,18 @@ class Ties:
 
     compared: int  # variants among which ties were looked for, the first by share where there are too many
     tied: Mapping[Key, Mapping[int, int]]  # place of one of them -> how many others it was not told apart from
-    ranks: Mapping[Key, NDArray[np.int32]]  # [place] -> best and worst, where the sweep's own do not hold; 0 without
+    places: NDArray[np.intp]  # of the field, ascending
+    ranks: Mapping[Key, NDArray[np.int32]]  # best and worst by place, where the sweep's own do not hold; 0 without
 
     def told(self, row: Row, place: int) -> Row:
         """The row with what is known here of its places."""
         found = dict(row.places)
+        at = int(np.searchsorted(self.places, place))
+        inside = at < self.places.size and self.places[at] == place  # a base stands beside every field
         for key, among in self.tied.items():
             mine = found.get(key, Place(None, "", None, None, None, None))
             if key in self.ranks:
-                best, worst = (int(end) for end in self.ranks[key][place])
+                best, worst = (int(end) for end in self.ranks[key][at]) if inside else (0, 0)
                 mine = replace(mine, rank=(best, worst) if best else None)
             found[key] = replace(mine, tied=among.get(place))
         return replace(row, places=found)
@@ -85,18 +88,19 @@ def _ties(board: Board, field: Listing, keys: tuple[Key, ...]) -> Ties:
     tied: dict[Key, dict[int, int]] = {key: {} for key in keys}
     ranks: dict[Key, Any] = {}
     if field.anew is not None:
-        ranks = {key: np.zeros((who.base.size, 2), dtype=np.int32) for key in keys}
+        ranks = {key: np.zeros((places.size, 2), dtype=np.int32) for key in keys}
     for base in np.unique(who.base[places]):
-        mine = places[who.base[places] == base]
+        at = np.flatnonzero(who.base[places] == base)
+        mine = places[at]
         known = known_of(board, index, sweep_id, keys, mine)
         candidates = np.flatnonzero(np.isin(mine, chosen))
         evidence = tuple(known.pick(candidates))
         for key, each, width in zip(keys, evidence, half_widths(evidence, LEVEL, known.pairs), strict=True):
             groups = tie_groups(each, LEVEL, width)
-            tied[key] |= {int(mine[candidates[at]]): count for at, count in _others(groups).items()}
+            tied[key] |= {int(mine[candidates[number]]): count for number, count in _others(groups).items()}
         for key, between in zip(ranks, known.between, strict=False):
-            ranks[key][mine] = [ends or (0, 0) for ends in rank_ends(between)]
-    return Ties(int(chosen.size), tied, ranks)
+            ranks[key][at] = [ends or (0, 0) for ends in rank_ends(between)]
+    return Ties(int(chosen.size), tied, places, ranks)
 
 
 def _others(groups: Sequence[Sequence[int]]) -> dict[int, int]:
