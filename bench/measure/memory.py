@@ -32,7 +32,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.architecture import MARKER
@@ -41,15 +40,15 @@ from bench.device import gpu_index
 from bench.job import MemoryJob, shape_scope
 from bench.measure.baseline import returns_to_baseline
 from bench.measure.conditions import capture
+from bench.measure.repeats import kept, repeated
 from bench.processor import prepare
-from bench.record import Conditions, Finished, Value
+from bench.record import Conditions, Finished
 
 if TYPE_CHECKING:
     from torch import nn
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
-OF_SHAPE = ("host_peak", "resident", "first_call_seconds", "cuda_allocated_peak", "cuda_reserved_peak")
 Span = tuple[int, int]  # first address, and the one past the last
 
 
@@ -68,10 +67,15 @@ def run_memory(job: MemoryJob, artefacts: Artefacts) -> tuple[Finished, Conditio
     with returns_to_baseline(job.device):
         found, kernels = _ask(request)
     scope = shape_scope(*job.shape)
-    values = tuple(v for a, samples in zip(job.artefact_ids, found, strict=True) for v in _values(a, samples, scope))
+    measured = {a: _by_metric(samples) for a, samples in zip(job.artefact_ids, found, strict=True)}
+    values = tuple(value for a, repeats in measured.items() for value in repeated(a, repeats, scope))
     backends = {f"backend_{i}": name for i, name in enumerate(kernels) if name}
     notes: dict[str, str | float | int | bool | None] = {"repeats": job.repeats, **backends}
-    return Finished(values=values, notes=notes), capture(1, job.device, **backends)
+    return Finished(values=values, notes=notes, answer=kept(measured)), capture(1, job.device, **backends)
+
+
+def _by_metric(samples: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    return {metric: [sample[metric] for sample in samples] for metric in samples[0]}
 
 
 def _ask(request: dict[str, Any]) -> tuple[list[list[dict[str, float]]], list[str]]:
@@ -89,26 +93,6 @@ def _ask(request: dict[str, Any]) -> tuple[list[list[dict[str, float]]], list[st
         raise RuntimeError(f"The memory measurement ended with exit code {done.returncode}: {done.stderr[-2000:]}")
     found = json.loads(done.stdout.splitlines()[-1])
     return found["measured"], found["kernels"]
-
-
-def _values(artefact_id: str, samples: Sequence[dict[str, float]], scope: str) -> list[Value]:
-    """One value a metric: the median of the repeats, with their range."""
-    values = []
-    for metric in samples[0]:
-        numbers = [s[metric] for s in samples]
-        values.append(
-            Value(
-                artefact_id=artefact_id,
-                metric=metric,
-                scope=scope if metric in OF_SHAPE else "",
-                estimate=median(numbers),
-                low=min(numbers),
-                high=max(numbers),
-                n=len(numbers),
-                method="range of fresh processes",
-            )
-        )
-    return values
 
 
 def _kib(field: str) -> int:

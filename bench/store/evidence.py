@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from bench.measure.repeats import KEPT, TOLD
 from bench.store.asked import Asked, Row
 from bench.store.reader import Snapshot
 from bench.store.sheets import Sheet
@@ -114,7 +116,7 @@ def stated(connection: Connection, asked: Asked, identities: Sequence[str]) -> E
         identities: of finished measurements that count, in order of acknowledgement; the first that states it counts.
     """
     rows = connection.execute(
-        "select n.identity, n.estimate, n.low, n.high, n.n, n.method, r.started from numbers n "
+        "select n.identity, n.estimate, n.low, n.high, n.n, n.method, r.started, r.answer from numbers n "
         "join records r using (identity) where list_contains(?, n.identity) and n.artefact_id = ? and n.metric = ? "
         "and n.scope = ? order by list_position(?, n.identity)",
         [list(identities), asked.variant["artefact_id"], asked.name, asked.scope, list(identities)],
@@ -125,18 +127,27 @@ def stated(connection: Connection, asked: Asked, identities: Sequence[str]) -> E
         columns,
         tuple(
             (identity, started, low, middle, high, n, method)
-            for identity, middle, low, high, n, method, started in rows
+            for identity, middle, low, high, n, method, started, _ in rows
         ),
-        (_kept(int(rows[0][4])),) if rows else (),
+        (_told(int(rows[0][4])),) if rows else (),
     )
+    every = _repeats(asked, json.loads(rows[0][7] or "{}")) if rows else None
     formula = (
         f"{asked.metric['meaning']}",
         "The median of the repeats, each in a process of its own; of several records that state it the first counts.",
     )
-    return Evidence((sheet,), tuple(row[0] for row in rows[:1]), formula, lambda: sheet)
+    sheets = (sheet,) if every is None else (sheet, every)
+    return Evidence(sheets, tuple(row[0] for row in rows[:1]), formula, lambda: sheets[-1])
 
 
-def _kept(repeats: int) -> str:
-    if repeats <= 3:
-        return f"Lowest, median and highest of {repeats}: these are all the samples that there are."
-    return f"Of {repeats} repeats the record keeps the lowest, the median and the highest."
+def _told(repeats: int) -> str:
+    all_of_them = "these are all the samples that there are" if repeats <= TOLD else "each stands below"
+    return f"Lowest, median and highest of {repeats}: {all_of_them}."
+
+
+def _repeats(asked: Asked, answer: Mapping[str, Any]) -> Sheet | None:
+    """Every repeat of the number, None where lowest, median and highest are all."""
+    numbers = answer.get(KEPT, {}).get(str(asked.variant["artefact_id"]), {}).get(asked.name)
+    if numbers is None:
+        return None
+    return Sheet("Every repeat", ("repeat", asked.metric["unit"] or "value"), tuple(enumerate(numbers, start=1)))

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from bench.identity import digest
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers, parts_of
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers, parts_of, shape_scope
+from bench.measure.repeats import KEPT, repeated
 from bench.record import Finished, Record
 from bench.store.findings import Check
 from bench.store.folder import Folder
@@ -209,3 +210,22 @@ def _check_rounds(raw: Raw, outcome: Finished, rounds: Mapping[str, int], job: L
     if "rounds" in outcome.notes and outcome.notes["rounds"] != found:
         stated = "rounds", outcome.notes["rounds"], found
         check.differs(raw.title, "has not as many rounds as it states", "", "", stated)
+
+
+def check_repeats(raw: Raw, check: Check) -> None:
+    """What a record states of memory against the repeats that it keeps, where it keeps them one by one."""
+    job, outcome = job_of(raw.record), raw.record.outcome
+    if not isinstance(job, MemoryJob) or not isinstance(outcome, Finished) or KEPT not in (outcome.answer or {}):
+        return
+    names = dict(zip(job.artefact_ids, job.names, strict=True))
+    repeats: dict[str, Any] = (outcome.answer or {})[KEPT]
+    given = {
+        (v.artefact_id, v.metric): v for a, mine in repeats.items() for v in repeated(a, mine, shape_scope(*job.shape))
+    }
+    for value in outcome.values:
+        subject = f"{names.get(value.artefact_id, value.artefact_id[:10])} in {raw.title}"
+        found = given.get((value.artefact_id, value.metric))
+        reason = "is not what its repeats give"
+        check.compare(
+            subject, value.model_dump(), found.model_dump() if found else {}, reason, value.metric, value.scope
+        )

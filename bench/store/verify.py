@@ -18,7 +18,15 @@ from bench.store.compare import compare_database, compare_records, compare_summa
 from bench.store.findings import Check, Difference
 from bench.store.openings import Opening
 from bench.store.publish import summarised_by
-from bench.store.raw_checks import Raw, check_examples, check_key, check_samples, job_of, read_journal
+from bench.store.raw_checks import (
+    Raw,
+    check_examples,
+    check_key,
+    check_repeats,
+    check_samples,
+    job_of,
+    read_journal,
+)
 from bench.store.reader import Snapshot
 from bench.store.rebuild import database_of, names_published
 from bench.store.summary import summarise
@@ -91,6 +99,7 @@ def verify(
         check_key(raw, questions, checks["keys"])
         check_examples(raw, checks["outcomes"])
         check_samples(raw, checks["timings"])
+        check_repeats(raw, checks["stated values"])
         if raw.samples is not None:
             leases.append(raw)
     chosen = [part for part in readable if part.name in published]
