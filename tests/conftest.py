@@ -8,8 +8,9 @@ import pytest
 
 from bench.processor import collect_seldom, prepare
 
-# Several tests run at a time, and threads of numpy's that wait for a core do so at full speed.
+# Several tests run at a time, and threads of numpy's or torch's that wait for a core do so at full speed.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 prepare()

@@ -17,7 +17,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Saved classifiers: bart (2 encoder, 4 decoder layers), bert and distilbert (3 layers); a writer like bart."""
     import torch
 
-    torch.set_num_threads(1)  # as jobs do; two threads that share a busy core wait for each other most of the time
+    torch.set_num_threads(1)  # as jobs do
     folder = tmp_path_factory.mktemp("models")
     made: dict[str, Callable[[], Any]] = {
         "bart": tiny.bart,
