@@ -61,7 +61,10 @@ class Artefacts:
 
     def _gone(self, artefact_id: str) -> BadInput:
         where = self._url or self.folder
-        return BadInput(f"The artefact {short(artefact_id)} is not in {where}: run the sweep again to rebuild it.")
+        return BadInput(
+            f"The artefact {short(artefact_id)} is not in {where}: `paredown retry`, then run the sweep again, which "
+            "builds it anew."
+        )
 
     def __contains__(self, artefact_id: str) -> bool:
         if self._cache is not None and artefact_id in self._cache:
@@ -72,8 +75,9 @@ class Artefacts:
     def missing(self, artefact_ids: Collection[str]) -> set[str]:
         """Those that are not in the store; a copy of this node's counts for nothing."""
         bucket = self._bucket
-        there = {path.name for path in self.folder.iterdir()} if bucket is None else set(bucket.folders(""))
-        return set(artefact_ids) - there
+        if bucket is not None:
+            return set(artefact_ids) - set(bucket.folders(""))
+        return set(artefact_ids) - ({path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set())
 
     def _bring(self, artefact_id: str, draft: Path) -> None:
         """Write the files of an artefact into a folder of this node."""

@@ -65,7 +65,7 @@ def execute(job: Job, site: Site) -> Done:
     fault."""
     from bench.measure.pinning import beside
 
-    with beside(job.gpu or "cpu"):
+    with beside(job.gpu or "cpu", getattr(job, "threads", site.threads)):
         return _execute(job, site)
 
 
@@ -186,12 +186,8 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
         else:
             raise TypeError("a build needs a base folder, or a step and a parent")
         loaded = load(draft)  # what cannot be loaded again is not published
+        _check_expected(job, draft)
         artefact_id = artefacts.publish(draft)
-    if job.expected not in (None, artefact_id):
-        raise BadInput(
-            f"Building {job.name} again gave the artefact {short(artefact_id)}, but this store's records are about "
-            f"{short(str(job.expected))}, which is gone: bring that back from a copy, or use a new --store."
-        )
     folder = artefacts.path(artefact_id)
     facts = facts_of(loaded.model, left)
     if step is not None:
@@ -241,6 +237,16 @@ def _check_base(job: BuildJob, folder: Path, copy: Path) -> None:
     found = (f"files:{files_digest(copy, model_files(folder))}", f"hub:{folder.name}")
     if job.recipe_id not in [digest({"base": identity, "steps": []}) for identity in found]:
         raise BadInput(f"The model {folder} has changed since the sweep was read: run the sweep again to use it.")
+
+
+def _check_expected(job: BuildJob, draft: Path) -> None:
+    """Raise BadInput where what is built again has other bytes than what the records of the store are about."""
+    found = None if job.expected is None else files_digest(draft, model_files(draft))
+    if found != job.expected:
+        raise BadInput(
+            f"Building {job.name} again gave the artefact {short(str(found))}, but this store's records are about "
+            f"{short(str(job.expected))}, which is gone: bring that back from a copy, or use a new --store."
+        )
 
 
 def study(job: StudyJob, artefacts: Artefacts, threads: int) -> Done:

@@ -129,6 +129,8 @@ class AttemptLog:
         self.logs = logs
         self._bucket = bucket
         self._collected: dict[str, int] = {}  # bytes, by name
+        self._there: frozenset[str] | None = None  # names that the bucket had before
+        self._began = time.time()
         self._next = time.monotonic() + COLLECTED_EVERY
         self._name = f"attempts-{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
 
@@ -179,12 +181,16 @@ class AttemptLog:
         self._next = time.monotonic() + COLLECTED_EVERY
         if self.logs is None or self._bucket is None:
             return
-        for file in sorted(file for pattern in COLLECTED for file in self.logs.glob(pattern)):
-            with suppress(OSError, BadInput, DiskFull):
-                size = file.stat().st_size
-                if size > self._collected.get(file.name, 0):
+        with suppress(OSError, BadInput, DiskFull):  # of a place that does not answer nothing more is asked
+            if self._there is None:
+                self._there = frozenset(self._bucket.names(self.logs.name))
+            for file in sorted(file for pattern in COLLECTED for file in self.logs.glob(pattern)):
+                told = file.stat()
+                if file.name in self._there and told.st_mtime < self._began:
+                    continue  # an earlier run has collected it
+                if told.st_size > self._collected.get(file.name, 0):
                     self._bucket.replace(f"{self.logs.name}/{file.name}", file.read_bytes())
-                    self._collected[file.name] = size
+                    self._collected[file.name] = told.st_size
 
     def close(self) -> None:
         """Remove the files of workers that wrote nothing, and collect the rest."""

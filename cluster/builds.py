@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.job import BuildJob, StudyJob
@@ -67,10 +67,10 @@ class Builder:
         for recipe_id, recipe in self._prefixes.items():
             job = self.jobs[recipe_id]
             needed = self._needed[recipe_id]
-            if blocked & {*needed.values()}:
+            planned = standing(job, known, in_flight, self._attempts, again=recipe_id in again)
+            if planned.status != "done" and blocked & {*needed.values()}:
                 blocked.add(recipe_id)
                 continue
-            planned = standing(job, known, in_flight, self._attempts, again=recipe_id in again)
             if planned.status == "done":
                 if made := _artefact_of(known.finished[job.key]):
                     artefacts[recipe_id] = made
@@ -82,13 +82,14 @@ class Builder:
                 job = self._placed(job, {name: artefacts[rid] for name, rid in needed.items()})
                 asked, status = self._ask(recipe, job, known, in_flight, studies)
                 told = {"answers": asked.answers, "studies": asked.keys, "passes": asked.passes}
-                job = job.model_copy(update={**told, "expected": again.get(recipe_id)})
+                job = job.model_copy(update=told)
                 planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
                 if status == "failed":
                     blocked.add(recipe_id)
                     continue
-            if recipe_id in again and planned.status != "failed":
+            if recipe_id in again:
                 artefacts[recipe_id] = again[recipe_id]  # what is known of it still holds
+                planned = replace(planned, of=planned.of.model_copy(update={"expected": again[recipe_id]}))
             jobs.append(planned)
         jobs.extend(studies.values())
         return artefacts

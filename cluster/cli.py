@@ -56,9 +56,10 @@ def plan(
     from bench.measure.conditions import cpu_quota
     from bench.processor import prepare
     from bench.sweep import load_sweep
+    from cluster.known import known_without_writing
     from cluster.plan import Planner
     from cluster.runner_local import workers_for
-    from cluster.session import estimates, known_without_writing, machine_here, machine_of_cluster
+    from cluster.session import estimates, machine_here, machine_of_cluster
     from cluster.show import plan_table, print_table
 
     loaded = load_sweep(sweep, overrides or [])
@@ -290,7 +291,7 @@ def retry(
     where: Annotated[str | None, typer.Option(help="Only failures of this kind, such as 'bug'.")] = None,
 ) -> None:
     """Let failed jobs be tried again by the next run."""
-    from cluster.session import forget_failures
+    from cluster.known import forget_failures
 
     count = forget_failures(store, where)
     out.print(f"{count} failed job{'s' * (count != 1)} will be tried again by the next `paredown run`.")

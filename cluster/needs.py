@@ -24,6 +24,7 @@ PROCESS = 400_000_000  # bytes of a worker with torch and transformers before it
 CUDA_CONTEXT = 700_000_000  # bytes of a card that a process takes before its first tensor
 GUESSED = 4  # times the weights: stands in for the activations until those are predicted
 GUESSED_MORE = 1_000_000_000
+ASKED_ROWS = 64  # of a teacher at a time: 32 to classify, or 16 in 4 beams
 TYPICAL_TOKENS = 128  # of a row of a task
 
 
@@ -126,7 +127,7 @@ class Needs:
         """As predicted for a model of this config: artefacts that differ in their numbers alone share an answer."""
         folder = self._artefacts / name
         if not folder.is_dir():  # it cannot be predicted from here
-            return GUESSED * self._weight(name)
+            return GUESSED * self._weight(name) + GUESSED_MORE
         files = [folder / "config.json", folder / MARKER]
         shape = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
         if (shape, passes) not in self._activations:
@@ -151,7 +152,7 @@ def _held(job: Job) -> tuple[Held, Pass | None]:
     if isinstance(job, BuildJob | StudyJob):
         held = step_class(job.step).model_validate(job.settings).holds() if job.step else Held()
         if isinstance(job, StudyJob) and held.trains:  # it asks a teacher: nothing is trained yet
-            held = Held(1.0, held.rows, held.tokens)
+            held = Held(1.0, max(held.rows, ASKED_ROWS), held.tokens)
         if held.rows:
             return held, Pass(held.rows, held.tokens, layers=held.trains)
         return held, _of_task(job.tasks.values()) if isinstance(job, StudyJob) else None

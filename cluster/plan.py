@@ -204,7 +204,10 @@ class Planner:
             for _, record in same_question(self._memory_job(base), known):
                 for value in record.outcome.values if isinstance(record.outcome, Finished) else ():
                     if (value.metric, value.scope) == (objective.metric, objective.scope):
-                        found.setdefault(value.artefact_id, value)
+                        first = found.setdefault(value.artefact_id, value)
+                        # The base is in every job: its range is that of all, whichever came first.
+                        ends = {"low": min(first.low, value.low), "high": max(first.high, value.high)}
+                        found[value.artefact_id] = first.model_copy(update=ends)
         return found
 
     def finished_leases(self, built: Sequence[tuple[Recipe, str]], known: Known) -> list[LatencyJob]:

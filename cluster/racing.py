@@ -240,7 +240,8 @@ class Race:
             timed = {a for job in leases for a in job.artefact_ids}
             mine = [(r, a) for r, a in racing if r.base.name == base.name and (not timed_in(self._sweep) or a in timed)]
             for objective in (o for o in self._sweep.objectives if o.axis == "memory"):
-                mine = [(r, a) for r, a in mine if a in view.memory(objective)]
+                weighed = view.memory(objective)
+                mine = [(r, a) for r, a in mine if a in weighed]
             if len(mine) < 2:
                 continue
             windows = {t.name: _at(t, look) if raced == "examples" else t.windows for t in self._sweep.tasks}

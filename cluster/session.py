@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from bench.device import gpu_index, require_device
-from bench.errors import BadInput, StoreBusy, unknown
+from bench.errors import BadInput, StoreBusy
 from bench.execute import Site
+from bench.identity import short
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.processor import prepare
-from bench.record import PASSING, Failed, FailureKind, Finished, Record
+from bench.record import Record
 from bench.store.bucket import copies_of
-from bench.store.folder import Folder, Lease, is_store, open_folder, store_id, take_lease
-from bench.store.journal import Entry, entries_in
-from bench.store.raw import Raw
+from bench.store.folder import Folder, Lease, open_folder, store_id, take_lease
+from bench.store.journal import Entry
 from bench.store.writer import Writer
 from bench.sweep import Sweep
 from bench.sweep_file import LimitsSection, SweepFile
@@ -33,7 +31,9 @@ from cluster.declare import board_id, declare
 from cluster.drive import Planning, Pool, Watch, drive
 from cluster.estimates import Estimates
 from cluster.hardware import Offer, measured_class
-from cluster.plan import Plan, Planner
+from cluster.known import known_in
+from cluster.needs import artefacts_of
+from cluster.plan import OPEN, Plan, Planner
 from cluster.racing import Stopped
 from cluster.runner_local import Limits, LocalPool, workers_for
 from cluster.standing import Known, Machine
@@ -82,34 +82,6 @@ def machine_here(file: SweepFile) -> Machine:
 def estimates(known: Known, measured: str) -> Estimates:
     """What jobs will take on the class that is measured and beside it on this CPU, as far as a store's records tell."""
     return known.times.on(measured, hardware_class(1))
-
-
-def known_in(folder: Folder) -> Known:
-    """What of a store's records counts at the start of a run.
-
-    Failures that may pass by themselves get a new chance with every run; the others stand until `retry`.
-    """
-    known = Known()
-    retried: dict[str, str] = {}  # job key -> UTC time before which its failures no longer count
-    failures: list[Record] = []
-    for entry, body in entries_in(folder):
-        if entry == "retry":
-            statement = json.loads(body)
-            for key in statement["keys"]:
-                retried[key] = max(statement["declared"], retried.get(key, ""))
-        elif entry == "record":
-            record = Record.model_validate_json(body)
-            if record.finished:
-                known.add(record)
-            elif isinstance(record.outcome, Failed) and record.outcome.kind not in PASSING:
-                failures.append(record)
-    for record in failures:
-        if record.started > retried.get(record.key, ""):
-            known.add(record)
-    made = {r.outcome.artefact_id or "" for r in known.finished.values() if isinstance(r.outcome, Finished)}
-    known.lost = folder.open_artefacts().missing(made - {""})
-    known.raw = Raw(folder)
-    return known
 
 
 def run_sweep(
@@ -253,6 +225,7 @@ def _workers_here(prepared: Prepare, options: Options, lease: Lease) -> Iterator
     """What is to be done, processes of this machine that do it, and what the store knew before."""
     folder = lease.folder
     work = prepared(None)
+    _refuse_what_is_gone(work, folder)
     writer = _writer(lease, patience=30.0 if options.take_over else 3.0)
     writer.append([work.entry])
     known = known_in(folder)
@@ -284,6 +257,7 @@ def _workers_of_a_cluster(
         if folder.bucket is None and nodes.hosts() != {socket.gethostname()}:
             site = replace(site, cache=copies_of(identity) / "artefacts")  # each reads a shared folder once
         work = prepared(nodes.offered)
+        _refuse_what_is_gone(work, folder)
         actor = runner_ray.start_writer(folder, lease.epoch, identity)
         runner_ray.append(actor, [work.entry])
         known = known_in(folder)
@@ -296,6 +270,19 @@ def _workers_of_a_cluster(
             pool.close()
 
 
+def _refuse_what_is_gone(work: Work, folder: Folder) -> None:
+    """Raise BadInput where jobs need artefacts that the store has no more; a sweep builds those again."""
+    if work.audit is not None:
+        return
+    known = known_in(folder)
+    jobs = [planned.of for planned in work.planning(known, frozenset()).jobs if planned.status in OPEN]
+    if gone := known.lost.intersection(name for job in jobs for name in artefacts_of(job)):
+        raise BadInput(
+            f"{len(gone)} of the artefacts that this needs are not in the store any more, such as {short(min(gone))}: "
+            "run the sweep again, which builds them anew, then ask again."
+        )
+
+
 def _writer(lease: Lease, patience: float) -> Writer:
     """The store's writer in this process; one that was taken over needs a moment to let go of the database."""
     deadline = time.monotonic() + patience
@@ -306,38 +293,3 @@ def _writer(lease: Lease, patience: float) -> Writer:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-
-
-def known_without_writing(root: Path) -> Known:
-    """What a store knows, read from its journal only: for `paredown plan`, which changes nothing."""
-    if not is_store(root):
-        return Known()
-    return known_in(open_folder(root))
-
-
-def forget_failures(root: Path, kind: str | None) -> int:
-    """State in the journal that earlier failures no longer count; returns how many jobs that concerns.
-
-    Raises BadInput for a store that is not there or in use, or a kind of failure that does not exist.
-    """
-    kinds = get_args(FailureKind)
-    if kind is not None and kind not in kinds:
-        raise unknown("kind of failure", kind, kinds)
-    folder = open_folder(root)
-    lease = take_lease(folder)
-    try:
-        writer = Writer(folder, lease.epoch)
-        known = known_in(folder)
-        keys = sorted(
-            key
-            for key, records in known.failed.items()
-            if not known.done(key)
-            and any(isinstance(r.outcome, Failed) and kind in (None, r.outcome.kind) for r in records)
-        )
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        if keys:
-            writer.append([Entry.statement("retry", f"retry {now}", {"keys": keys, "declared": now})])
-        writer.close()
-    finally:
-        lease.release()
-    return len(keys)

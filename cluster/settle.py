@@ -93,7 +93,7 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
         decided = decisions(contest.pairs, LARGEST_GROUP, frozenset({0}))
         group, wanted = group_to_measure(decided, LARGEST_GROUP)
         count = min(wanted, LARGEST_BATCH, int(budget / contest.cost(group)))
-        if count:
+        if count >= 1:  # an overrun leaves less than nothing
             options.append((wanted * contest.cost(group), contest, group, count))
     if not options:
         return None

@@ -61,6 +61,9 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
             open_still = last.missing(found) if found.verdict == "contested" else ""
             lines.append((row.name, found.verdict, str(counts[row.recipe_id]), open_still))
     decided = sum(line[1] != "contested" for line in lines)
-    notes = (f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together.", *seeds)
+    notes = (
+        f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together, as of this look.",
+        *seeds,
+    )
     records = [dict(zip(("variant", "verdict", "leases", "open"), line, strict=True)) for line in lines]
     return Printable("settled", ("variant", "verdict", "leases", "still open"), tuple(lines), records, notes)

@@ -43,8 +43,8 @@ class Known:
 
     def add(self, record: Record) -> None:
         """Take in one record; a key that is already finished keeps its first record."""
-        if isinstance(record.outcome, Finished):
-            self.lost.discard(record.outcome.artefact_id or "")
+        if self._restores(record):
+            self.finished[record.key] = record.model_copy(update={"job": {}, "conditions": None})
         if not record.finished:
             self.failed.setdefault(record.key, []).append(record)
         elif not self.done(record.key):
@@ -56,6 +56,14 @@ class Known:
             if record.job.get("type") in MEASURES:
                 self.measured[record.key] = measure_job(record)
             self.finished[record.key] = record.model_copy(update={"job": {}, "conditions": None})
+
+    def _restores(self, record: Record) -> bool:
+        """Whether a job was done again because what it had made was gone. Of a study other bytes do as well."""
+        before = self.finished.get(record.key)
+        made = [each.outcome.artefact_id for each in (before, record) if each and isinstance(each.outcome, Finished)]
+        again = len(made) > 1 and made[0] in self.lost
+        self.lost.difference_update(artefact_id for artefact_id in made if artefact_id and record.finished)
+        return again
 
     def done(self, key: str) -> bool:
         """Whether a job of this key has finished."""

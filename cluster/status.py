@@ -42,7 +42,8 @@ def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> li
     """How far the sweep is, in sentences."""
     lines = ["Nobody is running this store." if held is None else _holder(held)]
     if "done" in progress:
-        counts = [f"{int(progress.get(name, 0))} {name}" for name in ("done", "running", "failed")]
+        shown = ("done", "running", "failed") if held else ("done", "failed")  # what was cut off runs no more
+        counts = [f"{int(progress.get(name, 0))} {name}" for name in shown]
         left = f"; about {clock(progress['seconds_left'])} left" if held and progress.get("seconds_left") else ""
         lines.append(f"{', '.join(counts)}, {int(progress.get('open', 0))} to come{left}.")
     if held is not None:

@@ -91,7 +91,7 @@ class Open:
             for i in {pair.of, pair.other} - {0}:
                 more[i] = max(more.get(i, 0), leases)
         queue = sorted(more, key=lambda i: more[i], reverse=True)
-        most = max(len(lease.job["artefact_ids"]) for lease in self.finished) - 1
+        most = max(1, *(len(lease.job["artefact_ids"]) - 1 for lease in self.finished))
         groups = [queue[first : first + most] for first in range(0, len(queue), most)]
         return Price(
             closed=len(closable),
@@ -157,15 +157,17 @@ def _lease_to_buy(
             [board.sweep_id, base.base],
         )
     )
-    rounds = [lease.rounds for lease in leases if lease.rounds]
-    call = min((cell.estimate for (name, _), cell in base.cells.items() if name == "latency_ms"), default=0.0)
-    if rest is None or len(rounds) < len(leases) or not call:
-        return None, usual
     job = leases[-1].job
+    rounds = [lease.rounds for lease in leases if lease.rounds]
+    calls = [cell.estimate for (name, _), cell in base.cells.items() if name == "latency_ms"]  # of each shape
+    # Only the steady protocol of forward passes spends its time as is reckoned here.
+    plain = job["new_tokens"] is None and job["protocol"] == "steady" and len(calls) == len(job["shapes"])
+    if rest is None or len(rounds) < len(leases) or not plain:
+        return None, usual
     shapes = len(job["shapes"])
     mean = sum(rounds) / len(rounds)
     # Two visits a round, each a first call and then calls for as long as a burst.
-    each = 2 * shapes * call * (1 + math.ceil(job["burst_ms"] / call)) / 1e3
+    each = sum(2 * call * (1 + math.ceil(job["burst_ms"] / call)) for call in calls) / 1e3
     fixed = max(0.0, usual - mean / shapes * each)
     looks = planned_looks(job["first_rounds"], LONGER * job["max_rounds"])
     found = best_rounds(looks, max(sessions, SHIFT**2), rest * mean / shapes, fixed, each)

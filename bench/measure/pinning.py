@@ -14,13 +14,15 @@ from bench.measure.nvml import NvmlGpu, open_gpu
 
 
 @contextmanager
-def beside(device: str, gpu: NvmlGpu | None = None, root: Path = ROOT) -> Iterator[None]:
+def beside(device: str, threads: int = 1, gpu: NvmlGpu | None = None, root: Path = ROOT) -> Iterator[None]:
     """Keep this thread, and what it starts, on those CPUs that are local to a GPU; afterwards let it go again.
 
-    Nothing changes for the CPU, nor where the machine does not tell, as many virtual ones, or allows none of them.
+    Nothing changes for the CPU, nor where the machine does not tell, as many virtual ones, or allows fewer of them than
+    there are threads.
 
     Args:
         device: "cpu", "cuda" or "cuda:N".
+        threads: that the job computes with.
         gpu: the device, for tests.
         root: the folder that stands for / in tests.
 
@@ -29,7 +31,7 @@ def beside(device: str, gpu: NvmlGpu | None = None, root: Path = ROOT) -> Iterat
     """
     allowed = os.sched_getaffinity(0)
     near = allowed if gpu_index(device) is None else allowed & local_cpus((gpu or open_gpu(device)).bus_id(), root)
-    if not near or near == allowed:
+    if len(near) < threads or near == allowed:
         yield
         return
     os.sched_setaffinity(0, near)

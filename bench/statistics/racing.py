@@ -26,6 +26,7 @@ from bench.statistics.objectives import BoolArray, FloatArray
 MOST_LOOKS = 6
 LARGEST_BET = 0.5  # of the capital: one example can then never take more than half of it
 LEASE_SHIFT = 0.02  # of a latency ratio may last as long as a lease; one lease cannot tell it from a difference
+MEMORY_SHIFT = 0.04  # to which two measurements of the same model agree (`bench.measure.memory`)
 
 
 def race_looks(windows: int) -> tuple[int, ...]:
@@ -181,7 +182,8 @@ class Repeated:
     """Ends [V] and number [V] of a few repetitions of one number by every variant; lower is better.
 
     One variant is shown better where all its repetitions lie below all of the other's: the extreme of the exact
-    rank-sum test (Mann and Whitney, Annals of Mathematical Statistics 18, 1947), whose p is `extreme`.
+    rank-sum test (Mann and Whitney, Annals of Mathematical Statistics 18, 1947), whose p is `extreme`. What a whole
+    measurement shares is not told by its repetitions, so they must lie below by `MEMORY_SHIFT`.
     """
 
     low: FloatArray
@@ -191,7 +193,7 @@ class Repeated:
 
     def better(self, level: float) -> BoolArray:
         p = np.array([[extreme(mine, theirs) for theirs in self.count] for mine in self.count])
-        return np.asarray((self.high[:, None] < self.low[None, :]) & (p <= level))
+        return np.asarray((self.high[:, None] * (1 + MEMORY_SHIFT) < self.low[None, :]) & (p <= level))
 
     def no_worse(self, level: float) -> BoolArray:
         return self.better(level)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -102,6 +103,7 @@ def _priced(
     return OpenPair(i, j, *(min(ways[shows], default=None) for shows in ("better", "beaten")))
 
 
+@lru_cache(maxsize=4096)
 def _reach(first: int, second: int, critical: float) -> FloatArray:
     """How wide an interval for two models is after 0, 1, ... `MOST_LEASES` more leases of both, in deviations of now.
 

@@ -77,6 +77,7 @@ def latency(
     Every lease is resampled once for all its models. A ratio's interval is Student's over leases, a time's the hull of
     its leases' intervals: what changes between leases is in both. Leases that do not overlap make the row unstable.
     """
+    leases = sorted(leases, key=lambda record: (record.lease, record.artefact_ids))  # not as they happened to come in
     figures_of = {record.identity: record.figures(connection) for record in leases}
     found: dict[str, list[Number]] = {}
     for base in dict.fromkeys(record.artefact_ids[0] for record in leases):

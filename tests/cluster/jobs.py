@@ -83,6 +83,18 @@ def _sleep_until_told(job: Act) -> None:
         time.sleep(0.02)
 
 
+def _meet(job: Act) -> None:
+    """End once another such job runs beside this one."""
+    folder = Path(job.notes)
+    folder.mkdir(exist_ok=True)
+    (folder / job.name).touch()
+    begin = time.monotonic()
+    while len(list(folder.iterdir())) < 2:
+        if time.monotonic() > begin + 60:
+            raise RuntimeError("nobody came")
+        time.sleep(0.02)
+
+
 def _exit(job: Act) -> Never:
     os._exit(3)
 
@@ -209,6 +221,7 @@ def _cut_off_once(job: Act) -> None:
 ACTS: dict[str, Callable[[Act], None]] = {
     "sleep": lambda job: time.sleep(job.seconds),
     "sleep until told": _sleep_until_told,
+    "meet": _meet,
     "exit": _exit,
     "kill": _kill,
     "segfault": _segfault,

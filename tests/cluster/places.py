@@ -15,8 +15,8 @@ from bench.store.folder import Lease, open_folder, store_id, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
 from cluster.drive import Pool
+from cluster.known import known_in
 from cluster.runner_local import Limits, LocalPool
-from cluster.session import known_in
 from cluster.standing import Known
 from tests.cluster.jobs import act
 

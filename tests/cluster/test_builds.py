@@ -11,15 +11,15 @@ from bench.errors import BadInput
 from bench.execute import Site, attempt
 from bench.job import BuildJob, Job, MeasureJob, StudyJob
 from bench.methods import METHODS
-from bench.record import Failed, Finished, Record
+from bench.record import Delivery, Failed, Finished, Record
 from bench.store.folder import open_folder, take_lease
 from bench.store.journal import Entry
 from bench.store.reader import open_snapshot
 from bench.store.writer import Writer
 from bench.sweep import Sweep, load_sweep
 from cluster.declare import declare
+from cluster.known import forget_failures, known_in
 from cluster.plan import Planner
-from cluster.session import known_in
 from cluster.standing import Known, Machine
 from tests import tiny
 from tests.cluster.asking import STEP
@@ -154,12 +154,62 @@ def test_only_what_is_still_needed_of_the_beginnings_is_built_again(tmp_path: Pa
 
 
 def test_other_bytes_are_not_taken_for_what_is_gone(tmp_path: Path) -> None:
+    """A base that comes back with other bytes is refused once, and what is still there goes on without it."""
     sweep = sweep_of(tmp_path, ["int8_dynamic"])
-    job = Planner(sweep, MACHINE).builder.jobs[sweep.recipes[0].recipe_id].model_copy(update={"expected": "b" * 64})
-    (tmp_path / "artefacts").mkdir()
-    outcome = attempt(job, 1, Site(tmp_path / "artefacts")).record.outcome
-    assert isinstance(outcome, Failed)
-    assert (outcome.kind, "records are about bbbbbbbbbb" in outcome.reason) == ("bad spec", True)
+    run_here(sweep, tmp_path / "store")
+    folder, planner = open_folder(tmp_path / "store"), Planner(sweep, MACHINE)
+    key = planner.builder.jobs[sweep.recipes[0].recipe_id].key
+    known = known_in(folder)
+    outcome = known.finished[key].outcome
+    assert isinstance(outcome, Finished)
+    known.finished[key] = known.finished[key].model_copy(
+        update={"outcome": outcome.model_copy(update={"artefact_id": "b" * 64})}
+    )
+    known.lost = {"b" * 64}
+    (planned,) = planner(known, NOTHING).ready()
+    record = attempt(planned.job, planned.attempt, Site(folder.artefacts)).record
+    assert isinstance(record.outcome, Failed)
+    assert (record.outcome.kind, "records are about bbbbbbbbbb" in record.outcome.reason) == ("bad spec", True)
+    assert len(list(folder.artefacts.iterdir())) == 2  # nothing was published
+    known.add(record)
+    plan = planner(known, NOTHING)
+    assert [p.status for p in plan.jobs if p.job.title == "build tiny: int8"] == ["done"]
+    assert [p.status for p in plan.jobs if p.kind == "build"].count("failed") == 1
+
+
+def test_a_study_may_leave_other_bytes_than_those_that_are_gone(tmp_path: Path) -> None:
+    """Whatever it leaves counts from then on: it is not asked again and again."""
+    sweep = sweep_of(tmp_path, [{"sparse_2_4": {"score": "wanda", "data": "train", "samples": 8}}])
+    run_here(sweep, tmp_path / "store")
+    folder, planner = open_folder(tmp_path / "store"), Planner(sweep, MACHINE)
+    shutil.rmtree(folder.artefacts)  # the folder itself, too
+    known = known_in(folder)
+    assert len(known.lost) == 3
+    (base,) = planner(known, NOTHING).ready()
+    known.add(attempt(base.job, base.attempt, Site(folder.artefacts)).record)
+    (study,) = planner(known, NOTHING).ready()
+    record = attempt(study.job, study.attempt, Site(folder.artefacts)).record
+    assert isinstance(record.outcome, Finished)
+    known.add(record.model_copy(update={"outcome": record.outcome.model_copy(update={"artefact_id": "c" * 64})}))
+    (build,) = planner(known, NOTHING).ready()
+    assert isinstance(build.job, BuildJob)
+    assert list(build.job.passes.values()) == ["c" * 64]
+
+
+def test_a_rebuild_that_failed_may_be_tried_again(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, ["int8_dynamic"])
+    run_here(sweep, tmp_path / "store")
+    folder, planner = open_folder(tmp_path / "store"), Planner(sweep, MACHINE)
+    shutil.rmtree(folder.artefacts)
+    (base,) = planner(known_in(folder), NOTHING).ready()
+    lease = take_lease(folder)
+    writer = Writer(folder, lease.epoch)
+    writer.append([Entry.of(Delivery(failed(base.job, "bug")))])
+    writer.close()
+    lease.release()
+    assert not planner(known_in(folder), NOTHING).ready()
+    assert forget_failures(tmp_path / "store", None) == 1
+    assert [p.key for p in planner(known_in(folder), NOTHING).ready()] == [base.key]
 
 
 def test_a_named_teacher_is_built_first_and_is_no_variant(tmp_path: Path) -> None:

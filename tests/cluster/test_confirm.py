@@ -26,7 +26,8 @@ from bench.store.writer import Writer
 from bench.sweep import load_sweep
 from cluster import cli
 from cluster.confirm import Confirmation, ask
-from cluster.session import Options, known_without_writing, run_confirmation, run_sweep
+from cluster.known import known_without_writing
+from cluster.session import Options, run_confirmation, run_sweep
 from leaderboard.rows import find_sweep
 from tests import tiny
 from tests.bench.store import defended

@@ -55,7 +55,7 @@ def test_what_a_build_says_of_its_artefact_counts_where_its_files_are_elsewhere(
     made = Finished(artefact_id="a" * 64, values=(Value.exact("a" * 64, "size", float(size), ""),))
     needs.learn(finished(build("b" * 64, "cast")).model_copy(update={"outcome": made}))
     need = needs(evaluation("a" * 64), slot=GB)
-    assert (need.least, need.memory) == (size, PROCESS + size + GUESSED * size)
+    assert (need.least, need.memory) == (size, PROCESS + size + GUESSED * size + GUESSED_MORE)
     assert needs(evaluation("c" * 64), slot=GB).memory == 0
 
 

@@ -14,8 +14,9 @@ from bench.store.reader import open_snapshot
 from bench.store.verify import verify
 from bench.sweep import Sweep, load_sweep
 from bench.tasks.spec import TaskSpec
+from cluster.known import known_without_writing
 from cluster.plan import Planner
-from cluster.session import Options, known_without_writing, machine_here, run_sweep
+from cluster.session import Options, machine_here, run_sweep
 from leaderboard.judging import with_objectives
 from leaderboard.rows import Board, read_board
 from tests import tiny

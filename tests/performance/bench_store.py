@@ -31,7 +31,7 @@ from bench.store.journal import Entry, Journal, parts
 from bench.store.reader import open_snapshot
 from bench.store.upkeep import rebuild
 from bench.store.writer import Writer
-from cluster.session import known_in
+from cluster.known import known_in
 
 SIZES = (10_000, 100_000, 1_000_000)
 TOGETHER = 500  # entries of a part, as the writer gathers at most

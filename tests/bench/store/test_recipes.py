@@ -14,9 +14,11 @@ from scipy import stats
 from bench.record import Delivery, Finished, Value
 from bench.statistics.intervals import mean_t
 from bench.statistics.looks import look_level
+from bench.statistics.resample import SHIFT
 from bench.statistics.seeds import compare_recipes, over_seeds
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
+from bench.store.recipes import Shared
 from bench.store.verify import verify
 from cluster.shown import shown
 from leaderboard.fronts import about_recipes, whole_of
@@ -77,9 +79,13 @@ def test_of_timings_seeds_sessions_and_rounds_are_told_apart(snapshot: Snapshot)
     assert (few["name"], few["seeds"]) == (f"{BASE}: few", 3)
     logs = np.log(TIMES["few"])
     expected = mean_t(logs.mean(axis=1))
-    shown = [few["estimate"], few["low"], few["high"]]
-    assert shown == pytest.approx([math.exp(end) for end in (expected.estimate, expected.low, expected.high)])
     own = (math.log(1.02) / float(stats.norm.isf((1 - look_level(looks=1)) / 2))) ** 2
+    # The seeds shared both leases, and in each the base's luck: half of what a ratio deviates by.
+    shared = (SHIFT**2 + own) / 2 / 2
+    half = math.hypot(expected.high - expected.estimate, float(stats.t.isf(0.025, 2)) * math.sqrt(shared))
+    shown = [few["estimate"], few["low"], few["high"]]
+    ends = (expected.estimate, expected.estimate - half, expected.estimate + half)
+    assert shown == pytest.approx([math.exp(end) for end in ends])
     between = logs.var(axis=1, ddof=1).mean()
     assert few["variance_rest"] == pytest.approx(own)
     assert few["variance_sessions"] == pytest.approx(max(0.0, between - own))
@@ -134,3 +140,57 @@ def test_show_carries_them_and_judges_anew_what_is_asked_otherwise(snapshot: Sna
     assert any(note.startswith(f"Frontier of estimates: {fronts[0]['size']} variants") for note in declared.notes)
     assert {row["metric"] for row in declared.records["recipes"]} == {"latency_ratio", "accuracy_difference"}
     assert "flips gained, entailment" in declared.columns
+
+
+def test_luck_that_seeds_share_does_not_pass_for_a_difference() -> None:
+    """Simulated: seeds that are all alike, timed together in two leases, against the base and against others."""
+    rng = np.random.default_rng(5)
+    missed = np.zeros(3)
+    for _ in range(2000):
+        base = SHIFT / math.sqrt(2) * rng.standard_normal(4)
+        own = SHIFT / math.sqrt(2) * rng.standard_normal((2, 5, 2))
+        means = {name: (own[k] - base[2 * k : 2 * k + 2]).mean(axis=1) for k, name in enumerate("ab")}
+        luck = {name: Shared({f"{name}{i}": 0.5 for i in range(2)}, SHIFT**2 / 2) for name in "ab"}
+        beside = luck["a"].beside(None, mean_t(means["a"]), 5)
+        plain = mean_t(means["a"])
+        apart = compare_recipes(dict(enumerate(means["a"])), dict(enumerate(means["b"])))
+        pair = luck["a"].beside(luck["b"], apart, 5)
+        missed += [not (each.low <= 0 <= each.high) for each in (beside, pair, plain)]
+    assert missed[0] / 2000 <= 0.05
+    assert missed[1] / 2000 <= 0.05
+    assert missed[2] / 2000 > 0.2  # as if each seed had had luck of its own
+    same = luck["a"].beside(luck["a"], mean_t(means["a"]), 5)
+    assert (same.low, same.high) == pytest.approx((mean_t(means["a"]).low, mean_t(means["a"]).high))
+
+
+def test_a_lease_that_stalled_keeps_no_store_from_being_published(tmp_path: Path) -> None:
+    """Its interval reaches below zero, where a ratio has no logarithm: what rounds add is then part of the leases."""
+
+    def stalled(delivery: Delivery) -> Delivery:
+        outcome = delivery.record.outcome
+        if delivery.record.job["type"] != "LatencyJob" or not isinstance(outcome, Finished) or not outcome.values:
+            return delivery
+        values = (outcome.values[0].model_copy(update={"low": -0.02}), *outcome.values[1:])
+        changed = {"outcome": outcome.model_copy(update={"values": values})}
+        return replace(delivery, record=delivery.record.model_copy(update=changed))
+
+    with sample.writing(tmp_path / "store") as writer:
+        writer.append([sample.declaration(MINE), *(Entry.of(stalled(stated(d))) for d in sample.deliveries(MINE))])
+        writer.report({})
+    with open_snapshot(tmp_path / "store") as found:
+        few, many = rows(found, "latency_ratio")
+    assert few["variance_rest"] == 0.0 < few["variance_sessions"]
+    assert many["variance_rest"] > 0
+    assert few["low"] < few["estimate"] < few["high"]
+
+
+def test_seeds_that_a_race_stopped_or_that_failed_leave_no_interval(tmp_path: Path) -> None:
+    """Those that are left are the better ones."""
+    gone = TUNED[1].artefact_id
+    kept = [d for d in map(stated, sample.deliveries(MINE)) if d.record.job.get("artefact_id") != gone]
+    with sample.writing(tmp_path / "store") as writer:
+        writer.append([sample.declaration(MINE), *(Entry.of(d) for d in kept)])
+        writer.report({})
+    with open_snapshot(tmp_path / "store") as found:
+        assert [row["name"] for row in rows(found, "accuracy_difference")] == [f"{BASE}: many"]
+        assert len(rows(found, "latency_ratio")) == 2  # all of them were timed
