@@ -149,7 +149,7 @@ class RunnerContract(ABC):
 
     def test_the_last_published_progress_is_the_end_of_the_sweep(self, bad_day: BadDay) -> None:
         with open_snapshot(bad_day.root) as snapshot:
-            assert snapshot.info()["progress"] == '{"done": 9, "running": 0, "failed": 7, "ready": 0}'
+            assert snapshot.info()["progress"] == '{"done": 11, "running": 0, "failed": 7, "ready": 0}'
             (count,) = snapshot.rows("select count(*) as n from records")
         assert count["n"] == len(bad_day.records)
 
