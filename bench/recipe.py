@@ -40,7 +40,13 @@ class Workplace:
     tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
     answers: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # by `Question.key`
     passes: Mapping[str, Path] = field(default_factory=dict)  # by `Question.key`, folders that studies have left
-    draft: Path | None = None  # of a study: what it writes here is kept for the steps that asked
+    draft: Path | None = None  # of a study: see `left`
+
+    def left(self, name: str) -> Path:
+        """Where a study writes a file that is kept for the steps that asked. TypeError outside of a study."""
+        if self.draft is None:
+            raise TypeError(f"{name} is left by a study, and nothing else has a place for it")
+        return self.draft / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,7 @@ class Step(BaseModel):
         return ()
 
     def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
-        """Answer a question in plain finite JSON, and with files in `work.draft` where that is not the form for it.
+        """Answer a question in plain finite JSON, and with files (`work.left`) where that is not the form for it.
 
         Runs on a worker; `model` is the parent's, or that of the teacher asked.
         """

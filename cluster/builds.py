@@ -81,8 +81,7 @@ class Builder:
             elif recipe.stages:
                 job = self._placed(job, {name: artefacts[rid] for name, rid in needed.items()})
                 asked, status = self._ask(recipe, job, known, in_flight, studies)
-                told = {"answers": asked.answers, "studies": asked.keys, "passes": asked.passes}
-                job = job.model_copy(update=told)
+                job = job.model_copy(update={"answers": asked.answers, "studies": asked.keys, "passes": asked.passes})
                 planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
                 if status == "failed":
                     blocked.add(recipe_id)
@@ -102,13 +101,11 @@ class Builder:
         if not known.lost:
             return {}
         made = {rid: _artefact_of(known.finished.get(job.key)) for rid, job in self.jobs.items()}
-        variants = {recipe.recipe_id for recipe in self._sweep.recipes}
-        found: dict[str, str] = {}
-        for recipe_id in reversed(self._prefixes):
-            wanted = [recipe_id] if recipe_id in variants else []
-            if made[recipe_id] is None or recipe_id in found or {made[rid] for rid in wanted} & known.lost:
-                wanted += self._needed[recipe_id].values()
-            found |= {rid: str(made[rid]) for rid in wanted if made[rid] in known.lost}
+        lost = {rid: name for rid, name in made.items() if name in known.lost}
+        found = {recipe.recipe_id: lost[recipe.recipe_id] for recipe in self._sweep.recipes if recipe.recipe_id in lost}
+        for recipe_id in reversed(self._prefixes):  # what is built on others comes before them
+            if made[recipe_id] is None or recipe_id in found:
+                found |= {rid: lost[rid] for rid in self._needed[recipe_id].values() if rid in lost}
         return found
 
     @staticmethod
@@ -129,8 +126,8 @@ class Builder:
         Jobs for questions are entered into `studies`: equal questions of several builds are one job.
         """
         step = recipe.stages[-1].step
-        before = recipe.prefix(len(recipe.stages) - 1).check()
-        teachers = {name: recipe.teacher(name).check() for name in step.teacher_names()}
+        teachers = {name: self._prefixes[rid].check() for name, rid in self._needed[recipe.recipe_id].items()}
+        before = teachers.pop(PARENT)
         found = Asked()
         while True:
             asked = [q for q in step.questions(found.answers, before, teachers) if q.key not in found.keys]

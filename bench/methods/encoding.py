@@ -5,7 +5,7 @@ The mask is made from lengths: many causal models have no padding token, or use 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.architecture import architecture_of
@@ -38,6 +38,12 @@ def encoded(
     found = loaded.tokenizer(**words, **limit)
     columns = {key: values for key, values in found.items() if key != "attention_mask"}
     return [{key: list(values[i]) for key, values in columns.items()} for i in range(len(texts))]
+
+
+def by_length(rows: Sequence[Row], batch: int) -> Iterator[list[int]]:
+    """The numbers of the rows in batches, the shortest first, so that little is filled up."""
+    order = sorted(range(len(rows)), key=lambda n: (len(rows[n]["input_ids"]), n))
+    return (order[start : start + batch] for start in range(0, len(order), batch))
 
 
 def filler(loaded: Loaded) -> int:

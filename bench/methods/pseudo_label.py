@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.data import Example
-from bench.methods.encoding import encoded, filler, padded
+from bench.methods.encoding import by_length, encoded, filler, padded
 
 if TYPE_CHECKING:
     from bench.models import Loaded
@@ -29,14 +29,12 @@ def written_by(
     import torch
 
     rows = encoded(teacher, [e.text for e in examples], None, max_length)
-    order = sorted(range(len(rows)), key=lambda n: (len(rows[n]["input_ids"]), n))
     found = [""] * len(rows)
     model: Any = teacher.model
     model.train(False)
     shortest = min(getattr(model.generation_config, "min_length", None) or 0, longest)
     with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
+        for chosen in by_length(rows, batch):
             inputs = padded([{"input_ids": rows[n]["input_ids"]} for n in chosen], filler(teacher))
             beams_found = model.generate(
                 **inputs,

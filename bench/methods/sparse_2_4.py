@@ -80,11 +80,9 @@ class Sparse24(Step):
         from bench.methods.input_norms import input_norms
         from bench.methods.int8_model import linear_layers
 
-        if work.draft is None:
-            raise TypeError("norms need a folder to be written into")
         examples = work.data[question.data[0]].examples()[: question.settings["samples"]]
         found = input_norms(model, linear_layers(model.model), examples, question.settings["max_length"])
-        save_file(found, work.draft / NORMS)
+        save_file(found, work.left(NORMS))
         return {"samples": len(examples), "layers": len(found)}
 
     def apply(self, model: Loaded, work: Workplace) -> Loaded:

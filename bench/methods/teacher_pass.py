@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.methods.encoding import filler, padded
+from bench.methods.encoding import by_length, filler, padded
 from bench.recipe import Question, Workplace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from bench.data import Example
@@ -35,8 +37,8 @@ class TeacherPass:
     settings: Mapping[str, Any]
 
     def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
-        """Those that are still open and can be put: the first shard alone until the number of rows is known."""
-        return tuple(q for q in self._shards(self.rows(answers) or 1) if q.key not in answers)
+        """Those that are still open and can be put."""
+        return tuple(q for q in self._shards(answers) if q.key not in answers)
 
     def rows(self, answers: Mapping[str, dict[str, Any]]) -> int | None:
         """How many rows there are, None until a shard has said so."""
@@ -48,18 +50,21 @@ class TeacherPass:
         import torch
         from safetensors.torch import load_file
 
-        shards = [q.key for q in self._shards(self.rows(work.answers) or 1)]
-        found = torch.cat([load_file(work.passes[key] / LOGITS)["logits"] for key in shards])
-        return found, list(work.answers[shards[0]]["labels"])
+        found = torch.cat([load_file(folder / LOGITS)["logits"] for folder in self._left(work)])
+        return found, list(work.answers[self._shard(0).key]["labels"])
 
     def texts(self, work: Workplace) -> list[str]:
         """What the teacher has written for every row."""
-        shards = [q.key for q in self._shards(self.rows(work.answers) or 1)]
-        found = (json.loads((work.passes[key] / TEXTS).read_text(encoding="utf-8")) for key in shards)
+        found = (json.loads((folder / TEXTS).read_text(encoding="utf-8")) for folder in self._left(work))
         return [text for texts in found for text in texts]
 
-    def _shards(self, rows: int) -> list[Question]:
-        return [self._shard(first) for first in range(0, rows, SHARD[self.kind])]
+    def _left(self, work: Workplace) -> list[Path]:
+        """The folders that the shards have left, in their order."""
+        return [work.passes[question.key] for question in self._shards(work.answers)]
+
+    def _shards(self, answers: Mapping[str, dict[str, Any]]) -> list[Question]:
+        """The first alone until the number of rows is known."""
+        return [self._shard(first) for first in range(0, self.rows(answers) or 1, SHARD[self.kind])]
 
     def _shard(self, first: int) -> Question:
         settings = {**self.settings, "first": first, "last": first + SHARD[self.kind]}
@@ -67,22 +72,20 @@ class TeacherPass:
 
 
 def answer(teacher: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
-    """Run a shard of a pass and leave in `work.draft` what the teacher says. Gives the number of rows of the data."""
+    """Run a shard of a pass and leave what the teacher says. Gives the number of rows of the data."""
     from bench.methods.pseudo_label import written_by
 
-    if work.draft is None:
-        raise TypeError("a teacher's pass needs a folder to write into")
     asked = dict(question.settings)
     examples = work.data[question.data[0]].examples()
     mine = examples[asked.pop("first") : asked.pop("last")]
     if question.kind == "pseudo-labels":
-        (work.draft / TEXTS).write_text(json.dumps(written_by(teacher, mine, **asked)), encoding="utf-8")
+        work.left(TEXTS).write_text(json.dumps(written_by(teacher, mine, **asked)), encoding="utf-8")
         return {"rows": len(examples)}
     from safetensors.torch import save_file
 
     from bench.methods.student_weights import label_names
 
-    save_file({"logits": class_scores(teacher, mine, **asked)}, work.draft / LOGITS)
+    save_file({"logits": class_scores(teacher, mine, **asked)}, work.left(LOGITS))
     return {"rows": len(examples), "labels": list(label_names(teacher.model.config))}
 
 
@@ -93,12 +96,10 @@ def class_scores(teacher: Loaded, examples: Sequence[Example], max_length: int) 
     from bench.methods.distill_batches import token_rows
 
     rows = token_rows(teacher, examples, max_length)
-    order = sorted(range(len(rows)), key=lambda n: (len(rows[n]["input_ids"]), n))
     model: Any = teacher.model
     model.train(False)
     found = torch.empty(len(rows), int(model.config.num_labels))
     with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
+        for chosen in by_length(rows, BATCH):
             found[chosen] = model(**padded([rows[n] for n in chosen], filler(teacher))).logits.float()
     return found
