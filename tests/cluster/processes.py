@@ -43,6 +43,18 @@ def named(pid: int, words: str) -> list[psutil.Process]:
     return [p for p in family(pid) if words in command_line(p)]
 
 
+def appeared(find: Callable[[], list[psutil.Process]], seconds: float = 20.0) -> list[psutil.Process]:
+    """What `find` finds as soon as it finds something: looked for again, it may be gone."""
+    found: list[psutil.Process] = []
+
+    def any_found() -> bool:
+        found[:] = find()
+        return bool(found)
+
+    assert until(any_found, seconds), "no such process appears"
+    return found
+
+
 def command_line(process: psutil.Process) -> str:
     """Empty for a process that is gone."""
     try:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bench.store.folder import holder, latest_epoch, open_folder
 from tests.cluster.conftest import Cluster
 from tests.cluster.driver import JOBS, jobs
 from tests.cluster.places import acknowledged, finished_keys, journal
-from tests.cluster.processes import all_gone, end_family, family, named, until
+from tests.cluster.processes import all_gone, appeared, end_family, family, named, until
 
 SEEDS = range(2)  # `make chaos` deals hundreds
 TABLES = ("entries", "records", "numbers", "examples", "samples", "sweeps", "retries", "parts")
@@ -83,6 +83,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, project_environment: di
 
 @pytest.fixture
 def on_ray(cluster: Cluster, tmp_path: Path, project_environment: dict[str, str]) -> Iterator[Drivers]:
+    assert until(lambda: not named(cluster.pid, "ray::WriterActor"), 20), "another test's writer is left"
     with drivers(tmp_path / "store", ["ray", cluster.address], project_environment) as found:
         yield found
 
@@ -162,8 +163,8 @@ def test_killed_workers(here: Drivers, request: pytest.FixtureRequest) -> None:
         """Until it has hit one at work: of a worker between two jobs there is no record."""
         before = failed()
         while failed() == before:
-            assert until(lambda: bool(named(above, words)), 20)
-            kill(named(above, words), rng)
+            with suppress(psutil.NoSuchProcess):  # it has ended since
+                kill(appeared(lambda: named(above, words)), rng)
             until(lambda: failed() > before, 3)
 
     for seed in SEEDS:
@@ -179,8 +180,7 @@ def test_killed_writers(on_ray: Drivers, cluster: Cluster) -> None:
     killed: set[int] = set()
 
     def blow(rng: random.Random) -> None:
-        assert until(lambda: bool(named(cluster.pid, "ray::WriterActor")), 20)
-        (writer,) = named(cluster.pid, "ray::WriterActor")
+        (writer,) = appeared(lambda: named(cluster.pid, "ray::WriterActor"))
         killed.add(writer.pid)
         kill([writer], rng)
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.store.folder import holder, latest_epoch, open_folder
 from tests.cluster.places import acknowledged, finished_keys, journal
-from tests.cluster.processes import until
+from tests.cluster.processes import appeared, until
 from tests.cluster.small_disk import SmallDisk
 from tests.hosts.clusters import Cluster
 from tests.hosts.driver import notes_of
@@ -97,7 +97,7 @@ def test_a_killed_process_of_a_worker(cluster: Cluster, tmp_path: Path, words: s
     root, asked = tmp_path / "store", (30, 2, 1.5)
     driver, victim = cluster.drive(root, *asked), cluster.host("w2")
     lost, killed = in_work_on(root, victim), time.time()
-    (process,) = victim.named(words)
+    (process,) = appeared(lambda: victim.named(words))
     process.kill()
     assert driver.end(240) == 0, driver.said()
     starts = [b for b in begun(notes_of(root)) if b.key == lost.key]
@@ -145,7 +145,7 @@ def test_a_driver_that_outlives_its_heads_ray(cluster: Cluster, tmp_path: Path) 
     root, asked = tmp_path / "store", (40, 7, 1.0)
     driver = cluster.drive(root, *asked)
     some_done(root)
-    (raylet,) = cluster.head.named("/raylet/raylet")
+    (raylet,) = appeared(lambda: cluster.head.named("/raylet/raylet"))
     raylet.kill()
     assert driver.end(120) != 0
     assert_nothing_lost(root)
