@@ -30,6 +30,7 @@ from cluster.ray_start import alive_nodes, node_name, our_code
 
 LOOK_SECONDS = 1.0  # between two looks at the cluster
 ANSWER_SECONDS = 90.0  # that a node is given to answer: it must start a worker and unpack our code first
+GONE_SECONDS = 30.0  # so long a node that a job's end has shown to be lost is none, whatever Ray lists
 TROUBLE_SECONDS = 60.0  # so long after a node was lost, one that can do its work may yet come back
 MEASURES = "paredown-measures"  # label of a node that is to be its class's measuring node, with the value "true"
 PROCESSOR = "paredown-processor.json"  # in the folder of Ray's session, which a machine's nodes share
@@ -150,6 +151,7 @@ class Nodes:
         self._asked: dict[str, Asked] = {}
         self._known: dict[str, Node] = {}
         self._looked = -math.inf
+        self._gone: dict[str, float] = {}  # when a job's end showed that a node was lost, by node_id
         self.lost_at = -math.inf
         self.fit: dict[str, Node] = {}
         self.draining: frozenset[str] = frozenset()
@@ -178,7 +180,8 @@ class Nodes:
         if not force and time.monotonic() - self._looked < LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
-        alive = alive_nodes()
+        gone = {node_id for node_id, at in self._gone.items() if self._looked - at < GONE_SECONDS}
+        alive = {node_id: row for node_id, row in alive_nodes().items() if node_id not in gone}
         self.draining = frozenset(state.get_draining_nodes())
         self.taken_back |= self.draining
         for node_id, row in alive.items():
@@ -192,6 +195,14 @@ class Nodes:
         before = self.fit
         self.fit = {i: n for i, n in self._known.items() if n.cpus and i not in self.draining}
         return before != self.fit
+
+    def lose(self, node_id: str) -> None:
+        """Take in that a node is lost, as the end of a job on it shows. Ray may list it for seconds yet.
+
+        Whatever is pinned to it until then fails at once, and would have used up its attempts before the next look.
+        """
+        self._gone[node_id] = time.monotonic()
+        self.look(force=True)
 
     def _hear(self, node_id: str, row: dict[str, Any] | None) -> None:
         """Take in a node's answer, if it is there."""

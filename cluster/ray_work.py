@@ -35,6 +35,11 @@ class Logs:
     folder: Path | None
     host: str | None = None
 
+    @classmethod
+    def of(cls, site: Site) -> Logs:
+        """On every node into the store's folder; beside a bucket on the machine of this process alone."""
+        return cls(site.acknowledgements, None if site.bucket is None else socket.gethostname())
+
     def here(self) -> Path | None:
         """The folder as this node has it."""
         return self.folder if self.host in (None, socket.gethostname()) else None

@@ -7,7 +7,6 @@ dies. What this project needs different from Ray's defaults is set in `cluster.r
 from __future__ import annotations
 
 import math
-import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -75,6 +74,11 @@ class Flight:
     def node_id(self) -> str:
         return self.begun.node_id if self.begun else self.lease.node_id
 
+    @property
+    def pinned(self) -> bool:
+        """Whether Ray may start it on the node of its lease alone."""
+        return self.job.exclusive or bool(self.lease.cards)
+
 
 class RayPool:
     """The cluster's workers. `nodes` have begun."""
@@ -96,7 +100,7 @@ class RayPool:
         self._needs = Needs(site.artefacts, known)
         self._ledger = Ledger(self._needs)
         self._ledger.use(self._nodes.fit)
-        self._orders = ray.put(Orders(site, run, limits, writer, our_code(), _logs(site)))
+        self._orders = ray.put(Orders(site, run, limits, writer, our_code(), Logs.of(site)))
         self._share, self._metrics = Share(), SweepMetrics()
         self._flights: dict[ray.ObjectRefGenerator, Flight] = {}
         self._held: list[Held] = []
@@ -196,11 +200,10 @@ class RayPool:
         if time.monotonic() < lost + STRANDED_SECONDS:
             return
         for answers, flight in list(self._flights.items()):
-            pinned = flight.job.exclusive or flight.lease.cards
             gone = flight.lease.node_id not in self._nodes.fit
             # What was submitted last may be work that was lost already, which is to keep its place in the queue.
             before = lost if gone else lost - NOTICED_SECONDS
-            if flight.begun is None and flight.submitted < before and (gone or not pinned):
+            if flight.begun is None and flight.submitted < before and (gone or not flight.pinned):
                 del self._flights[answers]
                 self._ledger.give(flight.mark)
                 with suppress(RayError):
@@ -296,10 +299,13 @@ class RayPool:
         if isinstance(error, OutOfMemoryError):
             return "out of memory", "Ray ended the worker because the node ran out of memory."
         name = flight.begun.node if flight.begun else node_name("a node", flight.node_id)
+        gone = isinstance(error, (NodeDiedError, TaskUnschedulableError)) or not self._nodes.is_alive(flight.node_id)
+        if gone and (flight.begun or flight.pinned):  # before the next attempt is sent there as well
+            self._nodes.lose(flight.node_id)
+            self._ledger.use(self._nodes.fit)
         if self._nodes.was_taken_back(flight.node_id):
             return "preempted", f"The node {name} was drained or taken back."
-        gone = isinstance(error, (NodeDiedError, TaskUnschedulableError))
-        if gone or not self._nodes.is_alive(flight.node_id):
+        if gone:
             return "lost node", f"The node {name} that ran the job was lost."
         if isinstance(error, WorkerCrashedError):
             return "lost worker", "The worker process died; the kernel kills one when memory runs out."
@@ -335,11 +341,6 @@ class RayPool:
         self._log.close()
         self._writer.report.remote(self._progress)
         end_writer(self._writer, CLOSE_SECONDS)
-
-
-def _logs(site: Site) -> Logs:
-    """Where workers write: on every node into the store's folder, beside a bucket on this machine alone."""
-    return Logs(site.acknowledgements, None if site.bucket is None else socket.gethostname())
 
 
 def _overdue(limits: Limits) -> str:

@@ -1,4 +1,4 @@
-"""Nodes that join, are drained, die or cannot be used, and two drivers on one cluster: processes of this machine."""
+"""Nodes that join, are drained, die or cannot be used, and two sweeps on one cluster: processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from cluster.attempts import Begun
 from cluster.drive import drive
 from cluster.placement import Lease
 from cluster.ray_nodes import Nodes, of_site
-from cluster.ray_share import Share
 from cluster.ray_work import WORK, Orders
 from cluster.ray_writer import say_begun
 from cluster.runner_ray import RayPool
@@ -154,6 +154,39 @@ def test_what_waited_as_a_node_was_lost_is_submitted_again(
     assert len(forgotten) == 2
     assert [record.attempt for record in records] == [1] * 8
     assert len({record.key for record in records if record.finished}) == 8
+
+
+def test_what_is_pinned_to_a_lost_node_goes_elsewhere_at_once(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure costs an attempt: they must not all be made before the driver looks at the nodes again."""
+    del cluster
+    monkeypatch.setattr(ray_nodes, "LOOK_SECONDS", 1e9)
+    with ray_place(tmp_path / "store") as place:
+        pool = pool_of(place)
+        (there,) = pool._nodes.fit.values()
+        lost = replace(there, node_id="ab" * 28, host="lost/abababab", cpus=64.0, measures=True)
+        pool._nodes._known[lost.node_id] = lost  # as Ray listed it a moment ago
+        pool._nodes.fit = {lost.node_id: lost}
+        pool._ledger.use(pool._nodes.fit)
+        first, second = driven(place, [LoneAct(name="lone", driver=DRIVER)])
+    assert isinstance(first.outcome, Failed)
+    assert (first.outcome.kind, second.finished) == ("lost node", True)
+    assert "lost/abababab" not in second.node
+
+
+def test_a_node_that_was_lost_is_none_though_it_is_listed_and_is_asked_anew_when_it_stays(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cluster
+    nodes = Nodes()
+    nodes.begin()
+    (node_id,) = nodes.fit
+    nodes.lose(node_id)
+    assert (nodes.fit, nodes.in_trouble()) == ({}, True)
+    monkeypatch.setattr(ray_nodes, "GONE_SECONDS", 0.0)
+    nodes.begin()
+    assert list(nodes.fit) == [node_id]
 
 
 def test_of_what_died_before_the_driver_heard_of_it_the_writer_knows_where_it_was(
@@ -291,31 +324,6 @@ def test_a_node_that_does_not_see_what_the_sweep_reads_is_refused(cluster: Clust
     gone = tmp_path / "rows.jsonl"
     with pytest.raises(BadInput, match=rf"does not see {gone}, which the sweep reads: put it into a folder"):
         Nodes(paths=[str(tmp_path), str(gone)]).begin()
-
-
-def test_drivers_count_each_other_while_they_live_and_want_more(cluster: Cluster) -> None:
-    del cluster
-    one, two = Share(), Share()
-
-    def counts(hungry: bool) -> tuple[int, int]:
-        one.beat(hungry=hungry)
-        two.beat(hungry=True)
-        return one.drivers, two.drivers
-
-    assert until(lambda: counts(hungry=True) == (2, 2), 20)
-    assert until(lambda: counts(hungry=False) == (2, 1), 20)
-    two.leave()
-
-    def alone() -> bool:
-        one.beat(hungry=True)
-        return one.drivers == 1
-
-    assert until(alone, 20)
-    one.leave()
-    three = Share()
-    three.beat(hungry=True)
-    assert three.drivers == 1
-    three.leave()
 
 
 def test_two_sweeps_share_the_cluster(cluster: Cluster, tmp_path: Path) -> None:

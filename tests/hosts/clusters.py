@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 
 from bench.processor import CAP, CHECKED, prepare
-from tests.cluster.processes import until
+from tests.cluster.processes import end_family, until
 from tests.hosts.machines import Host, Network, inner, words_of
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,7 @@ class Cluster:
     token: str
     nodes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    onlooker: subprocess.Popen[str] | None = None  # one for many looks: to start it takes seconds of a CPU
 
     @property
     def head(self) -> Host:
@@ -92,8 +94,27 @@ class Cluster:
 
     def look(self) -> dict[str, Any]:
         """What the cluster says of itself; empty while it does not answer."""
-        done = self.say(self.head, self.python("tests.hosts.look", self.address))
-        return dict(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else {}
+        if self.onlooker is None:
+            command = self.python("tests.hosts.look", self.address)
+            self.onlooker = self.begin(
+                self.head, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        asked = self.onlooker
+        assert asked.stdin is not None
+        assert asked.stdout is not None
+        patience = threading.Timer(60, lambda: end_family(asked.pid))
+        patience.start()
+        try:
+            asked.stdin.write("look\n")
+            asked.stdin.flush()
+            answer = next((line for line in asked.stdout if line.startswith("{")), "")
+        except BrokenPipeError:
+            answer = ""
+        finally:
+            patience.cancel()
+        if not answer:  # it has ended, perhaps with the Ray that it was connected to
+            self.onlooker = None
+        return dict(json.loads(answer)) if answer else {}
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
         """What the cluster says once it meets a condition."""
@@ -103,6 +124,7 @@ class Cluster:
             if found and condition(found):
                 return found
             assert time.monotonic() < deadline, f"the cluster does not get there: {found}\n{self.logs()}"
+            time.sleep(0.2)
 
     def whole(self) -> dict[str, Any]:
         """Wait until every host is in the cluster, nothing is in use and nobody's writer is left."""
