@@ -1,10 +1,14 @@
-"""What every test process needs before anything else: usable instructions for oneDNN, no network, Ctrl-C."""
+"""What every test process needs before anything else: usable instructions for oneDNN, no network, Ctrl-C.
+
+And what lets a test say the same on every machine: nothing of the terminal around it, examples that are not drawn anew.
+"""
 
 import gc
 import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bench.processor import collect_seldom, prepare
 
@@ -13,6 +17,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Widths and colours of whoever starts the tests; tests read what commands print.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
+for name in ("NO_PROXY", "no_proxy"):  # what tests serve is not reached through a proxy
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
+# As hypothesis itself does where it knows a CI: a slow example is no finding, and what passed once passes again.
+settings.register_profile(
+    "ours", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ours")
 prepare()
 collect_seldom()
 # A shell that starts a command in the background has it ignore Ctrl-C, and so would every process that a test starts.

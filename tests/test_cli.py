@@ -275,7 +275,7 @@ def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess
         env={**inherited, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
@@ -295,7 +295,7 @@ def test_a_hub_id_without_network_is_answered_within_seconds(sweep: Path, store:
         *("run", sweep, "bases.tiny.model=some-org/some-model@main", "--store", store),
         **{"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"},
     )
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 60  # most of which a busy machine takes to import; retries take minutes
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "'some-org/some-model@main' cannot be had from the hub" in done.stderr

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.browser.served import ARGUMENTS, chromium, serving
+from tests.browser.screenshots import rest
+from tests.browser.served import ARGUMENTS, SETTLED, chromium, serving
 from tests.leaderboard.sample import make_store
 
-expect.set_options(timeout=20_000)  # a state is waited for; how fast the machine is just now is no finding
+expect.set_options(timeout=SETTLED)  # a state is waited for; how fast the machine is just now is no finding
 PROBES = ("/_stcore/health", "/_stcore/host-config")
 
 
@@ -63,7 +64,7 @@ class Watched:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """One for all tests: its cache holds Streamlit's scripts, which take longer to load than any test."""
     found = browser.new_context(viewport={"width": 1440, "height": 1000})
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(SETTLED)
     yield found
     found.close()
 
@@ -73,6 +74,8 @@ def page(context: BrowserContext) -> Iterator[Page]:
     found = context.new_page()
     watched = Watched(found)
     yield found
+    if found.locator("[data-testid=stApp]").count():
+        rest(found)
     found.close()
     watched.check()
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from bench.store.reader import open_snapshot
-from tests.browser.served import ARGUMENTS, chromium, serving
+from tests.browser.served import ARGUMENTS, SETTLED, chromium, serving
 
 PAGES = {
     "table": "/",
@@ -23,9 +23,14 @@ TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attemp
 SIZES = {1440: 1000, 390: 844}
 
 
+def rest(page: Page) -> None:
+    """Wait until nothing runs: a page that is left in the middle of a run complains of the connection."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=SETTLED)
+
+
 def settle(page: Page) -> None:
     """Wait until the page has drawn what it was asked for."""
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    rest(page)
     page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_timeout(700)  # fonts and the plot's own animation
 

@@ -15,6 +15,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 DEBIAN = "/usr/bin/chromium"
+SETTLED = 60_000  # milliseconds that a page is given for whatever it was asked for
+UP = 120  # seconds that a server is given to answer
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -61,13 +63,30 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
     """A Streamlit server's process, once it answers."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        for _ in range(300):
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                    break
-            except (URLError, OSError):
-                time.sleep(0.1)
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield process
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until a server's process answers."""
+    deadline = time.monotonic() + UP
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(url, timeout=10):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+        assert process.poll() is None, f"the server of {url} has ended"
+    raise AssertionError(f"the server of {url} does not answer")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server; one that takes its time is not waited for."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

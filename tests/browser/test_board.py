@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from bench.store.journal import Entry
-from tests.browser.served import serving
+from tests.browser.screenshots import rest, settle
+from tests.browser.served import SETTLED, serving
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SQL, VARIANTS
 
 pytestmark = pytest.mark.browser
-SETTLED = 40_000
 PAGE_OF_ONE = f"/variant?variant={VARIANTS[3].recipe_id[:16]}&tab=Examples"
 
 
@@ -28,7 +28,32 @@ def open_plot(page: Page, site: str, query: str = "") -> Locator:
     page.goto(f"{site}/pareto?{query}")
     points = page.locator(".scatterlayer .point")
     expect(points.first).to_be_visible(timeout=SETTLED)
+    settle(page)
     return points
+
+
+def place(page: Page, seen: Locator) -> FloatRect:
+    """Where the leftmost of what is seen stands, once it stays there."""
+    before: FloatRect | None = None
+    for _ in range(100):
+        now = min((box for each in seen.all() if (box := each.bounding_box())), key=lambda box: box["x"], default=None)
+        if now is not None and now == before:
+            return now
+        before = now
+        page.wait_for_timeout(200)
+    raise AssertionError("the page does not come to rest")
+
+
+def click_leftmost(page: Page) -> None:
+    """The base is the point further to the right."""
+    left = place(page, page.locator(".scatterlayer .point"))
+    page.mouse.click(left["x"] + left["width"] / 2, left["y"] + left["height"] / 2)
+
+
+def narrow(page: Page) -> None:
+    """Nothing is wider than a phone once the page is drawn."""
+    settle(page)
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
 def test_the_table_shows_every_variant_with_its_verdict(page: Page, site: str) -> None:
@@ -47,7 +72,7 @@ def test_names_are_text_whatever_they_say(page: Page, site: str) -> None:
     expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
     for name in (HTML, MARKDOWN, SQL):
         expect(row(page, name).locator("button.open")).to_have_text(name.removeprefix(f"{BASE}: "))
-    assert page.locator("h1").first.inner_text() == sample.SWEEP
+    expect(page.locator("h1").first).to_have_text(sample.SWEEP)
     assert page.locator("img[src=x]").count() == 0
     points = open_plot(page, site)
     expect(points.first).to_be_visible()
@@ -62,6 +87,7 @@ def test_a_filter_recomputes_the_frontier_and_goes_into_the_address(page: Page, 
     expect(page.get_by_text("Frontier recomputed among 4 shown and the base")).to_be_visible()
     expect(row(page, f"{BASE}: decoder 12 to 1")).to_contain_text("● certain")
     expect(page).to_have_url(re.compile(r"q=decoder"))
+    rest(page)
     page.reload()
     expect(page.locator("tbody tr")).to_have_count(5, timeout=SETTLED)
     page.get_by_role("link", name="Pareto plot").click()
@@ -92,6 +118,7 @@ def test_a_row_opens_its_page_and_back_leads_back(page: Page, site: str) -> None
     page.get_by_role("tab", name="Attempts").click()
     expect(page.get_by_text("attempts at jobs that concern this variant")).to_be_visible()
     expect(page).to_have_url(re.compile("tab=Attempts"))
+    rest(page)
     page.reload()
     expect(page.get_by_text("attempts at jobs that concern this variant")).to_be_visible(timeout=SETTLED)
     page.get_by_role("link", name="← Leaderboard").click()
@@ -154,6 +181,7 @@ def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
     expect(title).to_have_text("size on disk (lower is better)")
     expect(page.get_by_text("Verdicts on size on disk and accuracy")).to_be_visible()
     expect(page).to_have_url(re.compile("x=size"))
+    rest(page)
     page.reload()
     expect(title).to_have_text("size on disk (lower is better)", timeout=SETTLED)
     expect(page.get_by_text("Verdicts on size on disk and accuracy")).to_be_visible()
@@ -161,10 +189,7 @@ def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
 
 def test_a_clicked_point_opens_its_details(page: Page, site: str) -> None:
     open_plot(page, site, "method=int8_dynamic&q=drop")
-    # The base and the variant are left; the variant is the one further to the left.
-    places = [p.bounding_box() for p in page.locator(".scatterlayer .point").all()]
-    left = min((p for p in places if p), key=lambda p: p["x"])
-    page.mouse.click(left["x"] + left["width"] / 2, left["y"] + left["height"] / 2)
+    click_leftmost(page)  # the base and the variant are left
     expect(page.get_by_role("heading", name=SQL)).to_be_visible()
     expect(page).to_have_url(re.compile(r"variant=[0-9a-f]{16}"))
     page.get_by_role("button", name="Close").click()
@@ -174,23 +199,19 @@ def test_a_clicked_point_opens_its_details(page: Page, site: str) -> None:
 def test_a_click_keeps_the_zoom_and_leads_to_the_page(page: Page, site: str) -> None:
     open_plot(page, site, "method=int8_dynamic")
     ticks = page.locator(".xaxislayer-above .xtick")
-    first = ticks.first.bounding_box()
-    plot = page.locator(".js-plotly-plot .nsewdrag").bounding_box()
-    assert first
-    assert plot
+    first = place(page, ticks.first)
+    plot = place(page, page.locator(".js-plotly-plot .nsewdrag"))
     page.mouse.move(plot["x"] + 300, plot["y"] + 300)
     page.mouse.down()
     page.mouse.move(plot["x"] + 360, plot["y"] + 300, steps=4)
     page.mouse.up()
-    moved = ticks.first.bounding_box()
-    assert moved
+    settle(page)
+    moved = place(page, ticks.first)
     assert moved["x"] != first["x"]
-    places = [p.bounding_box() for p in page.locator(".scatterlayer .point").all()]
-    left = min((p for p in places if p), key=lambda p: p["x"])
-    page.mouse.click(left["x"] + left["width"] / 2, left["y"] + left["height"] / 2)
+    click_leftmost(page)
     expect(page.get_by_role("link", name="Open its page")).to_be_visible()
-    page.wait_for_timeout(300)
-    assert ticks.first.bounding_box() == moved
+    settle(page)
+    assert place(page, ticks.first) == moved
     page.get_by_role("link", name="Open its page").click()
     expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=SETTLED)
 
@@ -225,14 +246,15 @@ def test_nothing_is_wider_than_a_phone(page: Page, site: str, path: str) -> None
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{site}{path}")
     page.locator("tbody tr, .scatterlayer .point, .box").first.wait_for(timeout=SETTLED)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    right = "[...document.querySelectorAll('.pd, .stPlotlyChart')].map(e => e.getBoundingClientRect().right)"
-    assert max(page.evaluate(right)) <= 390
+    narrow(page)
+    drawn = "[...document.querySelectorAll('.pd, .stPlotlyChart')].map(e => e.getBoundingClientRect().right)"
+    page.wait_for_function(f"(rights => rights.length && Math.max(...rights) <= 390)({drawn})")
 
 
 def test_every_column_is_explained_where_nothing_can_be_pointed_at(page: Page, site: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(site)
+    expect(page.locator("tbody tr")).to_have_count(11, timeout=SETTLED)
     page.get_by_text("What the columns mean").click(timeout=SETTLED)
     columns = page.locator(".legend dd")
     expect(columns.filter(visible=True)).to_have_count(page.locator("thead th").count())
@@ -241,7 +263,7 @@ def test_every_column_is_explained_where_nothing_can_be_pointed_at(page: Page, s
     expect(page).to_have_url(re.compile(r"sort=size"))
     expect(page.locator("tbody tr").nth(1)).to_contain_text("drop table")
     expect(columns.first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    narrow(page)
     page.goto(f"{site}/sweeps")
     page.locator("th summary", has_text="finished").click(timeout=SETTLED)
     expect(page.get_by_text("Attempts that gave what they were to give")).to_be_visible()
@@ -256,5 +278,5 @@ def test_names_without_an_end_or_from_right_to_left_break_nothing(page: Page, gr
         for path in ("/", "/pareto", f"/variant?variant={named[1].recipe_id[:16]}", f"/compare?variants={both}"):
             page.goto(f"{url}{path}")
             page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            narrow(page)
         page.goto("about:blank")

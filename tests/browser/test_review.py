@@ -10,13 +10,13 @@ from playwright.sync_api import Page, expect
 
 from bench.store.folder import open_folder
 from bench.store.reviews import Decision, list_reviews
-from tests.browser.screenshots import settle
-from tests.browser.served import serving
+from tests.browser.screenshots import rest, settle
+from tests.browser.served import SETTLED, serving
+from tests.browser.test_board import narrow
 from tests.leaderboard import newer
 from tests.leaderboard.sample import BASE
 
 pytestmark = pytest.mark.browser
-SETTLED = 40_000
 REVIEW = "<img src=x onerror=alert(3)> phone"
 
 
@@ -38,6 +38,7 @@ def test_from_constraints_to_a_decision_that_newer_results_flag(page: Page, grow
         weight.fill("10")
         weight.press("Enter")
         expect(page.get_by_text(f"First with these weights: {BASE}: int8")).to_be_visible()
+        rest(page)
         page.reload()
         expect(page.get_by_text(f"First with these weights: {BASE}: int8")).to_be_visible(timeout=SETTLED)
         expect(page.get_by_text(re.compile(r"the choice changes to .*drop table.* if it weighs under"))).to_be_visible()
@@ -95,7 +96,6 @@ def test_without_a_way_to_sign_the_page_only_shows(page: Page, site: str) -> Non
     limit.fill("size <= 100 MB")
     limit.press("Enter")
     expect(page.get_by_text("Nearest is 'size <= 100 MB': loosened to 390.0 MB")).to_be_visible()
-    settle(page)  # a page that is left in the middle of a run complains of the connection
     assert page.locator("img[src=x]").count() == 0
 
 
@@ -104,5 +104,5 @@ def test_on_a_phone_nothing_runs_over_the_edge(page: Page, growing: Path) -> Non
     with serving(newer.store_before(growing), "--sign-locally") as url:
         state_question(page, url)
         expect(page.get_by_text("With these weights").first).to_be_visible(timeout=SETTLED)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        narrow(page)
         page.goto("about:blank")

@@ -6,11 +6,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -19,11 +17,11 @@ from playwright.sync_api import Browser, Page, expect
 from bench.store.folder import open_folder
 from bench.store.reviews import list_reviews
 from tests.browser.provider import CLIENT, FAULTS, PEOPLE, SECRET
-from tests.browser.served import free_port, serving
+from tests.browser.screenshots import rest
+from tests.browser.served import SETTLED, end, free_port, serving, wait_for
 from tests.leaderboard.sample import make_store
 
 pytestmark = pytest.mark.browser
-SETTLED = 40_000
 ROOT = Path(__file__).parents[2]
 FILE = """
 [auth]
@@ -42,7 +40,7 @@ class Site(NamedTuple):
 
     def fault(self, name: str) -> None:
         """Have the provider hand out tokens that nobody may accept; or none such, for an empty name."""
-        with urlopen(Request(f"{self.issuer}/fault", data=name.encode(), method="POST"), timeout=5) as answer:
+        with urlopen(Request(f"{self.issuer}/fault", data=name.encode(), method="POST"), timeout=60) as answer:
             assert answer.status == 200
 
 
@@ -62,19 +60,13 @@ def signed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(300):
-            try:
-                with urlopen(f"{issuer}/keys", timeout=1):
-                    break
-            except (URLError, OSError):
-                time.sleep(0.1)
+        wait_for(f"{issuer}/keys", process)
         file = folder / "provider.toml"
         file.write_text(FILE.format(url=url, client=CLIENT, secret=SECRET, issuer=issuer))
         with serving(make_store(folder / "store"), "--auth", str(file), port=ports[0]):
             yield Site(url, issuer, folder / "store")
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)
 
 
 def to_provider(page: Page, site: Site) -> None:
@@ -127,6 +119,7 @@ def test_tokens_that_nobody_may_accept_sign_nobody_in(page: Page, signed: Site) 
                 page.get_by_role("link", name="ben").click()
             assert answer.value.status == 302, fault
             assert answer.value.headers["location"] == "/", fault
+            rest(page)  # back at the board, which is left again
             assert "_streamlit_user" not in cookies(page), fault
         page.goto(f"{signed.url}/review")
         page.get_by_label("Open a review of this question", exact=True).fill("Not mine to open")

@@ -58,8 +58,10 @@ def _any(scene: Scene, rng: random.Random, words: str, not_words: tuple[str, ...
     if not found:
         return None
     host, process = rng.choice(found)
-    number = host.number_of(process)
-    return (host, number) if _kill(process) else None
+    with suppress(OSError):  # it has ended since
+        number = host.number_of(process)
+        return (host, number) if _kill(process) else None
+    return None
 
 
 def worker(scene: Scene, rng: random.Random) -> Struck | None:

@@ -18,6 +18,7 @@ import pytest
 
 # Ray reads its settings, the token among them, when it is first imported.
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # what else fills the machine's memory is no finding
 from cluster import ray_settings
 
 ray_settings.apply()
@@ -91,7 +92,7 @@ def _connect(address: str, head: subprocess.Popen[bytes], log: Path) -> None:
     from bench.errors import BadInput
     from cluster import runner_ray
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while "Ray runtime started" not in log.read_text():
         assert head.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

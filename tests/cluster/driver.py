@@ -1,7 +1,7 @@
 """A driver in a process of its own, to be killed: `python -m tests.cluster.driver STORE local|ray [ADDRESS]`.
 
 Says "ready" when everything is imported and connected, and takes the store when it is told to go on. Ends with 0 when
-the sweep is finished, 130 after Ctrl-C.
+the sweep is finished, which takes seconds until the file `hurried` is there; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ from tests.cluster.jobs import Act  # noqa: E402
 from tests.cluster.listed import Listed  # noqa: E402
 from tests.cluster.places import local_place, ray_place  # noqa: E402
 
-JOBS = 40
+JOBS = 160  # of which most are left, however late a blow falls
 ATTEMPTS = 8  # three workers are killed, and it may be the same job's each time
 
 
-def jobs(count: int = JOBS) -> list[Act]:
+def hurried(root: Path) -> Path:
+    """The file that, once it is there, has what is left of a store's sweep done at once."""
+    return root.with_name("hurried")
+
+
+def jobs(root: Path, count: int = JOBS) -> list[Act]:
     """The sweep: jobs of a tenth of a second or so."""
     rng = random.Random(20)
-    return [Act(name=f"job {i:03d}", driver=os.getpid(), seconds=rng.uniform(0.04, 0.16)) for i in range(count)]
+    told: dict[str, Any] = {"driver": os.getpid(), "does": "sleep until told", "notes": str(hurried(root))}
+    return [Act(name=f"job {i:03d}", seconds=rng.uniform(0.04, 0.16), **told) for i in range(count)]
 
 
 def watch(plan: Plan, use: object) -> dict[str, Any]:
@@ -47,7 +53,7 @@ def main() -> None:
     opens = ray_place if runner == "ray" else local_place
     try:
         with opens(Path(root)) as place:
-            for record in drive(Listed(jobs(), ATTEMPTS), place.known, place, watch):
+            for record in drive(Listed(jobs(Path(root)), ATTEMPTS), place.known, place, watch):
                 if runner == "local":  # where this process is the writer, a record in its hands is an acknowledged one
                     note_acknowledged(Path(root), record.identity)
     except KeyboardInterrupt:

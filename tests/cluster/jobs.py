@@ -116,21 +116,24 @@ def _hang(job: Act) -> None:
 
 ESCAPE = """
 import os, sys, time
+written, writing = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        open(sys.argv[1], "a").write(f"{os.getpid()} ")
+        with open(sys.argv[1], "a") as notes:
+            notes.write(f"{os.getpid()} ")
+        os.close(writing)
         time.sleep(600)
     os._exit(0)
+os.close(writing)
 os.wait()
+os.read(written, 1)  # which ends when nobody can write any more
 """
 
 
 def _escape(job: Act) -> None:
-    """Leave a process behind that has left its parent, its group and its session."""
+    """Leave a process behind that has left its parent, its group and its session, and has written down its number."""
     subprocess.run([sys.executable, "-c", ESCAPE, job.notes], check=True)
-    while not (Path(job.notes).exists() and Path(job.notes).read_text().endswith(" ")):
-        time.sleep(0.01)
 
 
 def _escape_and_exit(job: Act) -> Never:
@@ -285,6 +288,12 @@ def act(job: Job, site: Site) -> Done:
 def sleeps(count: int, seconds: float = 0.02, prefix: str = "sleep") -> list[Act]:
     """Jobs that end well."""
     return [Act(name=f"{prefix} {i}", driver=os.getpid(), seconds=seconds) for i in range(count)]
+
+
+def meetings(folder: Path) -> list[Act]:
+    """Two jobs of which each ends when the other runs beside it: only two workers can do them."""
+    jobs = sleeps(2, 0.0, "meet")
+    return [job.model_copy(update={"does": "meet", "notes": str(folder)}) for job in jobs]
 
 
 def sleeps_until(told: Path, count: int, seconds: float, prefix: str = "sleep") -> list[Act]:

@@ -43,7 +43,7 @@ def named(pid: int, words: str) -> list[psutil.Process]:
     return [p for p in family(pid) if words in command_line(p)]
 
 
-def appeared(find: Callable[[], list[psutil.Process]], seconds: float = 20.0) -> list[psutil.Process]:
+def appeared(find: Callable[[], list[psutil.Process]], seconds: float = 60.0) -> list[psutil.Process]:
     """What `find` finds as soon as it finds something: looked for again, it may be gone."""
     found: list[psutil.Process] = []
 
@@ -71,7 +71,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def all_gone(pids: Iterable[int], seconds: float = 10.0) -> bool:
+def all_gone(pids: Iterable[int], seconds: float = 30.0) -> bool:
     """Whether all of them are gone within so many seconds."""
     left = list(pids)
     return until(lambda: all(is_gone(pid) for pid in left), seconds)

@@ -33,6 +33,11 @@ class SmallDisk:
         finally:
             os.close(descriptor)
 
+    def filled(self, key: str) -> str:
+        """The key as it was given, and not a free block again: an unfinished snapshot may have given its room back."""
+        self.fill()
+        return key
+
     def free(self) -> None:
         self._ballast.unlink()
 

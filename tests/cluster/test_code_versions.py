@@ -18,6 +18,7 @@ from cluster.ray_start import our_code
 from cluster.ray_work import Logs, Orders, _attempted
 from cluster.runner_local import Limits
 from tests.cluster.conftest import ROOT, Cluster
+from tests.cluster.driver import hurried
 from tests.cluster.jobs import Act, act
 from tests.cluster.places import acknowledged
 from tests.cluster.processes import end_family
@@ -97,6 +98,7 @@ def test_a_driver_of_other_code_replaces_the_writer_and_ends_the_sweep(
         driver.kill()
         driver.wait()
     before = acknowledged(root)
+    hurried(root).touch()
     with drivers(root, ["ray", cluster.address], {**project_environment, "PYTHONPATH": str(other)}) as theirs:
         driver = theirs.go()
         assert driver.wait(120) == 0

@@ -20,7 +20,7 @@ import pytest
 from bench.store.database import open_database
 from bench.store.folder import holder, latest_epoch, open_folder
 from tests.cluster.conftest import Cluster
-from tests.cluster.driver import JOBS, jobs
+from tests.cluster.driver import JOBS, hurried, jobs
 from tests.cluster.places import acknowledged, finished_keys, journal
 from tests.cluster.processes import all_gone, appeared, end_family, family, named, until
 
@@ -83,7 +83,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, project_environment: di
 
 @pytest.fixture
 def on_ray(cluster: Cluster, tmp_path: Path, project_environment: dict[str, str]) -> Iterator[Drivers]:
-    assert until(lambda: not named(cluster.pid, "ray::WriterActor"), 20), "another test's writer is left"
+    assert until(lambda: not named(cluster.pid, "ray::WriterActor"), 60), "another test's writer is left"
     with drivers(tmp_path / "store", ["ray", cluster.address], project_environment) as found:
         yield found
 
@@ -113,7 +113,7 @@ def assert_nothing_lost(root: Path) -> None:
 def assert_complete(root: Path) -> None:
     """Every job finished once, and the query form says what the journal says."""
     assert_nothing_lost(root)
-    assert sorted(finished_keys(root)) == sorted(job.key for job in jobs())
+    assert sorted(finished_keys(root)) == sorted(job.key for job in jobs(root))
     rebuilt = open_database(root.parent / "rebuilt.duckdb", root / "journal")
     kept = duckdb.connect(str(root / "results.duckdb"), read_only=True)
     try:
@@ -146,6 +146,7 @@ def test_killed_drivers(here: Drivers) -> None:
 
         strike(here.root, f"driver {seed}", blow)
         assert all_gone(below), "a killed driver has left workers behind"
+    hurried(here.root).touch()
     assert here.go().wait(90) == 0
     assert latest_epoch(open_folder(here.root)) == len(SEEDS) + 1
     assert_complete(here.root)
@@ -169,6 +170,7 @@ def test_killed_workers(here: Drivers, request: pytest.FixtureRequest) -> None:
 
     for seed in SEEDS:
         strike(here.root, f"worker {seed}", blow)
+    hurried(here.root).touch()
     assert driver.wait(90) == 0
     assert_complete(here.root)
     assert failed() >= len(SEEDS)
@@ -186,6 +188,7 @@ def test_killed_writers(on_ray: Drivers, cluster: Cluster) -> None:
 
     for seed in SEEDS:
         strike(on_ray.root, f"writer {seed}", blow)
+    hurried(on_ray.root).touch()
     assert driver.wait(90) == 0
     assert len(killed) == len(SEEDS)
     assert_complete(on_ray.root)

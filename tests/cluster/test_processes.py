@@ -26,7 +26,7 @@ os.wait()
 def escaped(note: Path) -> int:
     """The pid of a process that has left its parent, its group and its session."""
     subprocess.run([sys.executable, "-c", ESCAPE, str(note)], check=True)
-    assert until(lambda: note.exists() and note.read_text() != "", 20)
+    assert until(lambda: note.exists() and note.read_text() != "", 60)
     return int(note.read_text())
 
 
@@ -55,4 +55,4 @@ def test_a_worker_is_killed_only_while_it_is_the_same_process() -> None:
         assert end_attempt(worker.pid, born - 100, "nobody")
         assert worker.poll() is None
         assert end_attempt(worker.pid, born, "nobody")
-        assert worker.wait(10) == -9
+        assert worker.wait(60) == -9

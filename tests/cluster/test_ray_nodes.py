@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ from bench.errors import BadInput
 from bench.execute import Site
 from bench.job import Job
 from bench.record import Failed, Record
-from cluster import ray_nodes, runner_ray
+from cluster import ray_nodes, ray_writer, runner_ray
 from cluster.attempts import Begun
 from cluster.drive import drive
 from cluster.placement import Lease
 from cluster.ray_nodes import Nodes, of_site
 from cluster.ray_work import WORK, Orders
-from cluster.ray_writer import say_begun
 from cluster.runner_ray import RayPool
 from tests.cluster.conftest import Cluster, free_ports
 from tests.cluster.jobs import Act, GpuAct, LoneAct, note, sleeps, sleeps_until
@@ -52,12 +52,12 @@ def joined(cluster: Cluster, environment: dict[str, str], cpus: int = 1) -> Iter
             command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent
         )
     try:
-        assert until(lambda: len(alive()) > before, 60), (folder / "log").read_text()
+        assert until(lambda: len(alive()) > before, 120), (folder / "log").read_text()
         yield node.pid
     finally:
         end_family(node.pid)
         node.wait()
-        assert until(lambda: len(alive()) == before, 30)
+        assert until(lambda: len(alive()) == before, 60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -195,7 +195,7 @@ def test_of_what_died_before_the_driver_heard_of_it_the_writer_knows_where_it_wa
     del cluster
 
     def dies_unheard(job: Job, number: int, orders: Orders, mark: str, environments: object) -> Iterator[Begun]:
-        say_begun(orders.writer, mark, Begun("", "the node", os.getpid(), 0.0))
+        ray.get(orders.writer.begin.remote(mark, Begun("", "the node", os.getpid(), 0.0)))
         os._exit(3)
         yield
 
@@ -205,6 +205,7 @@ def test_of_what_died_before_the_driver_heard_of_it_the_writer_knows_where_it_wa
         return tasks.pop() if tasks else place_task(self, job, lease, mark)
 
     monkeypatch.setattr(RayPool, "_task", task)
+    monkeypatch.setattr(ray_writer, "BEGIN_SECONDS", 60.0)
     with ray_place(tmp_path / "store") as place:
         first, second = driven(place, sleeps(1))
     assert isinstance(first.outcome, Failed)
@@ -214,28 +215,30 @@ def test_of_what_died_before_the_driver_heard_of_it_the_writer_knows_where_it_wa
 def test_a_draining_node_gets_no_more_jobs_and_what_is_lost_there_is_no_failure(
     cluster: Cluster, project_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    jobs = sleeps(30, 0.5) + sleeps_until(tmp_path / "drained", 2, 8.0, "long")
+    # Some are left however long the new node takes; the long one may be there, and is lost with it.
+    jobs = sleeps_until(tmp_path / "drained", 1, 45.0, "long") + sleeps_until(tmp_path / "drained", 240, 0.5)
     records: list[Record] = []
     with ray_place(tmp_path / "store") as place:
         before = alive()
         with joined(cluster, project_environment, cpus=2):
             node_id = newest(before)
-            assert until(lambda: pool_of(place)._nodes.look(force=True) or len(pool_of(place)._nodes.fit) == 2, 60)
+            assert until(lambda: pool_of(place)._nodes.look(force=True) or len(pool_of(place)._nodes.fit) == 2, 120)
             pool_of(place)._ledger.use(pool_of(place)._nodes.fit)
             sweep = driven(place, jobs)
             while not any(r.node.endswith(node_id[:8]) for r in records):
                 records.append(next(sweep))
             drain(node_id)
-            drained = time.time()
             while node_id not in pool_of(place)._nodes.taken_back and node_id in alive():  # an idle one goes at once
                 records.append(next(sweep))
+            submitted, known = {flight.job.key for flight in pool_of(place)._flights.values()}, len(records)
+            records += islice(sweep, 12)  # of which the node, were it given any, would have done half
         (tmp_path / "drained").touch()
         records += sweep
-    late = [r for r in records if r.node.endswith(node_id[:8]) and r.finished and note(r, "began") > drained + 3]
+    late = [r for r in records[known:] if r.node.endswith(node_id[:8]) and r.finished and r.key not in submitted]
     assert late == []
     kinds = [r.outcome.kind for r in records if isinstance(r.outcome, Failed)]
     assert set(kinds) <= {"preempted"}
-    assert sum(r.finished for r in records) == 32
+    assert sum(r.finished for r in records) == 241
 
 
 def test_a_measurement_has_its_node_alone_while_jobs_go_on_elsewhere(

@@ -20,15 +20,15 @@ def test_drivers_count_each_other_while_they_live_and_want_more(cluster: Cluster
         two.beat(hungry=True)
         return one.drivers, two.drivers
 
-    assert until(lambda: counts(hungry=True) == (2, 2), 20)
-    assert until(lambda: counts(hungry=False) == (2, 1), 20)
+    assert until(lambda: counts(hungry=True) == (2, 2), 60)
+    assert until(lambda: counts(hungry=False) == (2, 1), 60)
     two.leave()
 
     def alone() -> bool:
         one.beat(hungry=True)
         return one.drivers == 1
 
-    assert until(alone, 20)
+    assert until(alone, 60)
     one.leave()
     three = Share()
     three.beat(hungry=True)

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -126,14 +125,14 @@ def test_artefacts_come_along_but_not_broken_ones(tmp_path: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import sys
 from pathlib import Path
 from bench.store import upkeep
 whole = upkeep._merge_part
 def slowly(*arguments):
     whole(*arguments)
     print("one", flush=True)
-    time.sleep(0.2)
+    sys.stdin.readline()
 upkeep._merge_part = slowly
 upkeep.merge(Path(sys.argv[1]), [Path(sys.argv[2])])
 """
@@ -142,10 +141,13 @@ upkeep.merge(Path(sys.argv[1]), [Path(sys.argv[2])])
 def test_a_merge_that_was_killed_goes_on(tmp_path: Path) -> None:
     source = store(tmp_path / "one", *([entry(f"job {number}")] for number in range(30)))
     command = [sys.executable, "-c", SLOW, str(tmp_path / "all"), str(source.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         for _ in range(5):
             assert process.stdout.readline() == "one\n"
+            process.stdin.write("go on\n")
+            process.stdin.flush()
         process.kill()
     merged = merge(tmp_path / "all", [source.root])
     assert merged.repeated >= 5
@@ -205,13 +207,10 @@ def test_the_verbs_say_what_they_did(tmp_path: Path) -> None:
 def test_two_merges_at_once_are_one_after_the_other(tmp_path: Path) -> None:
     source = store(tmp_path / "one", *([entry(f"job {number}")] for number in range(10)))
     command = [sys.executable, "-c", SLOW, str(tmp_path / "all"), str(source.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "one\n"
         with pytest.raises(StoreBusy):
             upkeep.merge(tmp_path / "all", [source.root])
-        process.communicate(timeout=60)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and len(identities(open_folder(tmp_path / "all"))) < 10:
-        time.sleep(0.05)
+        process.communicate(timeout=120)  # at the end of its input it goes on
     assert identities(open_folder(tmp_path / "all")) == identities(source)

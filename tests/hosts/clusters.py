@@ -148,7 +148,7 @@ class Cluster:
             ]
             return [words.strip() for words in found if not any(name in words for name in OWN)]
 
-        assert until(lambda: not busy(), 20), f"processes are left behind: {busy()}"
+        assert until(lambda: not busy(), 60), f"processes are left behind: {busy()}"
 
     def logs(self) -> str:
         """The end of what each node said."""
@@ -187,7 +187,7 @@ class Driver:
 
     def kill(self) -> None:
         self.process().kill()
-        self.started.wait(10)
+        self.started.wait(60)
 
     def end(self, seconds: float) -> int:
         """Its exit code."""
@@ -208,7 +208,7 @@ def cluster_of(folder: Path, names: tuple[str, ...]) -> Iterator[Cluster]:
         found = Cluster(network, secrets.token_hex(32))
         try:
             found.serve(network.add("head"))
-            assert until(lambda: bool(network.hosts["head"].named("gcs_server")), 30), found.logs()
+            assert until(lambda: bool(network.hosts["head"].named("gcs_server")), 90), found.logs()
             for name in names:
                 found.serve(network.add(name))
             found.whole()

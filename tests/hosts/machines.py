@@ -90,7 +90,7 @@ class Host:
         command += ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc"]
         command += ["bash", "-c", FIRST, "first", self.name, str(self.folder), str(self.hosts)]
         self._holder = subprocess.Popen(command, preexec_fn=_die_with_parent)
-        assert until(up.exists, 10), f"the host {self.name} does not start"
+        assert until(up.exists, 60), f"the host {self.name} does not start"
         (first,) = psutil.Process(self._holder.pid).children()
         self.pid = first.pid
 
@@ -212,7 +212,7 @@ def _clear_up() -> None:
             _ip("link", "delete", bridge)
 
 
-def inner(started: subprocess.Popen[str], seconds: float = 10.0) -> psutil.Process:
+def inner(started: subprocess.Popen[str], seconds: float = 60.0) -> psutil.Process:
     """The process that a command of `Host.command` has become: `nsenter` stands in front of it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from tests.cluster.places import acknowledged, finished_keys, journal
 from tests.cluster.processes import until
 from tests.hosts.clusters import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def paredown(cluster: Cluster, *arguments: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:

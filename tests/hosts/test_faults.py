@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from tests.cluster.small_disk import SmallDisk
 from tests.hosts.clusters import Cluster
 from tests.hosts.driver import notes_of
 from tests.hosts.machines import Host
-from tests.hosts.work import Begun, begun, sweep
+from tests.hosts.work import Begun, begun, hurried, sweep
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 BEGINS_AGAIN = 15.0  # seconds at most until work lost in a partition begins elsewhere
 USED = 15.0  # seconds at most until a node that has joined has work
@@ -27,6 +27,11 @@ USED = 15.0  # seconds at most until a node that has joined has work
 
 def jobs_of(root: Path, count: int, seed: int, longest: float) -> list[str]:
     return sorted(job.key for job in sweep(count, seed, longest, notes_of(root)))
+
+
+def long_ones(root: Path, count: int, seed: int, longest: float) -> set[str]:
+    """Jobs that take so long that they are still at work when a blow falls."""
+    return {job.key for job in sweep(count, seed, longest, notes_of(root)) if job.seconds > 0.6 * longest}
 
 
 def assert_nothing_lost(root: Path) -> None:
@@ -51,13 +56,14 @@ def assert_goes_on(cluster: Cluster, root: Path, asked: tuple[int, int, float]) 
     assert_complete(root, jobs_of(root, *asked))
 
 
-def in_work_on(root: Path, host: Host) -> Begun:
-    """An attempt that has only just begun on a host."""
+def in_work_on(root: Path, host: Host, keys: Collection[str]) -> Begun:
+    """An attempt at one of these jobs that has only just begun on a host."""
     seen = {(b.key, b.at) for b in begun(notes_of(root))}
     new: list[Begun] = []
 
     def come() -> bool:
-        new[:] = [b for b in begun(notes_of(root)) if (b.key, b.at) not in seen and b.host == host.name]
+        found = (b for b in begun(notes_of(root)) if (b.key, b.at) not in seen and b.host == host.name)
+        new[:] = [b for b in found if b.key in keys]
         return bool(new)
 
     assert until(come, 150), f"nothing begins on {host.name}"
@@ -80,7 +86,7 @@ def test_a_partitioned_worker(cluster: Cluster, tmp_path: Path) -> None:
     # Short jobs: what is lost begins again when a CPU is free, and behind what waits there already.
     root, asked = tmp_path / "store", (48, 1, 1.5)
     driver, victim = cluster.drive(root, *asked), cluster.host("w1")
-    lost = in_work_on(root, victim)
+    lost = in_work_on(root, victim, long_ones(root, *asked))
     cut = time.time()
     victim.cut()
     try:
@@ -96,7 +102,7 @@ def test_a_partitioned_worker(cluster: Cluster, tmp_path: Path) -> None:
 def test_a_killed_process_of_a_worker(cluster: Cluster, tmp_path: Path, words: str) -> None:
     root, asked = tmp_path / "store", (30, 2, 1.5)
     driver, victim = cluster.drive(root, *asked), cluster.host("w2")
-    lost, killed = in_work_on(root, victim), time.time()
+    lost, killed = in_work_on(root, victim, long_ones(root, *asked)), time.time()
     (process,) = appeared(lambda: victim.named(words))
     process.kill()
     assert driver.end(240) == 0, driver.said()
@@ -108,7 +114,7 @@ def test_a_killed_process_of_a_worker(cluster: Cluster, tmp_path: Path, words: s
 
 def test_killed_drivers(cluster: Cluster, tmp_path: Path) -> None:
     """The next goes on by itself on the same host; on another, whose processes it cannot see, when it is told to."""
-    root, asked = tmp_path / "store", (40, 3, 1.0)
+    root, asked = tmp_path / "store", (160, 3, 1.0)
     for host in ("head", "head", "w1"):
         take_over = ["--take-over"] * (host == "w1")
         driver = cluster.drive(root, *asked, *take_over, on=cluster.host(host))
@@ -117,8 +123,9 @@ def test_killed_drivers(cluster: Cluster, tmp_path: Path) -> None:
         assert_nothing_lost(root)
     done, since = set(finished_keys(root)), time.time()
     refused = cluster.drive(root, *asked)
-    assert refused.end(60) == 2
+    assert refused.end(120) == 2
     assert "--take-over" in refused.said()
+    hurried(notes_of(root)).touch()
     driver = cluster.drive(root, *asked, "--take-over")
     assert driver.end(240) == 0, driver.said()
     assert latest_epoch(open_folder(root)) == 4
@@ -136,7 +143,7 @@ def test_a_crashed_head(cluster: Cluster, tmp_path: Path) -> None:
     cluster.restart(cluster.head)
     cluster.whole()
     # Nobody can ask a host that was off whether its driver has died: the lease runs out.
-    assert until(lambda: holder(open_folder(root)) is None, 90)
+    assert until(lambda: holder(open_folder(root)) is None, 150)
     assert_goes_on(cluster, root, asked)
 
 
@@ -157,9 +164,9 @@ def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
     root, asked = shared_disk.folder / "store", (40, 5, 0.8)
     driver = cluster.drive(root, *asked)
     some_done(root)
-    shared_disk.fill()
     try:
-        assert driver.end(90) == 2
+        assert until(lambda: filled(shared_disk) and driver.ended, 150), driver.said()
+        assert driver.end(1) == 2
         assert "DiskFull" in driver.said()
         assert_nothing_lost(root)
     finally:
@@ -167,18 +174,25 @@ def test_a_full_disk(cluster: Cluster, shared_disk: SmallDisk) -> None:
     assert_goes_on(cluster, root, asked)
 
 
+def filled(disk: SmallDisk) -> bool:
+    """Leave no room, also not what a snapshot gives back that could not be finished."""
+    disk.fill()
+    return True
+
+
 def test_a_host_that_joins_and_leaves(cluster: Cluster, tmp_path: Path) -> None:
-    root, asked = tmp_path / "store", (60, 6, 1.5)
+    root, asked = tmp_path / "store", (400, 6, 1.5)  # some are left however long the new host takes
     driver = cluster.drive(root, *asked)
     some_done(root)
     late = cluster.network.add("w3")
     try:
         cluster.serve(late)
         joined = when(lambda: "Ray runtime started" in (late.folder / "node.log").read_text())
-        first = in_work_on(root, late)
+        first = in_work_on(root, late, jobs_of(root, *asked))
         assert first.at - joined <= USED
         some_done(root)
         late.crash()
+        hurried(notes_of(root)).touch()
         assert driver.end(240) == 0, driver.said()
     finally:
         cluster.network.remove("w3")
@@ -187,5 +201,5 @@ def test_a_host_that_joins_and_leaves(cluster: Cluster, tmp_path: Path) -> None:
 
 def when(condition: Callable[[], bool]) -> float:
     """Seconds since the epoch when a condition comes true."""
-    assert until(condition, 60)
+    assert until(condition, 150)
     return time.time()

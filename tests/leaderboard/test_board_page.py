@@ -15,7 +15,7 @@ from leaderboard.source import STORE
 @pytest.fixture
 def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv(STORE, str(store))
-    return AppTest.from_file(PAGE, default_timeout=30)
+    return AppTest.from_file(PAGE, default_timeout=120)
 
 
 def test_a_long_table_comes_in_parts(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +44,7 @@ def test_the_command_needs_neither_streamlit_nor_plotly() -> None:
 
 def _import(modules: str, hidden: Sequence[str]) -> None:
     wanted = ", ".join(f"leaderboard.{name}" for name in modules.split())
-    subprocess.run([sys.executable, "-c", IMPORT_ALL.format(f"import {wanted}"), *hidden], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", IMPORT_ALL.format(f"import {wanted}"), *hidden], check=True, timeout=150)
 
 
 def test_the_writer_s_database_is_never_named() -> None:
@@ -98,9 +97,8 @@ def test_ctrl_c_ends_the_page_with_0(store: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == f"The leaderboard of {store} is at http://127.0.0.1:{port} (Ctrl-C ends it).\n"
-    assert urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status == 200
+    assert urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=60).status == 200
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-    time.sleep(0.1)
+    assert process.wait(60) == 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -37,7 +37,7 @@ def claimed(root: Path) -> Iterator[Path]:
 
 
 def on(name: str, **query: str) -> AppTest:
-    page = AppTest.from_file(PAGE, default_timeout=30).run().switch_page(f"pages_/{name}.py")
+    page = AppTest.from_file(PAGE, default_timeout=120).run().switch_page(f"pages_/{name}.py")
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()

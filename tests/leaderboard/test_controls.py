@@ -30,7 +30,7 @@ def declare(store: Path, name: str, day: int, kind: str = sample.CLASS) -> None:
 
 
 def opened(name: str = "board", **query: str) -> AppTest:
-    page = AppTest.from_file(PAGE, default_timeout=30)
+    page = AppTest.from_file(PAGE, default_timeout=120)
     if name != "board":
         page.switch_page(f"pages_/{name}.py")
     for key, value in query.items():

@@ -311,7 +311,7 @@ def test_an_index_that_cannot_be_written_is_a_sentence(
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr(index_module, "_own_folder", lambda: tmp_path / "gone")
     monkeypatch.setenv(STORE, str(seeded))
-    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
     text = "\n".join(e.proto.body for e in page.get("html"))
     assert f"of the store {seeded.name} are read by could not be written: free space" in text
     assert "Error" not in text

@@ -28,7 +28,7 @@ BY_NAME = {v.name: v for v in VARIANTS}
 @pytest.fixture
 def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv(STORE, str(store))
-    return AppTest.from_file(PAGE, default_timeout=30)
+    return AppTest.from_file(PAGE, default_timeout=120)
 
 
 def words(page: AppTest) -> str:
@@ -169,7 +169,7 @@ def copied(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def sentence() -> str:
-    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
     assert not page.exception
     return words(page)
 
@@ -235,12 +235,12 @@ def test_a_second_sweep_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monkey
     with sample.writing(tmp_path / "two") as writer:
         writer.append([sample.declaration(VARIANTS[:3], "newer", day=21)])
     monkeypatch.setenv(STORE, str(tmp_path / "two"))
-    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
     assert "<h1>newer</h1>" in words(page)
     assert page.query_params == {"sweep": "newer"}  # of the newest one too: copied, it keeps its meaning
     with sample.writing(tmp_path / "two") as writer:
         writer.append([sample.declaration(VARIANTS[:4], "newest", day=22)])
-    copied = AppTest.from_file(PAGE, default_timeout=30)
+    copied = AppTest.from_file(PAGE, default_timeout=120)
     copied.query_params["sweep"] = page.query_params["sweep"]
     assert "<h1>newer</h1>" in words(copied.run())
     assert "<h1>newer</h1>" in words(page.run())
@@ -256,7 +256,7 @@ def test_a_row_of_the_older_of_two_sweeps_opens(tmp_path: Path, monkeypatch: pyt
     with sample.writing(tmp_path / "two") as writer:
         writer.append([sample.declaration(VARIANTS[:1], "newer", day=21)])
     monkeypatch.setenv(STORE, str(tmp_path / "two"))
-    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
     page.selectbox(key="sweep").set_value(sample.SWEEP).run()
     page.session_state["visit"] = VARIANTS[1].recipe_id
     assert f"{BASE}: int8</h1>" in words(page.run())
@@ -307,7 +307,7 @@ def test_a_third_number_is_the_size_of_the_points(page: AppTest) -> None:
 
 
 def test_a_newer_snapshot_waits_until_it_is_asked_for(copied: Path) -> None:
-    page = AppTest.from_file(PAGE, default_timeout=30).run()
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
     on_pareto(page)
     before = plot(page)
     with sample.writing(copied) as writer:

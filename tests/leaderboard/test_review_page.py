@@ -30,7 +30,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def on_review(where: str = "", review: str = "") -> AppTest:
-    page = AppTest.from_file(PAGE, default_timeout=30).run().switch_page("pages_/review.py")
+    page = AppTest.from_file(PAGE, default_timeout=120).run().switch_page("pages_/review.py")
     if review:
         page.query_params["review"] = review
     page.run()

@@ -119,7 +119,7 @@ def test_a_teachers_steps_do_not_mark_its_pupil() -> None:
 
 def test_the_page_shows_promise_and_fact(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STORE, str(root))
-    page = AppTest.from_file(PAGE, default_timeout=30).run().switch_page("pages_/variant.py")
+    page = AppTest.from_file(PAGE, default_timeout=120).run().switch_page("pages_/variant.py")
     page.query_params["variant"] = INT8.recipe_id[:16]
     page.query_params["tab"] = "Lineage and layers"
     page.run()

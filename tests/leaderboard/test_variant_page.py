@@ -26,7 +26,7 @@ INT8 = f"{BASE}: int8"
 @pytest.fixture
 def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv(STORE, str(store))
-    return AppTest.from_file(PAGE, default_timeout=30).run()
+    return AppTest.from_file(PAGE, default_timeout=120).run()
 
 
 def words(page: AppTest) -> str:

@@ -74,7 +74,7 @@ def test_a_page_that_is_drawn_again_judges_nothing(
     judged: list[tuple[str, ...]], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(STORE, str(store))
-    page = AppTest.from_file(str(PAGE), default_timeout=30)
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
     page.query_params["q"] = "decoder"
     for _ in range(3):
         page.run()

@@ -49,7 +49,9 @@ def says_something(board: Board, texts: list[str]) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_who_is_left_is_whom_no_constraint_rules_out(data: st.DataObject, snapshot: Snapshot, board: Board) -> None:
     """Bounds are taken from the numbers' own ends, so that they are hit exactly."""

@@ -12,7 +12,7 @@ from bench.measure.clock import clock_of, host_seconds
 
 def test_the_host_clock_times_a_call() -> None:
     assert clock_of("cpu") is host_seconds
-    assert 0.01 <= host_seconds(lambda: time.sleep(0.01)) < 1.0
+    assert 0.01 <= host_seconds(lambda: time.sleep(0.01)) < 5.0  # seconds, and not milliseconds
 
 
 def test_a_gpu_is_idle_before_and_waited_for_after(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def moto_server() -> Iterator[int]:
     command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while True:
             try:
                 socket.create_connection((HOST, port), 1).close()
@@ -132,6 +132,13 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer  # noqa: N815
 
 
+class Server(ThreadingHTTPServer):
+    """With room for as many connections as come at once: five wait by default, and others are turned away."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class Proxy:
     """Hands requests on to a server, unless `faults` has something for them; each fault is used up by one request."""
 
@@ -141,8 +148,7 @@ class Proxy:
         self.made: list[Fault] = []
         self._using = threading.Lock()
 
-        self._server = ThreadingHTTPServer((HOST, 0), type("Bound", (Handler,), {"proxy": self, "behind": behind}))
-        self._server.daemon_threads = True
+        self._server = Server((HOST, 0), type("Bound", (Handler,), {"proxy": self, "behind": behind}))
         self.port = int(self._server.server_address[1])
         # As often as this (in seconds) it looks whether it is to end.
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

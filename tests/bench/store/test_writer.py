@@ -122,7 +122,7 @@ def test_snapshots_come_at_most_once_a_second(folder: Folder) -> None:
         published += writer.publish()
         count += 1
     assert count > published
-    assert 1 <= published <= 2
+    assert 1 <= published <= 1 + (time.monotonic() - begin)
     writer.close()
 
 
