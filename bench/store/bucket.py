@@ -140,13 +140,29 @@ class Bucket:
         return True
 
     def names(self, folder: str) -> list[str]:
-        return sorted(name for name in self._sizes(folder) if not name.startswith("."))
+        return sorted(name for name in self.sizes(folder) if not name.startswith("."))
 
     def folders(self, folder: str) -> list[str]:
         from obstore import list_with_delimiter
 
         found = self._ask(lambda client: list_with_delimiter(client, folder))
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """File name -> bytes, of the files in a folder."""
+        from obstore import list_with_delimiter
+
+        found = self._ask(lambda client: list_with_delimiter(client, folder))
+        return {each["path"].rpartition("/")[2]: each["size"] for each in found["objects"]}
+
+    def all_sizes(self) -> dict[str, int]:
+        """Path -> bytes, of every file under the URL: one request for each thousand."""
+        from obstore import list as list_
+
+        def once(client: Any) -> dict[str, int]:
+            return {each["path"]: each["size"] for some in list_(client, chunk_size=1000) for each in some}
+
+        return self._ask(once)
 
     def anything(self) -> bool:
         """Whether the bucket holds anything under the prefix. Raises BadInput where there is no such bucket."""
@@ -239,13 +255,6 @@ class Bucket:
         from obstore import head
 
         return self._ask(lambda client: head(client, name))
-
-    def _sizes(self, folder: str) -> dict[str, int]:
-        """File name -> bytes."""
-        from obstore import list_with_delimiter
-
-        found = self._ask(lambda client: list_with_delimiter(client, folder))
-        return {each["path"].rpartition("/")[2]: each["size"] for each in found["objects"]}
 
     def _copy(self, name: str, data: bytes) -> None:
         """Keep what was just created, so that it need not come back; without room it comes when it is wanted."""
