@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from bench.artefact_cache import cache_folder
 from bench.errors import BadInput, Unreachable
 from bench.store.places import DRAFT, Local
 
-CACHE = "PAREDOWN_CACHE"  # environment variable: where copies are kept
 PATIENCE = 120.0  # seconds that a bucket may answer nothing or only errors
 FIRST_PATIENCE = 15.0  # before it has answered anything
 ANSWER = timedelta(seconds=60)  # within which one request must be answered
@@ -37,8 +37,7 @@ _answered: set[str] = set()  # URLs that have answered in this process
 
 def copies_of(identity: str) -> Path:
     """Where copies of what a store in a bucket holds are kept: by the name that the store was born with."""
-    root = os.environ.get(CACHE) or Path.home() / ".cache" / "paredown"
-    return Path(root).absolute() / "stores" / identity
+    return cache_folder() / "stores" / identity
 
 
 def _connected(url: str) -> Any:
