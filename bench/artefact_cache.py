@@ -18,7 +18,13 @@ from bench.errors import BadInput
 from bench.identity import files_digest, short
 
 DRAFT = ".draft-"
+CACHE = "PAREDOWN_CACHE"  # environment variable: what this node keeps for itself
 SHARE = 0.5  # of the disk's free space, with what the cache itself holds, that copies may take without a limit
+
+
+def cache_folder() -> Path:
+    """Where this node keeps what it need not ask for again."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "paredown").absolute()
 
 
 class Cache:

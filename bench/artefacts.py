@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,25 +70,32 @@ class Artefacts:
         if self._cache is not None and artefact_id in self._cache:
             return True
         bucket = self._bucket
-        return (self.folder / artefact_id).is_dir() if bucket is None else bucket.has(f"{artefact_id}/{COMPLETE}")
+        if bucket is None:
+            return (self.folder / artefact_id).is_dir()
+        return _is_whole(bucket, artefact_id, bucket.sizes(artefact_id))
 
     def missing(self, artefact_ids: Collection[str]) -> set[str]:
-        """Those that are not in the store; a copy of this node's counts for nothing."""
+        """Those that are not in the store whole; a copy of this node's counts for nothing."""
         bucket = self._bucket
-        if bucket is not None:
-            return set(artefact_ids) - set(bucket.folders(""))
-        return set(artefact_ids) - ({path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set())
+        if bucket is None:
+            return set(artefact_ids) - ({p.name for p in self.folder.iterdir()} if self.folder.is_dir() else set())
+        if not artefact_ids:
+            return set()
+        there: dict[str, dict[str, int]] = {}
+        for path, size in bucket.all_sizes().items():
+            artefact_id, _, name = path.partition("/")
+            there.setdefault(artefact_id, {})[name] = size
+        return {each for each in artefact_ids if not _is_whole(bucket, each, there.get(each, {}))}
 
     def _bring(self, artefact_id: str, draft: Path) -> None:
         """Write the files of an artefact into a folder of this node."""
         bucket, found = self._bucket, self.folder / artefact_id
         if bucket is not None:
             try:
-                names = json.loads(bucket.read(f"{artefact_id}/{COMPLETE}"))
+                for name in json.loads(bucket.read(f"{artefact_id}/{COMPLETE}")):
+                    bucket.fetch(f"{artefact_id}/{name}", draft / Path(name).name)
             except FileNotFoundError as error:
                 raise self._gone(artefact_id) from error
-            for name in names:
-                bucket.fetch(f"{artefact_id}/{name}", draft / Path(name).name)
         elif found.is_dir():
             for name in model_files(found):
                 shutil.copyfile(found / name, draft / name)
@@ -127,17 +134,39 @@ class Artefacts:
                 raise
 
     def _upload(self, bucket: "Bucket", artefact_id: str, draft: Path, names: list[str]) -> None:
-        if bucket.has(f"{artefact_id}/{COMPLETE}"):
+        if _is_whole(bucket, artefact_id, bucket.sizes(artefact_id)):
             return
         for name in names:
             bucket.send(draft / name, f"{artefact_id}/{name}")
-        sizes = {name: (draft / name).stat().st_size for name in names}
-        bucket.replace(f"{artefact_id}/{COMPLETE}", json.dumps(sizes).encode())
+        bucket.replace(f"{artefact_id}/{COMPLETE}", _statement({n: (draft / n).stat().st_size for n in names}))
 
     def sweep_drafts(self) -> None:
         """Remove what killed builds left behind. Only the holder of the store's lease may call this."""
         for left in self.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _statement(sizes: Mapping[str, int]) -> bytes:
+    """What COMPLETE says."""
+    return json.dumps(dict(sizes)).encode()
+
+
+def _is_whole(bucket: "Bucket", artefact_id: str, there: Mapping[str, int]) -> bool:
+    """Whether an upload came to its end, and all that it said it had uploaded is still there.
+
+    `there` is what a listing of the artefact's folder tells: names and sizes. A statement that is as long as one about
+    these files would be is about these files, so that only a strange one has to be read.
+    """
+    files = {name: size for name, size in there.items() if name != COMPLETE}
+    if COMPLETE not in there:
+        return False
+    if there[COMPLETE] == len(_statement(files)):
+        return True
+    try:
+        stated = json.loads(bucket.read(f"{artefact_id}/{COMPLETE}"))
+    except FileNotFoundError:  # removed since it was listed
+        return False
+    return all(files.get(name) == size for name, size in stated.items())
 
 
 def weight_bytes(folder: Path) -> int:

@@ -61,11 +61,16 @@ Execute = Callable[[Job, Site], Done]
 
 
 def execute(job: Job, site: Site) -> Done:
-    """Do the job, beside its GPU if it has one. Raises BadInput for a request that cannot be met, anything else for a
-    fault."""
+    """Do the job, beside its GPU if it has one and once that is free of what jobs before it took.
+
+    Raises BadInput for a request that cannot be met, anything else for a fault.
+    """
+    from bench.measure.baseline import await_predecessors
     from bench.measure.pinning import beside
 
     with beside(job.gpu or "cpu", getattr(job, "threads", site.threads)):
+        if job.gpu is not None:
+            await_predecessors(job.gpu)
         return _execute(job, site)
 
 

@@ -148,6 +148,14 @@ class Step(BaseModel):
         """What is in memory while the step is applied or asks. Pure."""
         return Held()
 
+    def teachers_held(self, *, passed: bool) -> tuple[str, ...]:
+        """Names of the teachers whose weights are in memory while the step is applied. Pure.
+
+        `passed`: whether studies have left files for it, as what a teacher says.
+        """
+        del passed
+        return self.teacher_names()
+
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         """Carry the step out. Runs on a worker; may change `model` in place."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from typing import Any
 from bench.job import BuildJob, StudyJob
 from bench.naming import names_of
 from bench.recipe import Question, Recipe
-from bench.record import Finished, Record
+from bench.record import Failed, Finished, Record
 from bench.sweep import Sweep
 from bench.tasks.spec import TaskSpec
 from cluster.standing import Known, Machine, Planned, Status, standing
@@ -23,6 +23,15 @@ class Asked:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)  # of the jobs
     passes: dict[str, str] = field(default_factory=dict)  # artefact_ids of the files that studies left
+    failed: str = ""  # key of a job that was given up
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What has become of a sweep's builds, by recipe_id: artefact_ids, and why what is gone is not built again."""
+
+    artefacts: dict[str, str]
+    gone: dict[str, str]
 
 
 class Builder:
@@ -58,24 +67,29 @@ class Builder:
     def _task(self, name: str) -> TaskSpec:
         return next(task for task in self._sweep.tasks if task.name == name)
 
-    def plan(self, known: Known, in_flight: frozenset[str], jobs: list[Planned]) -> dict[str, str]:
-        """Plan each distinct prefix once. Returns recipe_id -> artefact_id of what is built."""
+    def name(self, recipe_id: str) -> str:
+        """What a prefix is called."""
+        return self._names[recipe_id]
+
+    def plan(self, known: Known, in_flight: frozenset[str], jobs: list[Planned]) -> Built:
+        """Plan each distinct prefix once; the jobs are added to `jobs`."""
         artefacts: dict[str, str] = {}
-        blocked: set[str] = set()
+        blocked: dict[str, str] = {}  # recipe_id -> why it cannot be built
         studies: dict[str, Planned] = {}
         again = self._wanted_again(known)
         for recipe_id, recipe in self._prefixes.items():
             job = self.jobs[recipe_id]
             needed = self._needed[recipe_id]
             planned = standing(job, known, in_flight, self._attempts, again=recipe_id in again)
-            if planned.status != "done" and blocked & {*needed.values()}:
-                blocked.add(recipe_id)
+            hindered = [blocked[rid] for rid in needed.values() if rid in blocked]
+            if planned.status != "done" and hindered:
+                blocked[recipe_id] = hindered[0]
                 continue
             if planned.status == "done":
                 if made := _artefact_of(known.finished[job.key]):
                     artefacts[recipe_id] = made
             elif planned.status == "failed":
-                blocked.add(recipe_id)
+                blocked[recipe_id] = _reason(known, job.key)
             elif not artefacts.keys() >= {*needed.values()}:
                 planned = Planned(job, "waiting", planned.attempt)
             elif recipe.stages:
@@ -84,14 +98,14 @@ class Builder:
                 job = job.model_copy(update={"answers": asked.answers, "studies": asked.keys, "passes": asked.passes})
                 planned = Planned(job, planned.status if status == "ready" else status, planned.attempt)
                 if status == "failed":
-                    blocked.add(recipe_id)
+                    blocked[recipe_id] = _reason(known, asked.failed)
                     continue
             if recipe_id in again:
                 artefacts[recipe_id] = again[recipe_id]  # what is known of it still holds
                 planned = replace(planned, of=planned.of.model_copy(update={"expected": again[recipe_id]}))
             jobs.append(planned)
         jobs.extend(studies.values())
-        return artefacts
+        return Built(artefacts, {rid: blocked[rid] for rid in again if rid in blocked})
 
     def _wanted_again(self, known: Known) -> dict[str, str]:
         """recipe_id -> artefact_id of what was built, is gone from the store, and must be there.
@@ -143,7 +157,7 @@ class Builder:
                     job = job.model_copy(update={"asking": (*others.job.asking, *job.asking)})
                 studies[job.key] = Planned(job, planned.status, planned.attempt)
                 if planned.status == "failed":
-                    return found, "failed"
+                    return replace(found, failed=job.key), "failed"
                 outcome = known.finished[job.key].outcome if planned.status == "done" else None
                 if isinstance(outcome, Finished) and outcome.answer is not None:
                     found.answers[question.key] = outcome.answer
@@ -172,6 +186,12 @@ class Builder:
 def _artefact_of(record: Record | None) -> str | None:
     """The artefact that a finished job has left, None where it has not finished or left nothing."""
     return record.outcome.artefact_id if record and isinstance(record.outcome, Finished) else None
+
+
+def _reason(known: Known, key: str) -> str:
+    """What a job was given up for."""
+    outcome = known.failed[key][-1].outcome
+    return outcome.reason if isinstance(outcome, Failed) else ""
 
 
 def _needed(recipe: Recipe) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from bench.errors import BadInput
 from cluster.cli_board import board
 from cluster.cli_doctor import doctor
 from cluster.cli_show import show, status
-from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say
+from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say, say_gone
 from cluster.options import (
     STORE,
     AddressOption,
@@ -106,12 +107,12 @@ def run(
         raise BadInput(f"--hardware is {hardware!r}, but the local runner measures on this machine: leave it out.")
     options = Options(store, chosen, address, workers, take_over, hardware)
     boards: list[str] = []
-    follow(partial(run_sweep, loaded, options, declared=boards.append), workers, err)
-    raise typer.Exit(_conclude(store, boards[0], "json" if as_json else form))
+    ended = follow(partial(run_sweep, loaded, options, declared=boards.append), workers, err)
+    raise typer.Exit(_conclude(store, boards[0], "json" if as_json else form, ended.gone))
 
 
-def _conclude(store: Path, sweep_id: str, form: str) -> int:
-    """Print the frontier and say where everything is. Returns the exit code."""
+def _conclude(store: Path, sweep_id: str, form: str, gone: Mapping[str, str]) -> int:
+    """Print the frontier and say where everything is, and what is gone. Returns the exit code."""
     from bench.store.folder import bucket_url
     from cluster.show import print_table
     from cluster.shown import board_table
@@ -126,11 +127,12 @@ def _conclude(store: Path, sweep_id: str, form: str) -> int:
         failed = list(unfinished(board))
         for row in failed:
             say(err, "No number", f"{row.name}: {row.reason or row.verdict_reason}")
+    say_gone(err, gone)
     where = bucket_url(store) or store
     say(err, "", f"The store is {where}; `make board` (or `paredown board --store {where}`) opens the leaderboard.")
     if len(failed) == len(board.rows):
         return NOTHING
-    return SOME_FAILED if failed else 0
+    return SOME_FAILED if failed or gone else 0
 
 
 @app.command()

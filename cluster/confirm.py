@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.store.reader import Snapshot
 from bench.sweep_file import LimitsSection
 from cluster.evaluations import slices
 from cluster.plan import Plan
+from cluster.progress import of_the_run
 from cluster.standing import Known, standing
 
 Row = Mapping[str, Any]
@@ -38,6 +39,7 @@ class Confirmation:
     runner: str
     before: tuple[Opening, ...]  # of the same data, oldest first; without this one
     stated: bool  # whether this one stands in the journal already
+    run: Mapping[str, int] = field(default_factory=dict)  # counts of the sweep's own run
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
         return Plan(tuple(standing(job, known, in_flight, self.limits.attempts) for job in self.jobs), ())
@@ -113,6 +115,7 @@ def ask(snapshot: Snapshot, sweep: Row, variants: Sequence[str], level: float) -
         runner=body["runner"],
         before=tuple(o for o in stated if o.shares_data(opening) and o.identity != opening.identity),
         stated=any(o.identity == opening.identity for o in stated),
+        run=of_the_run(snapshot.progress(sweep["sweep_id"])),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     Start = Callable[[Watch, Callable[[Plan, Estimates], None]], Iterator[Record]]
 
 SOME_FAILED, WRONG_REQUEST, NOTHING, INTERRUPTED = 1, 2, 3, 130  # exit codes
+MOST_NAMED = 6  # of what shares a reason
 RunnerName = Literal["local", "ray"]
 
 
-def follow(start: Start, workers: int | None, err: Console) -> None:
-    """Run to the end and show how far it is. Raises typer.Exit where it ends early, after a sentence on `err`."""
+def follow(start: Start, workers: int | None, err: Console) -> Plan:
+    """Run to the end and show how far it is. Returns the plan as it is then.
+
+    Raises typer.Exit where it ends early, after a sentence on `err`.
+    """
     from bench.measure.conditions import cpu_quota
     from cluster.progress import Progress
     from cluster.runner_local import workers_for
@@ -47,6 +51,17 @@ def follow(start: Start, workers: int | None, err: Console) -> None:
         except KeyboardInterrupt:
             err.print("Interrupted. What was finished is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED) from None
+    return progress.plan
+
+
+def say_gone(err: Console, gone: Mapping[str, str]) -> None:
+    """Name what was built, is gone from the store and could not be built again: one line for each reason."""
+    for reason in dict.fromkeys(gone.values()):
+        names = [name for name, why in gone.items() if why == reason]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        say(err, "Not rebuilt", f"{', '.join(names[:MOST_NAMED])}{more}: gone from the store. {reason}")
+    if gone:
+        say(err, "", "Numbers that are known stay on the board. `paredown retry` lets the next run build it again.")
 
 
 def runner_for(asked: str, address: str | None) -> RunnerName:

@@ -49,6 +49,14 @@ def artefacts_of(job: Job) -> tuple[str, ...]:
     return job.artefact_ids if isinstance(job, LatencyJob | MemoryJob) else ()
 
 
+def _loaded(job: Job) -> tuple[str, ...]:
+    """Those of them whose bytes are in memory: a teacher that has been heard before is not."""
+    if not isinstance(job, BuildJob) or not job.step or not job.teachers:
+        return artefacts_of(job)
+    held = step_class(job.step).model_validate(job.settings).teachers_held(passed=bool(job.passes))
+    return artefacts_of(job.model_copy(update={"teachers": {n: a for n, a in job.teachers.items() if n in held}}))
+
+
 def _processes(job: Job) -> float:
     """CPUs that a job keeps busy: one, but for a training that several processes share."""
     return float(job.settings.get("processes", 1)) if isinstance(job, BuildJob) else 1.0
@@ -79,7 +87,7 @@ class Needs:
         """
         hardware = job.hardware_class if isinstance(job, LatencyJob | MemoryJob) else None
         need = Need(_processes(job), gpu=job.gpu is not None, exclusive=job.exclusive, hardware=hardware)
-        names = [name for name in artefacts_of(job) if self._weight(name)]
+        names = [name for name in _loaded(job) if self._weight(name)]
         if not names:
             return need
         held, passes = _held(job)

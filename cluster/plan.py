@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ class Plan:
     jobs: tuple[Planned, ...]
     expected: tuple[Expected, ...]
     stopped: tuple[Stopped, ...] = ()
+    gone: Mapping[str, str] = field(default_factory=dict)  # name of what was built and is lost -> why it stays so
 
     def ready(self) -> list[Planned]:
         return [p for p in self.jobs if p.status == "ready"]
@@ -84,9 +85,9 @@ class Planner:
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
         """All jobs of the sweep as far as they are known, builds first, latency last."""
         jobs: list[Planned] = []
-        artefacts = self.builder.plan(known, in_flight, jobs)
+        builds = self.builder.plan(known, in_flight, jobs)
         settled = not any(p.status in OPEN for p in jobs)
-        built = list(self._built(artefacts))
+        built = list(self._built(builds.artefacts))
         race = self._race(built, View(self, built, known, known.raw), settled=settled) if known.raw else Progress()
         jobs.extend(self.evaluations.plan(built, race, known, in_flight))
         if settled:
@@ -95,7 +96,8 @@ class Planner:
             self._plan_latency(groups, race, known, in_flight, jobs)
         if known.lost:
             jobs = [_waiting(p) if known.lost.intersection(artefacts_of(p.of)) else p for p in jobs]
-        return Plan(tuple(jobs), self._expected(jobs, artefacts), race.stopped)
+        gone = {self.builder.name(recipe_id): why for recipe_id, why in builds.gone.items()}
+        return Plan(tuple(jobs), self._expected(jobs, builds.artefacts), race.stopped, gone)
 
     def _status(self, job: Job, known: Known, in_flight: frozenset[str]) -> Planned:
         return standing(job, known, in_flight, self._attempts)

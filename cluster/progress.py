@@ -21,6 +21,7 @@ PACE_SECONDS = 120.0  # over which jobs a minute are counted
 MOST_NAMED = 6  # nodes in one line
 
 Use = Mapping[str, tuple[float, float]]  # node -> CPUs that jobs use, all CPUs
+COUNTS = ("done", "failed", "open")
 
 
 class Progress:
@@ -45,6 +46,11 @@ class Progress:
         self._live.stop()
         if not self._live.console.is_terminal and self._plan is not None:
             self._live.console.print()  # a display that is not redrawn ends without a new line
+
+    @property
+    def plan(self) -> Plan:
+        """The newest plan; one without jobs before the first."""
+        return self._plan or Plan((), ())
 
     def started(self, plan: Plan, estimates: Estimates) -> None:
         """Take in the first plan, and what jobs are known to take."""
@@ -100,6 +106,12 @@ class Progress:
         for title in state["now"]:
             table.add_row(Text(f"  {title}", style="dim"))
         return table
+
+
+def of_the_run(told: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a sweep's own run, from what was last published of it: by that run, or by what came after it."""
+    counts = told.get("run", {}) if "verb" in told else told
+    return {name: int(counts[name]) for name in COUNTS if name in counts}
 
 
 def _nodes(use: Mapping[str, Sequence[float]]) -> str:

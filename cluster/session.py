@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.device import gpu_index, require_device
 from bench.errors import BadInput, StoreBusy
@@ -113,7 +113,10 @@ def run_confirmation(asked: Confirmation, options: Options, watch: Watch, starte
     def work(offers: Collection[Offer] | None) -> Work:
         if offers is None:
             require_device(asked.device)
-        return Work(asked, asked.opening.entry, asked.opening.sweep_id, asked.limits, asked.hardware_class)
+        opening = asked.opening
+        return Work(
+            asked, opening.entry, opening.sweep_id, asked.limits, asked.hardware_class, verb="confirm", run=asked.run
+        )
 
     return run_work(work, asked.device, options, watch, started)
 
@@ -124,7 +127,9 @@ def run_batch(batch: Batch, options: Options, watch: Watch, started: Started) ->
     def work(offers: Collection[Offer] | None) -> Work:
         if offers is None:
             require_device(batch.device)
-        return Work(batch, batch.entry, batch.sweep_id, batch.limits, batch.hardware_class)
+        return Work(
+            batch, batch.entry, batch.sweep_id, batch.limits, batch.hardware_class, verb="settle", run=batch.run
+        )
 
     return run_work(work, batch.device, options, watch, started)
 
@@ -175,6 +180,18 @@ class Work:
     limits: LimitsSection
     hardware_class: str  # that is measured
     audit: Callable[[Stopped], Entry] | None = None
+    verb: str = "run"  # of the command
+    run: Mapping[str, int] = field(default_factory=dict)  # counts of the sweep's own run, where this comes after it
+
+    def watched(self, watch: Watch) -> Watch:
+        """What is published says whose progress it is.
+
+        A store may hold other sweeps; and what settles or confirms one counts its own few jobs, not the sweep's.
+        """
+        of: dict[str, Any] = {"sweep": self.sweep_id}
+        if self.verb != "run":
+            of |= {"verb": self.verb, "run": dict(self.run)}
+        return lambda plan, use: {**watch(plan, use), **of}
 
     @property
     def of_a_job(self) -> Limits:
@@ -210,14 +227,9 @@ def run_work(
         folder.open_artefacts().sweep_drafts()
         with workers(prepared, options, lease) as (work, pool, known):
             started(work.planning(known, frozenset()), estimates(known, work.hardware_class))
-            yield from drive(work.planning, known, pool, _of_sweep(work.sweep_id, watch), work.audit)
+            yield from drive(work.planning, known, pool, work.watched(watch), work.audit)
     finally:
         lease.release()
-
-
-def _of_sweep(sweep_id: str, watch: Watch) -> Watch:
-    """What is published says whose progress it is: a store may hold other sweeps, of which it is none."""
-    return lambda plan, use: {**watch(plan, use), "sweep": sweep_id}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,7 +50,7 @@ def contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Contest]:
 def _from_there(found: Open) -> Contest:
     last = {key: value for key, value in found.finished[-1].job.items() if key != "type"}
     return Contest(
-        **{field.name: getattr(found, field.name) for field in fields(found)},
+        **{each.name: getattr(found, each.name) for each in fields(found)},
         template=LatencyJob.model_validate(last),
         next_lease=1 + max(int(lease.job["lease"]) for lease in found.finished),
     )
@@ -67,6 +67,7 @@ class Batch:
     device: str
     hardware_class: str
     seconds: float  # predicted
+    run: Mapping[str, int] = field(default_factory=dict)  # counts of the sweep's own run
 
     def __call__(self, known: Known, in_flight: frozenset[str]) -> Plan:
         quiet = True
@@ -80,13 +81,16 @@ class Batch:
         return Plan(tuple(planned), ())
 
 
-def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float) -> Batch | None:
+def next_batch(
+    sweep: Mapping[str, Any], found: Sequence[Contest], budget: float, run: Mapping[str, int] | None = None
+) -> Batch | None:
     """The leases that close the most for their time; None where none that fits into the budget closes anything.
 
     Args:
         sweep: a row of `Snapshot.sweeps`.
         found: what is open.
         budget: seconds that are left.
+        run: counts of the sweep's own run.
     """
     options = []
     for contest in found:
@@ -114,6 +118,7 @@ def next_batch(sweep: Mapping[str, Any], found: Sequence[Contest], budget: float
         device=body["questions"]["LatencyJob"]["device"],
         hardware_class=body["hardware_class"],
         seconds=count * contest.cost(group),
+        run=run or {},
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.store.reader import open_snapshot
 from cluster.follow import follow, say
+from cluster.progress import of_the_run
 from cluster.session import Options, run_batch
 from cluster.settle import Contest, contests, next_batch
 from cluster.show import Printable
@@ -28,7 +29,8 @@ def settle_within(
     with open_snapshot(options.store) as snapshot:
         sweep = find_sweep(snapshot, asked)
         before = found = contests(snapshot, sweep)
-    while (batch := next_batch(sweep, found, deadline - time.monotonic())) is not None:
+        run = of_the_run(snapshot.progress(sweep["sweep_id"]))
+    while (batch := next_batch(sweep, found, deadline - time.monotonic(), run)) is not None:
         names = ", ".join(batch.jobs[0].names[1:])
         say(err, "Settling", f"{len(batch.jobs)} more leases of {names}: about {batch.seconds / 60:.1f} min")
         follow(partial(run_batch, batch, options), options.workers, err)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.store.folder import holder
 from bench.store.reader import Snapshot
-from cluster.progress import clock
+from cluster.progress import clock, of_the_run
 from cluster.show import Printable
 from leaderboard.rows import find_sweep
 from leaderboard.running import Cause, causes, work, work_rows
@@ -43,14 +43,22 @@ def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> li
     lines = ["Nobody is running this store." if held is None else _holder(held)]
     if "done" in progress:
         shown = ("done", "running", "failed") if held else ("done", "failed")  # what was cut off runs no more
-        counts = [f"{int(progress.get(name, 0))} {name}" for name in shown]
         left = f"; about {clock(progress['seconds_left'])} left" if held and progress.get("seconds_left") else ""
-        lines.append(f"{', '.join(counts)}, {int(progress.get('open', 0))} to come{left}.")
+        verb = progress.get("verb", "run")
+        if verb != "run" and (run := of_the_run(progress)):
+            lines.append(f"The sweep's own run: {_counts(run, ('done', 'failed'))}.")
+        of = "" if verb == "run" else f"`paredown {verb}` {'now' if held else 'since'}: "
+        lines.append(f"{of}{_counts(progress, shown)}{left}.")
     if held is not None:
         nodes: Mapping[str, Sequence[float]] = progress.get("nodes", {})
         lines += [f"{node}: {busy:g} of {cpus:g} CPUs." for node, (busy, cpus) in nodes.items()]
         lines += [f"Now: {title}." for title in progress.get("now", ())]
     return lines
+
+
+def _counts(told: Mapping[str, Any], shown: Sequence[str]) -> str:
+    counts = [f"{int(told.get(name, 0))} {name}" for name in shown]
+    return f"{', '.join(counts)}, {int(told.get('open', 0))} to come"
 
 
 def _holder(held: Mapping[str, Any]) -> str:

@@ -23,11 +23,12 @@ def progress_lines(progress: dict[str, Any]) -> list[str]:
     if "done" not in progress:
         return []
     running, coming, failed = (int(progress.get(name, 0)) for name in ("running", "open", "failed"))
+    of = f"paredown {progress['verb']}: " if "verb" in progress else ""  # it counts its own jobs, not the sweep's
     if not running + coming:
-        return [f"{progress['done']} jobs done, {failed} failed"] if failed else []
+        return [f"{of}{progress['done']} jobs done, {failed} failed"] if failed else []
     counts = [f"{progress['done']} done", f"{running} running", f"{failed} failed", f"{coming} to come"]
     left = int(progress.get("seconds_left", 0))
-    lines = [", ".join(counts) + (f"; about {clock(left)} left" if left else "")]
+    lines = [of + ", ".join(counts) + (f"; about {clock(left)} left" if left else "")]
     now = [str(title) for title in progress.get("now", ())]
     return lines + ([f"Now: {'; '.join(now)}"] if now else [])
 

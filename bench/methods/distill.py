@@ -194,7 +194,11 @@ class Distill(Trained):
         self, answers: Mapping[str, dict[str, Any]], before: Architecture, teachers: Mapping[str, Architecture]
     ) -> tuple[Question, ...]:
         taught = self._pass(self.objective_of(before, teachers[self.teacher]))
-        return () if taught is None or self._sees_few(taught, answers) else taught.questions(answers)
+        if taught is None:
+            return ()
+        if self._may_see_few(taught) and taught.rows(answers) is None:
+            return (taught.count,)
+        return () if self._sees_few(taught, answers) else taught.questions(answers)
 
     def study(self, model: Loaded, question: Question, work: Workplace) -> dict[str, Any]:
         from bench.methods.teacher_pass import answer
@@ -215,6 +219,14 @@ class Distill(Trained):
         if objective != "classification" or blend.hidden or not (blend.soft or blend.squared):
             return None
         return TeacherPass("soft labels", self.teacher, self.data, {"max_length": self.max_length})
+
+    def _may_see_few(self, taught: TeacherPass) -> bool:
+        """Whether it depends on the number of rows if each is seen: then a shard may be asked for in vain."""
+        return taught.kind == "soft labels" and (self.max_steps is not None or self.epochs < 1)
+
+    def teachers_held(self, *, passed: bool) -> tuple[str, ...]:
+        """Where soft labels are known, the teacher is described and not loaded; beside pseudo-labels it goes along."""
+        return () if passed and self.targets != "teacher" else self.teacher_names()
 
     def _sees_few(self, taught: TeacherPass, answers: Mapping[str, dict[str, Any]]) -> bool:
         """Whether the training ends before it has seen each row once: then the teacher goes along with it."""

@@ -1,6 +1,7 @@
 """What a teacher says of each row of a data set: found out once for all students, settings and seeds that learn it.
 
-The rows are asked for in shards, each a job. The first says how many rows there are, so that the others can follow.
+The rows are asked for in shards, each a job. The first says how many rows there are, so that the others can follow;
+who may not need them at all asks for that number alone before.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ class TeacherPass:
     data: str
     settings: Mapping[str, Any]
 
+    @property
+    def count(self) -> Question:
+        """How many rows there are: asked of the teacher, so that it is one job for all students."""
+        return Question("rows", {}, (self.data,), teacher=self.teacher)
+
     def questions(self, answers: Mapping[str, dict[str, Any]]) -> tuple[Question, ...]:
         """Those that are still open and can be put."""
         return tuple(q for q in self._shards(answers) if q.key not in answers)
 
     def rows(self, answers: Mapping[str, dict[str, Any]]) -> int | None:
-        """How many rows there are, None until a shard has said so."""
-        found = answers.get(self._shard(0).key)
+        """How many rows there are, None until that or a shard was answered."""
+        found = answers.get(self.count.key) or answers.get(self._shard(0).key)
         return None if found is None else int(found["rows"])
 
     def logits(self, work: Workplace) -> tuple[Tensor, list[str]]:
@@ -77,6 +83,8 @@ def answer(teacher: Loaded, question: Question, work: Workplace) -> dict[str, An
 
     asked = dict(question.settings)
     examples = work.data[question.data[0]].examples()
+    if question.kind == "rows":
+        return {"rows": len(examples)}
     mine = examples[asked.pop("first") : asked.pop("last")]
     if question.kind == "pseudo-labels":
         work.left(TEXTS).write_text(json.dumps(written_by(teacher, mine, **asked)), encoding="utf-8")

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from bench.artefact_cache import cache_folder
 from bench.errors import BadInput, Unreachable
 from bench.store.places import DRAFT, Local
 
-CACHE = "PAREDOWN_CACHE"  # environment variable: where copies are kept
 PATIENCE = 120.0  # seconds that a bucket may answer nothing or only errors
 FIRST_PATIENCE = 15.0  # before it has answered anything
 ANSWER = timedelta(seconds=60)  # within which one request must be answered
@@ -37,8 +37,7 @@ _answered: set[str] = set()  # URLs that have answered in this process
 
 def copies_of(identity: str) -> Path:
     """Where copies of what a store in a bucket holds are kept: by the name that the store was born with."""
-    root = os.environ.get(CACHE) or Path.home() / ".cache" / "paredown"
-    return Path(root).absolute() / "stores" / identity
+    return cache_folder() / "stores" / identity
 
 
 def _connected(url: str) -> Any:
@@ -140,13 +139,29 @@ class Bucket:
         return True
 
     def names(self, folder: str) -> list[str]:
-        return sorted(name for name in self._sizes(folder) if not name.startswith("."))
+        return sorted(name for name in self.sizes(folder) if not name.startswith("."))
 
     def folders(self, folder: str) -> list[str]:
         from obstore import list_with_delimiter
 
         found = self._ask(lambda client: list_with_delimiter(client, folder))
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """File name -> bytes, of the files in a folder."""
+        from obstore import list_with_delimiter
+
+        found = self._ask(lambda client: list_with_delimiter(client, folder))
+        return {each["path"].rpartition("/")[2]: each["size"] for each in found["objects"]}
+
+    def all_sizes(self) -> dict[str, int]:
+        """Path -> bytes, of every file under the URL: one request for each thousand."""
+        from obstore import list as list_
+
+        def once(client: Any) -> dict[str, int]:
+            return {each["path"]: each["size"] for some in list_(client, chunk_size=1000) for each in some}
+
+        return self._ask(once)
 
     def anything(self) -> bool:
         """Whether the bucket holds anything under the prefix. Raises BadInput where there is no such bucket."""
@@ -239,13 +254,6 @@ class Bucket:
         from obstore import head
 
         return self._ask(lambda client: head(client, name))
-
-    def _sizes(self, folder: str) -> dict[str, int]:
-        """File name -> bytes."""
-        from obstore import list_with_delimiter
-
-        found = self._ask(lambda client: list_with_delimiter(client, folder))
-        return {each["path"].rpartition("/")[2]: each["size"] for each in found["objects"]}
 
     def _copy(self, name: str, data: bytes) -> None:
         """Keep what was just created, so that it need not come back; without room it comes when it is wanted."""

@@ -175,6 +175,30 @@ def test_other_bytes_are_not_taken_for_what_is_gone(tmp_path: Path) -> None:
     plan = planner(known, NOTHING)
     assert [p.status for p in plan.jobs if p.job.title == "build tiny: int8"] == ["done"]
     assert [p.status for p in plan.jobs if p.kind == "build"].count("failed") == 1
+    assert plan.gone == {"tiny: base": record.outcome.reason}  # though every number is there
+
+
+def test_what_is_gone_and_stays_so_is_named_with_the_reason(tmp_path: Path) -> None:
+    """Also what stands on it, and what waits for a study of it; nothing is named while it may still be built."""
+    sparse = {"sparse_2_4": {"score": "wanda", "data": "train", "samples": 8}}
+    sweep = sweep_of(tmp_path, ["int8_dynamic"], [sparse])
+    run_here(sweep, tmp_path / "store")
+    folder, planner = open_folder(tmp_path / "store"), Planner(sweep, MACHINE)
+    assert planner(known_in(folder), NOTHING).gone == {}
+    shutil.rmtree(folder.artefacts)
+    known = known_in(folder)
+    (base,) = planner(known, NOTHING).ready()
+    known.add(failed(base.job, "lost node"))
+    assert planner(known, NOTHING).gone == {}  # it is tried again
+    known.add(failure := failed(base.job, "bug"))
+    assert isinstance(failure.outcome, Failed)
+    every = ("tiny: base", "tiny: int8", "tiny: 2:4 sparse (Wanda)")
+    assert planner(known, NOTHING).gone == dict.fromkeys(every, failure.outcome.reason)
+    known = known_in(folder)
+    known.add(attempt(base.job, base.attempt, Site(folder.artefacts)).record)
+    (study,) = (p for p in planner(known, NOTHING).ready() if isinstance(p.job, StudyJob))
+    known.add(failed(study.job, "bug"))
+    assert planner(known, NOTHING).gone.keys() == {"tiny: 2:4 sparse (Wanda)"}
 
 
 def test_a_study_may_leave_other_bytes_than_those_that_are_gone(tmp_path: Path) -> None:

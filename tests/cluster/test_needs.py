@@ -114,6 +114,25 @@ def test_training_needs_more_than_casting(store: tuple[Path, str]) -> None:
     assert trained.memory > PROCESS + TRAINED_COPIES * weight_bytes(folder / artefact)
 
 
+def test_a_teacher_that_was_heard_before_takes_no_memory(tmp_path: Path) -> None:
+    """Its soft labels do, and the parent; beside pseudo-labels it goes along, and where nothing was heard before."""
+    needs = Needs(tmp_path)
+    sizes = {"a": GB, "b": 7 * GB, "c": GB // 10}  # student, teacher, what the teacher has said
+    for name, size in sizes.items():
+        made = Finished(artefact_id=name * 64, values=(Value.exact(name * 64, "size", float(size), ""),))
+        needs.learn(finished(build("0" * 64, "cast")).model_copy(update={"outcome": made}))
+
+    def need(passes: dict[str, str], **settings: object) -> Need:
+        job = build("a" * 64, "distill", data="t", **settings)
+        return needs(job.model_copy(update={"teachers": {"base": "b" * 64}, "passes": passes}))
+
+    heard = {"q": "c" * 64}
+    assert need(heard).least == sizes["a"] + sizes["c"]
+    assert need({}).least == sizes["a"] + sizes["b"]
+    assert need(heard, targets="teacher").least == sum(sizes.values())
+    assert need(heard).memory < 11 * GB < need({}).memory
+
+
 def test_accumulation_and_adapters_save_memory() -> None:
     heal = step_class("heal")
     assert heal.model_validate({"data": "d", "batch": 16, "accumulation": 4}).holds().rows == 4

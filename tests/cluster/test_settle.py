@@ -86,12 +86,14 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
         before = contests(snapshot, sweep)
-    batch = next_batch(sweep, [wished(before[0])], 75)
+    batch = next_batch(sweep, [wished(before[0])], 75, {"done": 7})
     assert batch is not None
     assert len(list(run_batch(batch, options, lambda *_: {}, lambda *_: None))) == 2
     with open_snapshot(store) as snapshot:
         after = contests(snapshot, sweep)
         assert not verify(snapshot, snapshot.sweeps(), deep=False, tell=lambda _: None).differences
+        told = snapshot.progress(sweep["sweep_id"])
+    assert (told["verb"], told["run"]) == ("settle", {"done": 7})
     assert after[0].leases == (4, 4, 4)
     for row in after[0].rows[1:]:
         cell = row.cells["latency_ratio", "batch 1 x 16 tokens"]

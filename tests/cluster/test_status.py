@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.store.folder import open_folder, take_lease
+from bench.store.reader import Snapshot
 from cluster.cli import app
+from cluster.progress import of_the_run
 from tests.leaderboard.sample import make_store
 
 
@@ -42,6 +44,38 @@ def test_who_is_at_it(store: Path) -> None:
         assert json.loads(said(store, "--json"))["held_by"]["pid"] == os.getpid()
     finally:
         lease.release()
+
+
+def published(monkeypatch: pytest.MonkeyPatch, **progress: object) -> None:
+    """The store's last run as one that said this of itself."""
+    monkeypatch.setattr(Snapshot, "progress", lambda *_: progress)
+
+
+def test_counts_of_the_run(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published(monkeypatch, done=90, failed=2, open=1)
+    assert "90 done, 2 failed, 1 to come." in said(store)
+    assert "The sweep's own run" not in said(store)
+
+
+def test_what_came_after_a_run_counts_its_own_jobs_and_the_runs_counts_stay(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = {"done": 90, "failed": 2, "open": 0}
+    for verb in ("settle", "confirm"):
+        published(monkeypatch, verb=verb, done=3, failed=1, open=0, run=run)
+        assert "The sweep's own run: 90 done, 2 failed, 0 to come." in said(store)
+        assert f"`paredown {verb}` since: 3 done, 1 failed, 0 to come." in said(store)
+        assert json.loads(said(store, "--json"))["progress"]["run"] == run
+    published(monkeypatch, verb="settle", done=3, failed=1, open=0, run={})  # nothing was known of it
+    assert "The sweep's own run" not in said(store)
+
+
+def test_the_counts_of_a_run_outlive_what_comes_after_it() -> None:
+    run = {"done": 90, "failed": 2, "open": 0}
+    told = {**run, "running": 0, "now": [], "sweep": "s"}
+    assert of_the_run(told) == run
+    assert of_the_run({"done": 3, "verb": "settle", "run": of_the_run(told)}) == run
+    assert of_the_run({}) == of_the_run({"done": 3, "verb": "settle", "run": {}}) == {}
 
 
 def test_a_sweep_or_store_that_is_not_there(store: Path, tmp_path: Path) -> None:

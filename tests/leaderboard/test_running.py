@@ -16,6 +16,7 @@ from bench.store.finished_leases import FinishedLease
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
 from leaderboard.contests import Open, Price, price
+from leaderboard.live import progress_lines
 from leaderboard.rows import Board
 from leaderboard.running import Bar, bars, causes, contested, eliminations, running_now, runs, work
 from leaderboard.timeline import lanes, timeline
@@ -146,3 +147,11 @@ def test_what_is_open_is_told_with_its_price_or_a_sentence(snapshot: Snapshot, t
         writer.append([sample.declaration(VARIANTS[:2])])
     with open_snapshot(tmp_path / "fresh") as fresh:
         assert "no finished lease yet" in contested(fresh, sweep_id(fresh)).sentence
+
+
+def test_the_line_of_what_settles_is_not_taken_for_the_sweeps() -> None:
+    told = {"done": 1, "running": 1, "failed": 0, "open": 0}
+    assert progress_lines(told) == ["1 done, 1 running, 0 failed, 0 to come"]
+    assert progress_lines({**told, "verb": "settle"}) == ["paredown settle: 1 done, 1 running, 0 failed, 0 to come"]
+    ended = {"done": 1, "failed": 1, "verb": "settle"}
+    assert progress_lines(ended) == ["paredown settle: 1 jobs done, 1 failed"]

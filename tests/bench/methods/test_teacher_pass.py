@@ -133,8 +133,19 @@ def test_who_asks_what() -> None:
     assert asked(alpha_hidden=1.0) == ()
     told = {first.key: {"rows": 50, "labels": ["yes", "no"]}}
     assert [q.settings["first"] for q in asked(told)] == [20, 40]
-    assert asked(told, max_steps=3) == ()  # 48 rows are seen, of 50
-    assert len(asked(told, max_steps=4)) == 2
+    for few in ({"max_steps": 4}, {"epochs": 0.5}):  # depends on how many rows there are: no shard before that is known
+        (count,) = asked(**few)
+        assert (count.kind, count.settings, count.teacher) == ("rows", {}, "base")
+    counted = {count.key: {"rows": 50}}
+    assert asked(counted, max_steps=3) == ()  # 48 rows are seen, of 50
+    assert asked(counted, epochs=0.5) == ()
+    assert [q.settings["first"] for q in asked(counted, max_steps=4)] == [0, 20, 40]
+    assert [q.settings["first"] for q in asked({**counted, **told}, max_steps=4)] == [20, 40]
+    settings = {"targets": "teacher", "max_steps": 1}  # every text is written anew, whoever reads it
+    writes = Architecture("bart", "BartForConditionalGeneration", 2, 2, None, 64, vocab=17)
+    assert [q.kind for q in Distill.model_validate({**QUICK, **settings}).questions({}, writes, {"base": writes})] == [
+        "pseudo-labels"
+    ]
     masked = Architecture("bert", "BertForMaskedLM", 2, None, None, 64, hidden=8, heads=2, vocab=17)
     assert Distill.model_validate(QUICK).questions({}, masked, {"base": masked}) == ()
 

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.request import Request, urlopen
 
+from bench.store import bucket
+
 # What may become of a request: refused for now; done, but the answer is lost; the answer breaks off; no answer comes.
 Fault = Literal["slow down", "answer lost", "half an answer", "no answer"]
 SLOW_DOWN = (
@@ -71,6 +73,12 @@ def environment(port: int) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
     }
+
+
+def forget() -> None:
+    """As in a new process: no client, and no bucket that has answered before."""
+    bucket._client.cache_clear()
+    bucket._answered.clear()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from importlib import util
@@ -13,18 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.artefacts import Artefacts
 from bench.errors import BadInput, StaleLease, StoreBusy, Unreachable
 from bench.store import bucket
-from bench.store import folder as folders
 from bench.store.bucket import Bucket
 from bench.store.folder import Folder, holder, open_folder, store_id, take_lease
 from bench.store.journal import Journal, parts, read_entries
 from bench.store.reader import current_name, open_snapshot
 from bench.store.writer import Writer
 from tests.bench.store.entries import entry, full_entry, records_in
-from tests.bench.store.s3 import Fault, Proxy, environment, forget_buckets, make_bucket, moto_server
-from tests.bench.test_artefacts import contents, publish
+from tests.bench.store.s3 import Fault, Proxy, forget
 
 pytest.importorskip("obstore")
 pytest.importorskip("moto")
@@ -32,39 +28,6 @@ pytest.importorskip("moto")
 URL = "s3://results/some/store"
 MANY = 100_000  # more than can be written before another has taken over
 FAULTS: tuple[Fault, ...] = ("slow down", "answer lost", "half an answer", "no answer")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[int]:
-    with moto_server() as port:
-        yield port
-
-
-@pytest.fixture
-def proxy(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """An empty bucket called `results` behind a proxy, and this process set up to use it."""
-    forget_buckets(server)
-    make_bucket(server, "results")
-    found = Proxy(server)
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in environment(found.port).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PAREDOWN_CACHE", str(tmp_path / "here"))
-    monkeypatch.setattr(bucket, "ANSWER", timedelta(seconds=20))
-    monkeypatch.setattr(bucket, "FIRST_PAUSE", 0.005)
-    # No test releases its lease, and the next one has the same names: a renewal would write into it.
-    monkeypatch.setattr(folders, "RENEW_SECONDS", 3600.0)
-    forget()
-    yield found
-    forget()
-    found.close()
-
-
-def forget() -> None:
-    """As in a new process."""
-    bucket._client.cache_clear()
-    bucket._answered.clear()
 
 
 def identities(folder: Folder) -> list[str]:
@@ -286,32 +249,6 @@ def test_a_copy_of_a_part_that_is_gone_is_gone_too(proxy: Proxy) -> None:
     journal.append([entry("b")])
     Bucket(URL, folder.root.parent / "x").remove("journal/000001-00000000.parquet")
     assert identities(folder) == [entry("b").identity]
-
-
-def test_artefacts_go_up_and_come_down_whole(proxy: Proxy, tmp_path: Path) -> None:
-    folder = open_folder(URL, create=True)
-    mine = folder.open_artefacts()
-    name = publish(mine, "a", 3_000_000)
-    proxy.faults += [("PUT", "answer lost"), ("PUT", "slow down")]
-    other = publish(mine, "b")
-    node = Artefacts(tmp_path / "node", bucket=folder.artefacts_url)
-    proxy.faults += [("GET", "half an answer"), ("GET", "slow down"), ("GET", "answer lost")]
-    assert name in node
-    assert contents(node.path(name)) == contents(mine.path(name))
-    assert contents(node.path(other)) == contents(mine.path(other))
-    assert "c" * 64 not in node
-    with pytest.raises(BadInput, match="is not in s3://results/some/store/artefacts"):
-        node.path("c" * 64)
-
-
-def test_an_upload_that_was_cut_off_is_no_artefact(proxy: Proxy, tmp_path: Path) -> None:
-    folder = open_folder(URL, create=True)
-    name = publish(folder.open_artefacts(), "a")
-    folder.place.remove(f"artefacts/{name}/.complete")
-    node = Artefacts(tmp_path / "node", bucket=folder.artefacts_url)
-    assert name not in node
-    with pytest.raises(BadInput, match="run the sweep again"):
-        node.path(name)
 
 
 def test_what_is_wrong_is_one_sentence(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
