@@ -150,7 +150,8 @@ def _of_one(
     note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
     about = leases[0][1]
     pooled = mean_over_leases(each, draws, freedom)
-    yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note), artefact_id
+    extended = len(each) / max(1, declared)
+    yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note, extended), artefact_id
     yield Number(about.metric, about.scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id
 
 
