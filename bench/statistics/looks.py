@@ -55,7 +55,7 @@ def left_to_spend(extended: ArrayLike) -> NDArray[np.float64]:
     The exponent is from simulation, not a bound: of two models that tie, timed in one to three leases as declared and
     then in one more at a time up to 64, with intervals as in `resample.lease_draws`, 0.8 to 5.2% are told apart at any
     of the looks, which were 1 to 3% for the first alone because few leases lean on what calibration found; with the
-    same level at each look it is 14 to 29%. ValueError for what is not above 0.
+    same level at each look it is 11 to 29%. ValueError for what is not above 0.
     """
     times = np.asarray(extended, dtype=np.float64)
     if not (times > 0).all():
