@@ -64,7 +64,7 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
             lines.append((row.name, found.verdict, str(counts[row.recipe_id]), open_still))
     decided = sum(line[1] != "contested" for line in lines)
     notes = (
-        f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together, as of this look.",
+        f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together, over all looks.",
         *seeds,
     )
     records = [dict(zip(("variant", "verdict", "leases", "open"), line, strict=True)) for line in lines]

@@ -131,7 +131,8 @@ def open_contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Open]:
         mine = [lease for lease in leases if lease.job["artefact_ids"][0] == rows[0].artefact_id]
         if mine:
             evidence = [evidence_of(board, key, rows, draws) for key in board.objectives]
-            found.append(_contest(board, rows, evidence, mine, _lease_to_buy(snapshot, board, rows[0], mine)))
+            buying = _lease_to_buy(snapshot, board, rows[0], mine)
+            found.append(_contest(board, rows, evidence, mine, body["leases"], buying))
     if not found:
         raise BadInput(
             f"The sweep {body['name']!r} has no finished lease yet: run it to its end with `paredown run`, then settle."
@@ -179,11 +180,13 @@ def _contest(
     rows: Sequence[Row],
     evidence: Sequence[Evidence],
     leases: Sequence[FinishedLease],
+    declared: int,
     lease: tuple[int | None, float],
 ) -> Open:
     counts = tuple(sum(row.artefact_id in done.job["artefact_ids"] for done in leases) for row in rows)
     measured = [judged_as(key)[0] in _timed() for key in board.objectives]
-    pairs = open_pairs(evidence, half_widths(tuple(evidence), LEVEL), measured, counts)
+    own = [math.inf, *counts[1:]]  # the base's ratio to itself is the same in any number of leases
+    pairs = open_pairs(evidence, half_widths(tuple(evidence), LEVEL), measured, own, declared)
     return Open(
         rows=tuple(rows),
         pairs=tuple(pairs),

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.errors import BadInput
-from bench.statistics.objectives import Evidence, Objective, worth
+from bench.statistics.objectives import Evidence, Objective, extension, worth
 from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
@@ -125,4 +125,5 @@ def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Ev
     columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
     span = max((each.span for each in cells if each is not None and each.evidence is not None), default=0.0)
     n, freedom = worth([None if each is None else each.evidence for each in cells], span)
-    return Evidence(objective, estimates, np.column_stack(columns), n, span, freedom)
+    extended = extension([None if each is None else each.extended for each in cells])
+    return Evidence(objective, estimates, np.column_stack(columns), n, span, freedom, extended)

@@ -38,6 +38,7 @@ class Column:
     high: Floats
     evidence: Floats
     span: Floats
+    extended: Floats
     spread: Spread
     nth: NDArray[np.int64]  # where its resamples are, -1 without
     size: int  # of a variant's resamples
@@ -213,10 +214,9 @@ def known_of(board: Board, index: Index, sweep_id: str, keys: Sequence[Key], min
     def pick(rows: NDArray[np.intp]) -> list[Evidence]:
         picked = []
         for key, each, about in zip(keys, evidence, spreads, strict=True):
-            freedom = None if each.freedom is None else each.freedom[rows]
             found = column(index, sweep_id, judged_as(key))
             draws = None if about is None else _draws(index, found, mine[rows], each.estimates[rows])
-            picked.append(Evidence(each.objective, each.estimates[rows], draws, each.n, each.span, freedom))
+            picked.append(replace(each.only(rows), draws=draws))
         return picked
 
     return Known(between, pick, pairs)
@@ -245,7 +245,9 @@ def _evidence(
     if axis.better == "higher":
         least, most = -most, -least
     about = Spread(np.where(drawn, spread.deviation[mine], np.inf), least, most, spread.own[mine])
-    return Evidence(objective, estimates, None, n, span, freedom), about
+    extended = found.extended[mine]
+    times = None if np.isnan(extended).all() else np.where(np.isnan(extended), np.inf, extended)
+    return Evidence(objective, estimates, None, n, span, freedom, times), about
 
 
 def _draws(index: Index, found: Column, places: NDArray[np.intp], estimates: Floats) -> Floats:
@@ -302,7 +304,7 @@ def column(index: Index, sweep_id: str, key: Key) -> Column:
 
     def read() -> Column:
         size = index.large[sweep_id] + 1
-        found = {name: np.full(size, np.nan) for name in ("estimate", "low", "high", "evidence", "span")}
+        found = {name: np.full(size, np.nan) for name in ("estimate", "low", "high", "evidence", "span", "extended")}
         asked = [sweep_id, *key]
         where = "where sweep_id = ? and metric = ? and scope = ?"
         names = ", ".join(f"{name}::double as {name}" for name in found)

@@ -249,8 +249,8 @@ class Listing(Sequence[Row]):
 def _cells(cursor: Any, about: list[Any]) -> dict[int, dict[Key, Cell]]:
     found: dict[int, dict[Key, Cell]] = {}
     for place, metric, scope, *numbers in cursor.execute(
-        "select place, metric, scope, estimate, low, high, n, method, hardware_class, note, evidence, span, p, p_holm "
-        "from cells where sweep_id = ? and place in (select unnest(?))",
+        "select place, metric, scope, estimate, low, high, n, method, hardware_class, note, evidence, span, p, p_holm, "
+        "extended from cells where sweep_id = ? and place in (select unnest(?))",
         about,
     ).fetchall():
         found.setdefault(place, {})[metric, scope] = Cell(*numbers)

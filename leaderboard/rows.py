@@ -39,6 +39,7 @@ class Cell:
     span: float  # range of one example's score, 0 where unbounded
     p: float | None = None  # of the exact test that it is no different from the base's
     p_holm: float | None = None  # adjusted for the sweep's family of such tests
+    extended: float | None = None  # leases behind it over those declared, where it was measured in leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def _cells(snapshot: Snapshot, sweep_id: str) -> dict[str, dict[Key, Cell]]:
     for r in snapshot.rows("select * from numbers where sweep_id = ?", [sweep_id]):
         numbers = (r["estimate"], r["low"], r["high"], r["n"])
         about = r["method"], r["hardware_class"], r["note"], r["evidence"], r["span"], r["p"], r["p_holm"]
-        cell = Cell(*numbers, *about)
+        cell = Cell(*numbers, *about, r["extended"])
         found.setdefault(r["recipe_id"], {})[r["metric"], r["scope"]] = cell
     return found
 

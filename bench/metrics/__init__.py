@@ -229,9 +229,24 @@ _TABLE: tuple[_Row, ...] = (
     ),
 )
 
+# Of recipes over their seeds alone: a single variant's macro F1 has an interval of its own, and no paired one.
+_OF_RECIPES = Metric(
+    "macro_f1_difference",
+    "macro F1 minus base",
+    "1",
+    "higher",
+    False,
+    "Macro F1 minus the base's on the same examples, of a recipe over its training seeds.",
+)
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for metric in (*_QUALITY, *(_comparison(m) for m in _QUALITY if m.paired), *(Metric(*row) for row in _TABLE))
+    for metric in (
+        *_QUALITY,
+        *(_comparison(m) for m in _QUALITY if m.paired),
+        _OF_RECIPES,
+        *(Metric(*row) for row in _TABLE),
+    )
 }
 
 

@@ -2,10 +2,16 @@
 
 import math
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from bench.statistics.intervals import check_level
 
 FIRST_LOOK = 40
 LAST_LOOK = 320
+# How fast the error falls that may still be spent (`left_to_spend`): with 1.25 up to 6% of exact ties would be told
+# apart, with 1.5 about 5%.
+SPENDING = 1.5
 
 
 def planned_looks(first: int = FIRST_LOOK, cap: int = LAST_LOOK) -> tuple[int, ...]:
@@ -35,6 +41,26 @@ def look_level(level: float = 0.95, looks: int = 4) -> float:
     if looks < 1:
         raise ValueError(f"there is at least one look, got {looks}")
     return 1 - (1 - level) / looks
+
+
+def left_to_spend(extended: ArrayLike) -> NDArray[np.float64]:
+    """Which share of its error an interval may spend, once a measurement is so many times as long as was planned.
+
+    1 as planned, and x^-1.5 at x times that, as whoever extends what is not decided yet looks again and again: at an
+    exact tie, intervals of the same level at every look leave zero out sooner or later. A function of the length alone,
+    so that what is stored says how it is to be judged, whoever looked at it and when. Each doubling spends about a
+    third of the error of the one before (Lan and DeMets, Biometrika 70, 1983, spend by the share of a known end; here
+    there is none).
+
+    The exponent is from simulation, not a bound: of two models that tie, timed in one to three leases as declared and
+    then in one more at a time up to 64, with intervals as in `resample.lease_draws`, 0.8 to 5.2% are told apart at any
+    of the looks, which were 1 to 3% for the first alone because few leases lean on what calibration found; with the
+    same level at each look it is 11 to 29%. ValueError for what is not above 0.
+    """
+    times = np.asarray(extended, dtype=np.float64)
+    if not (times > 0).all():
+        raise ValueError(f"a measurement is extended by a positive factor, got {times}")
+    return np.asarray(np.maximum(times, 1.0) ** -SPENDING)
 
 
 def next_look(

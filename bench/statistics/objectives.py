@@ -48,6 +48,10 @@ class Evidence:
     `freedom` [V] are the degrees of freedom of each variant's own deviation, where they are not n - 1 for all; a pair
     has the smaller of its two.
 
+    `extended` [V] says how many times as long as planned each variant was measured, after looks at what it showed:
+    beyond 1 a smaller share of the error is left to its intervals (`looks.left_to_spend`). Infinite for one that cannot
+    err, as the base of ratios; a pair has the smaller of its two, for it narrows no further than that one.
+
     ValueError for shapes that do not match, n below 2, a negative span, or a span without n.
     """
 
@@ -57,6 +61,7 @@ class Evidence:
     n: int | None = None
     span: float = 0.0
     freedom: FloatArray | None = None
+    extended: FloatArray | None = None
 
     def __post_init__(self) -> None:
         name = self.objective.name
@@ -64,8 +69,9 @@ class Evidence:
             raise ValueError(f"estimates of '{name}' come as one row, got shape {self.estimates.shape}")
         if self.draws is not None and (self.draws.ndim != 2 or self.draws.shape[1] != self.estimates.size):
             raise ValueError(f"draws of '{name}' need shape [B, {self.estimates.size}], got {self.draws.shape}")
-        if self.freedom is not None and (self.freedom.shape != self.estimates.shape or not (self.freedom > 0).all()):
-            raise ValueError(f"freedom of '{name}' comes as one positive number a variant, got {self.freedom}")
+        for what, each in (("freedom", self.freedom), ("extended", self.extended)):
+            if each is not None and (each.shape != self.estimates.shape or not (each > 0).all()):
+                raise ValueError(f"{what} of '{name}' comes as one positive number a variant, got {each}")
         if self.n is not None and self.n < 2:
             raise ValueError(f"'{name}' needs at least 2 examples or blocks, got {self.n}")
         if not (math.isfinite(self.span) and self.span >= 0) or (self.span > 0 and self.n is None):
@@ -93,7 +99,8 @@ class Evidence:
         """The same evidence for some of the variants."""
         draws = None if self.draws is None else self.draws[:, rows]
         freedom = None if self.freedom is None else self.freedom[rows]
-        return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span, freedom)
+        extended = None if self.extended is None else self.extended[rows]
+        return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span, freedom, extended)
 
 
 def worth(pieces: Sequence[int | None], span: float) -> tuple[int | None, FloatArray | None]:
@@ -108,6 +115,13 @@ def worth(pieces: Sequence[int | None], span: float) -> tuple[int | None, FloatA
     if span > 0:
         return min(known), None
     return None, np.array([math.inf if n is None else max(n - 1, 1) for n in pieces])
+
+
+def extension(each: Sequence[float | None]) -> FloatArray | None:
+    """`extended` of evidence; None where nothing was measured in leases, infinite for a variant that was not."""
+    if all(times is None for times in each):
+        return None
+    return np.array([math.inf if times is None else times for times in each])
 
 
 def count_variants(evidence: tuple[Evidence, ...]) -> int:

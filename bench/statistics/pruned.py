@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.statistics.frontier import State, nondominated, verdicts, why_certain
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
-from bench.statistics.simultaneous import PSEUDO_EXAMPLES, half_widths, normal_quantile, student, widest_quantile
+from bench.statistics.simultaneous import PSEUDO_EXAMPLES, half_widths, quantiles_beside, widest_quantiles
 
 MOST_CANDIDATES = 2000  # that are compared in pairs: a second or two
 CHUNK = 4_000_000  # comparisons at a time
@@ -99,7 +99,7 @@ def ends(each: Evidence, about: Spread | None, pairs: int, level: float) -> Ends
     at the ends is beaten in every draw.
 
     Args:
-        each: the objective; only its estimates, n, span and freedom count.
+        each: the objective; its estimates, n, span, freedom and how far it was extended count, and no draws.
         about: the spread of its draws, None where it is exact.
         pairs: of variants with a number, over all noisy objectives.
         level: of all intervals together.
@@ -108,7 +108,7 @@ def ends(each: Evidence, about: Spread | None, pairs: int, level: float) -> Ends
     if about is None:
         return Ends(costs, costs, noisy=False)
     padding = 0.0 if each.n is None else PSEUDO_EXAMPLES * (each.span / each.n) ** 2 / 4
-    reach = widest_quantile(each, pairs, level) * np.sqrt(about.deviation**2 + padding)
+    reach = widest_quantiles(each, pairs, level) * np.sqrt(about.deviation**2 + padding)
     # Of two whose draws never differ nothing is known; of a single one, as a base of ratios, the others' draws tell.
     if np.count_nonzero(~about.own & np.isfinite(costs)) > 1:
         reach = np.where(about.own, reach, math.inf)
@@ -121,11 +121,7 @@ def reach_to_pivot(each: Evidence, about: Spread | None, pivot: int, pairs: int,
         return np.zeros(each.estimates.size)
     padding = 0.0 if each.n is None else PSEUDO_EXAMPLES * (each.span / each.n) ** 2
     deviation = np.sqrt(about.deviation**2 + padding)
-    critical = np.full(deviation.size, widest_quantile(each, pairs, level))
-    if each.freedom is not None:
-        mine = np.minimum(each.freedom, each.freedom[pivot])
-        values, places = np.unique(mine, return_inverse=True)
-        critical = np.array([student(normal_quantile(pairs, level), value) for value in values])[places]
+    critical = quantiles_beside(each, pivot, pairs, level)
     with np.errstate(invalid="ignore"):
         width = np.where(deviation > 0, critical * deviation, math.inf)
     width[pivot] = 0.0
@@ -173,8 +169,10 @@ def judge(
     """Verdicts of all variants, those of candidates as `frontier.verdicts` gives them among all.
 
     What was pruned changes none of them: whoever beats a pruned variant is told apart from whom that is told apart
-    from. Beyond `MOST_CANDIDATES` the layers of the estimates nearest to the frontier are compared; the other
-    candidates stay contested, and whoever may not be as good as one of them for certain stays contested too.
+    from. (Where quantiles differ between pairs, as freedoms and extensions do, a pair may be told apart here by way of
+    a third that its own interval leaves open: it follows from the same event.) Beyond `MOST_CANDIDATES` the layers of
+    the estimates nearest to the frontier are compared; the other candidates stay contested, and whoever may not be as
+    good as one of them for certain stays contested too.
 
     Args:
         between: of every objective.

@@ -44,7 +44,7 @@ def mean_draws(scores: ArrayLike, draws: int, rng: np.random.Generator | int) ->
 def lease_draws(
     ratios_by_lease: Sequence[ArrayLike],
     draws: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator | Sequence[np.random.Generator],
     places: Sequence[Sequence[int]] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Draws [draws, V] of the median ratio to the base, averaged over each model's leases, of V models.
@@ -55,6 +55,7 @@ def lease_draws(
     models: that of the rounds, resampled in blocks (circular block bootstrap, Politis and Romano 1992; block length
     from the most correlated model), and what makes a ratio differ from lease to lease. So models are as close as the
     leases that they shared make them, whatever others each had; those of different leases meet through the base.
+    With a generator for each lease, in place of one for all in turn, its luck does not depend on which others exist.
 
     What differs between leases is told by their medians, and few leases may agree by chance, so its variances and
     covariances are moderated (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004),
@@ -67,6 +68,7 @@ def lease_draws(
     Bulletin 2, 1946), infinite for the base. ValueError for no lease, no round, bad ratios or a model without a lease.
     """
     leases = [_log_ratios(ratios) for ratios in ratios_by_lease]
+    streams = [rng] * len(leases) if isinstance(rng, np.random.Generator) else rng
     at = _placed(leases, places)
     count, exact = np.bincount(np.concatenate(at)), np.ones(1 + max(int(each.max()) for each in at), dtype=np.bool_)
     if not count.all():
@@ -81,11 +83,11 @@ def lease_draws(
     together = (SHIFT_FREEDOM * SHIFT**2 + squares.sum()) / (SHIFT_FREEDOM + (count - 1)[~exact].sum())
     expected = np.where(exact, 0.0, SHIFT_FREEDOM * max(SHIFT**2, together) / freedom_between)
     within, between, blocks = np.zeros((draws, count.size)), np.zeros((draws, count.size)), np.zeros(count.size)
-    for lease, here, moved in zip(leases, at, apart, strict=True):
+    for lease, here, moved, stream in zip(leases, at, apart, streams, strict=True):
         # A base column that is exactly 1 says nothing about correlation; block_length gives it 1.
         length = max(block_length(column) for column in lease.T)
-        within[:, here] += _resampled_medians(lease, length, draws, rng) - np.median(lease, axis=0)
-        own, shared = rng.standard_normal((draws, here.size)), rng.standard_normal((draws, 2))
+        within[:, here] += _resampled_medians(lease, length, draws, stream) - np.median(lease, axis=0)
+        own, shared = stream.standard_normal((draws, here.size)), stream.standard_normal((draws, 2))
         between[:, here] += np.sqrt(expected[here] / 2) * (own - shared[:, :1])
         between[:, here] += np.sqrt(count[here] / freedom_between[here]) * moved[here] * shared[:, 1:]
         blocks[here] += max(2, lease.shape[0] // length) - 1

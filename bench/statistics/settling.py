@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
+from bench.statistics.looks import left_to_spend
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.resample import SHIFT_FREEDOM
-from bench.statistics.simultaneous import normal_quantile
+from bench.statistics.simultaneous import normal_quantile, student
 
 MOST_LEASES = 64  # more, beyond which a pair counts as tied on what is measured
 LEVEL = 0.95
@@ -51,7 +51,11 @@ class Decision:
 
 
 def open_pairs(
-    evidence: Sequence[Evidence], widths: Sequence[FloatArray], measured: Sequence[bool], leases: Sequence[int]
+    evidence: Sequence[Evidence],
+    widths: Sequence[FloatArray],
+    measured: Sequence[bool],
+    leases: Sequence[float],
+    declared: int,
 ) -> list[OpenPair]:
     """Every pair that keeps a variant contested.
 
@@ -59,7 +63,9 @@ def open_pairs(
         evidence: the declared objectives.
         widths: half widths [V, V] of their simultaneous intervals at 95%.
         measured: of each objective, whether more leases narrow it.
-        leases: of each variant, how many there are by now; 0 for one without a number, all of them for the base.
+        leases: of each variant, how many there are by now; 0 for one without a number, infinite for the base, whose
+            ratio is 1 in each of them and does not get any nearer to it.
+        declared: leases that were planned, beyond which less of the error is left (`looks.left_to_spend`).
     """
     present = np.logical_and.reduce([each.present for each in evidence])
     gaps = [each.costs[:, None] - each.costs[None, :] for each in evidence]
@@ -76,7 +82,7 @@ def open_pairs(
     for i in np.flatnonzero(present & ~dominated):
         for j in np.flatnonzero(present):
             if i != j and not somewhere[i, j] and not equal[i, j]:
-                reach = _reach(max(1, leases[int(i)]), max(1, leases[int(j)]), critical)
+                reach = _reach(max(1, leases[int(i)]), max(1, leases[int(j)]), critical, max(1, declared))
                 found.append(_priced(int(i), int(j), gaps, widths, measured, no_worse, reach))
     return found
 
@@ -104,14 +110,16 @@ def _priced(
 
 
 @lru_cache(maxsize=4096)
-def _reach(first: int, second: int, critical: float) -> FloatArray:
+def _reach(first: float, second: float, critical: float, declared: int) -> FloatArray:
     """How wide an interval for two models is after 0, 1, ... `MOST_LEASES` more leases of both, in deviations of now.
 
-    Their variances fall with their leases, and Student's quantile as rare as the normal `critical` with the fewer.
+    Their variances fall with their leases. Student's quantile, as rare as the normal `critical`, falls with the fewer
+    of them, and rises with what these have spent of the error.
     """
     more = np.arange(MOST_LEASES + 1)
     variances = 1 / (first + more) + 1 / (second + more)
-    quantiles = stats.t.isf(stats.norm.sf(critical), SHIFT_FREEDOM + min(first, second) - 1 + more)
+    fewer = min(first, second) + more
+    quantiles = student(critical, SHIFT_FREEDOM + fewer - 1, left_to_spend(fewer / declared))
     return np.asarray(quantiles * np.sqrt(variances / variances[0]))
 
 

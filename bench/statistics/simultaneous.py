@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.statistics.intervals import check_level
+from bench.statistics.looks import left_to_spend
 from bench.statistics.objectives import Evidence, FloatArray
 
 # Pseudo examples that join a bounded score's paired variance, one each way (Bonett and Price, Journal of
@@ -55,6 +56,9 @@ def half_widths(evidence: tuple[Evidence, ...], level: float, pairs: int | None 
     - the critical value is at least that of a single normal difference, and turned into Student's where n is known;
     - a pair whose draws never differ, and has no span, gets an infinite half width: nothing is known about it.
 
+    A pair that was measured longer than planned, after a look, has what is left of the error (`looks.left_to_spend`):
+    its quantile is that of a smaller tail, so that `level` holds over all the looks.
+
     Beyond `MOST_COMPARED` pairs times draws, the critical value is Bonferroni's over all pairs and objectives, the
     normal quantile at (1 - level) / (2 m): it holds whatever the dependence, wherever the standardised differences are
     normal that far out, which max-t need not assume. It costs a few per cent of width where variants err independently
@@ -88,18 +92,31 @@ def normal_quantile(pairs: int, level: float) -> float:
     return max(float(stats.norm.isf((1 - level) / 2)), _bonferroni(max(1, pairs), level))
 
 
-def widest_quantile(each: Evidence, pairs: int, level: float) -> float:
-    """The widest of the quantiles that `half_widths` gives the pairs of one noisy objective among so many pairs."""
-    critical = normal_quantile(pairs, level)
-    fewest = None if each.freedom is None else each.freedom[np.isfinite(each.estimates)].min(initial=math.inf)
-    if fewest is None:
-        return critical if each.n is None else student(critical, each.n - 1)
-    return student(critical, float(fewest))
+def widest_quantiles(each: Evidence, pairs: int, level: float) -> FloatArray:
+    """[V]: as wide as any that `half_widths` gives a pair of each variant, on one noisy objective, among so many pairs.
+
+    A pair's error is that of the one extended less, so neither of its variants has a smaller quantile than the pair.
+    """
+    freedom, left = _freedom(each), _left(each)
+    fewest = freedom[np.isfinite(each.estimates)].min(initial=math.inf)
+    if left is None:
+        return np.full(freedom.size, student(normal_quantile(pairs, level), float(fewest)))
+    # One that cannot err may stand on the wide side of any pair.
+    return student(normal_quantile(pairs, level), fewest, np.where(left > 0, left, left[left > 0].min(initial=1.0)))
 
 
-def student(critical: float, freedom: float) -> float:
-    """Student's quantile as rare as a normal one."""
-    return float(stats.t.isf(stats.norm.sf(critical), freedom))
+def quantiles_beside(each: Evidence, pivot: int, pairs: int, level: float) -> FloatArray:
+    """[V]: the quantiles that `half_widths` gives the pairs of each variant with the pivot, among so many pairs."""
+    freedom, left = _freedom(each), _left(each)
+    least = np.minimum(freedom, freedom[pivot])
+    mine = np.ones(least.size) if left is None else np.maximum(left, left[pivot])
+    kinds, places = np.unique(np.column_stack([least, mine]), axis=0, return_inverse=True)
+    return student(normal_quantile(pairs, level), kinds[:, 0], kinds[:, 1])[places.ravel()]
+
+
+def student(critical: float, freedom: float | FloatArray, left: float | FloatArray = 1.0) -> FloatArray:
+    """Student's quantile as rare as a normal one, or that many times rarer."""
+    return np.asarray(stats.t.isf(stats.norm.sf(critical) * left, freedom), dtype=np.float64)
 
 
 def _spread(each: Evidence) -> _Spread:
@@ -179,12 +196,33 @@ def _max_t(spreads: list[_Spread], level: float) -> float:
     return float(np.sort(largest)[math.ceil((draws + 1) * level) - 1])
 
 
-def _student(critical: float, each: Evidence, rows: NDArray[np.intp]) -> float | FloatArray:
-    """Student's quantiles as rare as this normal one: one for all pairs, or one for each [P, P]."""
-    tail = stats.norm.sf(critical)
-    if each.freedom is not None:
-        values, places = np.unique(each.freedom[rows], return_inverse=True)
+def _student(critical: float, each: Evidence, rows: NDArray[np.intp]) -> FloatArray:
+    """Student's quantiles as rare as this normal one, by what is left of the error: for all pairs or each [P, P]."""
+    left = _left(each)
+    if each.freedom is None and left is None:
+        return np.asarray(critical) if each.n is None else student(critical, each.n - 1)
+    values, places = np.unique(_freedom(each)[rows], return_inverse=True)
+    if left is None:
         # The larger quantile belongs to the smaller freedom, so a pair has the larger of its two.
-        own = np.asarray(stats.t.isf(tail, values))[places]
+        own = student(critical, values)[places]
         return np.asarray(np.maximum(own[:, None], own[None, :]))
-    return critical if each.n is None else student(critical, each.n - 1)
+    shares, of = np.unique(left[rows], return_inverse=True)
+    known = student(critical, values[:, None], shares[None, :])
+    return np.asarray(known[np.minimum(places[:, None], places[None, :]), np.maximum(of[:, None], of[None, :])])
+
+
+def _freedom(each: Evidence) -> FloatArray:
+    """[V]: infinite where the deviation is known."""
+    if each.freedom is not None:
+        return each.freedom
+    return np.full(each.estimates.size, math.inf if each.n is None else each.n - 1.0)
+
+
+def _left(each: Evidence) -> FloatArray | None:
+    """[V]: the share of the error that is left, 0 for what cannot err; None where none was measured beyond plan."""
+    if each.extended is None:
+        return None
+    present = np.isfinite(each.estimates) & np.isfinite(each.extended)
+    if not (each.extended[present] > 1).any():
+        return None
+    return left_to_spend(each.extended)

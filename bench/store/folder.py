@@ -33,7 +33,7 @@ from bench.store.places import Local, Place
 from bench.store.processes import born, lives, processes_here
 
 SCHEMA_VERSION = 3  # of the journal and its query form
-SNAPSHOT_VERSION = 4  # of what is published, which any run publishes anew
+SNAPSHOT_VERSION = 5  # of what is published, which any run publishes anew
 KIND = "paredown store"
 MARKER = "store.json"
 POINTER = "published/current.json"

@@ -256,6 +256,41 @@ def comparison(outcomes: Outcomes, base: Outcomes, wanted: Metric, task: str, le
     return Number(wanted.paired, task, _percentile(estimate[0] / estimate[1], draws, outcomes.n, level))
 
 
+def pseudo_scores(outcomes: Outcomes, wanted: Metric) -> FloatArray:
+    """[n]: one number an example, whose mean is the metric and whose spread over examples is what it may err by.
+
+    The score itself where the metric is a mean. Else the estimate plus each example's influence on it (infinitesimal
+    jackknife; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6): to first order in
+    1 / sqrt(n) the metric is the mean of those, so that what holds of means over examples, and over seeds and examples,
+    holds of it. Of a ratio of sums, perplexity among them, and of what is compared by ratio, it is the logarithm; not
+    finite where that does not exist.
+    """
+    kind = wanted.source[0]
+    if kind == "cells":
+        cells, cell = _cells(outcomes)
+        influence: FloatArray = _f1_influence(cells)[cell]
+        return float(macro_f1(cells)) + influence
+    columns = [outcomes.columns[name] for name in wanted.source[1:]]
+    if kind in ("share", "mean"):
+        return columns[0]
+    above, below = columns
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = above.mean() / below.mean()
+        influence = (above - ratio * below) / below.mean()
+        return np.asarray(ratio + influence if kind == "exp ratio" else np.log(ratio) + influence / ratio)
+
+
+def _f1_influence(cells: FloatArray) -> FloatArray:
+    """[k * k]: what an example of each cell does to macro F1, its derivative by their share; 0 on average."""
+    n = cells.sum()
+    total = (cells.sum(axis=1) + cells.sum(axis=0)) / n
+    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    f1 = 2 * np.diag(cells) / n * scale
+    lost = f1 * scale
+    found = 2 * np.diag(scale) - lost[:, None] - lost[None, :]
+    return np.asarray(found.ravel() / max(1, int((total > 0).sum())))
+
+
 def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:
     """Unweighted mean over tasks of score divided by the base's, from coherent draws; percentile interval.
 

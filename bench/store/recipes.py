@@ -16,7 +16,7 @@ from bench.metrics import metric
 from bench.statistics.intervals import Interval, mean_t
 from bench.statistics.resample import SHIFT
 from bench.statistics.seeds import Components, compare_recipes, over_seeds, variance_of_scores, variance_of_timings
-from bench.store import timing
+from bench.store import quality, timing
 from bench.store.rows import RecipeRow
 from bench.store.scored import Cache, Declaration, evaluations, outcomes_of
 
@@ -158,25 +158,30 @@ def _scored(
     recipes: Sequence[Recipe],
     cache: Cache,
 ) -> Iterator[RecipeRow]:
-    """Of each task's main score minus the base's, where it is a mean over examples: seeds and examples."""
+    """Of each task's main score beside the base's: seeds and examples.
+
+    A difference, or the logarithm of a ratio where scores are compared so; what is no mean over examples by its pseudo
+    scores (`quality.pseudo_scores`).
+    """
     known = evaluations(connection, sweep, base_id)
     for task in sweep["tasks"]:
         wanted = metric(task["metrics"][0])
-        if wanted.source[:1] not in (("share",), ("mean",)):
-            continue
-        column = wanted.source[1]
         reference = outcomes_of(connection, known, base_id, task, cache)
-        if reference is None or reference.n < 2:
+        if not wanted.source or reference is None or reference.n < 2:
+            continue
+        beside = quality.pseudo_scores(reference, wanted)
+        if not np.isfinite(beside).all():
             continue
         scores: dict[Recipe, BySeed] = {}
         for recipe in recipes:
             found = {seed: outcomes_of(connection, known, a, task, cache) for seed, a in recipe.artefacts}
-            whole = {seed: each.columns[column] for seed, each in found.items() if each is not None}
-            if 1 < len(whole) == recipe.seeds:  # those that a race stopped, or that failed, are not the best ones
+            whole = {seed: quality.pseudo_scores(each, wanted) for seed, each in found.items() if each is not None}
+            there = 1 < len(whole) == recipe.seeds  # those that a race stopped, or that failed, are not the best ones
+            if there and all(np.isfinite(each).all() for each in whole.values()):
                 scores[recipe] = whole
-        key = (wanted.paired, task["name"])
+        key = (wanted.paired or f"{wanted.name}_difference", task["name"])
         for recipe, by_seed in scores.items():
-            change = np.stack([by_seed[seed] for seed in sorted(by_seed)]) - reference.columns[column]
+            change = np.stack([by_seed[seed] for seed in sorted(by_seed)]) - beside
             yield _row(sweep, recipe, key, None, len(by_seed), over_seeds(change), variance_of_scores(change))
         for first, second in _pairs(scores):
             interval = compare_recipes(scores[first], scores[second], _level(scores))
@@ -205,7 +210,7 @@ def _row(
 
     def shown(end: str) -> float | None:
         value = None if interval is None else float(getattr(interval, end))
-        return math.exp(min(value, LARGEST)) if key[0] == RATIO and value is not None else value
+        return math.exp(min(value, LARGEST)) if key[0].endswith("_ratio") and value is not None else value
 
     return RecipeRow(
         sweep_id=sweep["sweep_id"],

@@ -1,4 +1,4 @@
--- What readers see: complete in itself, never changed after it is published. Version 4.
+-- What readers see: complete in itself, never changed after it is published. Version 5.
 
 create table snapshot.info (key varchar primary key, value varchar not null);
 
@@ -30,7 +30,8 @@ create table snapshot.numbers (
     evidence integer,                     -- independent examples or blocks of rounds behind the estimate
     span double,                          -- range of one example's score, 0 where unbounded
     p double,                             -- of the exact test against the base, where there is one
-    p_holm double                         -- adjusted: Holm over variants x 0/1 metrics, and over variants x parts of the data
+    p_holm double,                        -- adjusted: Holm over variants x 0/1 metrics, and over variants x parts of the data
+    extended double                       -- leases behind it over those declared, null where not measured in leases
 );
 
 -- published numbers as they were last judged

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.metrics import metric
 from bench.statistics.front import front_of
-from bench.statistics.objectives import Evidence, Objective, worth
+from bench.statistics.objectives import Evidence, Objective, extension, worth
 from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
@@ -172,6 +172,7 @@ def _fill(
                     number.evidence,
                     number.span,
                     number.p,
+                    extended=number.extended,
                 )
             )
             if number.right is not None:
@@ -215,7 +216,8 @@ def gather(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]]) ->
     ]
     span = max((each.span for each in found if each is not None and each.evidence is not None), default=0.0)
     n, freedom = worth([None if each is None else each.evidence for each in found], span)
-    return Evidence(axis, estimates, np.column_stack(columns), n, span, freedom)
+    extended = extension([None if each is None else each.extended for each in found])
+    return Evidence(axis, estimates, np.column_stack(columns), n, span, freedom, extended)
 
 
 def _variant_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import duckdb
 import numpy as np
@@ -74,8 +75,9 @@ def latency(
 ) -> dict[str, list[Number]]:
     """artefact_id -> its figures and their ratios to the base, pooled over the leases that timed it.
 
-    Every lease is resampled once for all its models. A ratio's interval is Student's over leases, a time's the hull of
-    its leases' intervals: what changes between leases is in both. Leases that do not overlap make the row unstable.
+    Every lease is resampled once for all its models, by a stream of its own. A ratio's interval is Student's over
+    leases, a time's the hull of its leases' intervals: what changes between leases is in both. Leases that do not
+    overlap make the row unstable.
     """
     leases = sorted(leases, key=lambda record: (record.lease, record.artefact_ids))  # not as they happened to come in
     figures_of = {record.identity: record.figures(connection) for record in leases}
@@ -114,7 +116,8 @@ def _ratios(
         return
     tables = [figure.table[:, [at for at, _ in here]] / figure.table[:, :1] for _, figure, here in leases]
     places = [[place for _, place in here] for *_, here in leases]
-    draws, freedom = lease_draws(tables, DRAWS, np.random.default_rng(SEED), places)
+    streams = [stream_of(record.identity) for record, *_ in leases]
+    draws, freedom = lease_draws(tables, DRAWS, streams, places)
     mine: dict[int, list[tuple[LeaseRecord, Figure]]] = {}
     for record, figure, here in leases:
         for _, place in here:
@@ -122,6 +125,12 @@ def _ratios(
     for artefact_id, place in column.items():
         freed = float(freedom[place])
         yield from _of_one(mine[place], artefact_id, draws[:, place], freed, hardware_class, declared)
+
+
+def stream_of(identity: str) -> np.random.Generator:
+    """The luck of a lease, by its identity: the same for all its models and figures, whichever others there are."""
+    words = np.frombuffer(sha256(identity.encode()).digest(), dtype="<u4")
+    return np.random.default_rng([SEED, *words.tolist()])
 
 
 def _of_one(
@@ -141,7 +150,8 @@ def _of_one(
     note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
     about = leases[0][1]
     pooled = mean_over_leases(each, draws, freedom)
-    yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note), artefact_id
+    extended = len(each) / max(1, declared)
+    yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note, extended), artefact_id
     yield Number(about.metric, about.scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id
 
 

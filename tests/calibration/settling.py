@@ -3,6 +3,9 @@
 `python -m tests.calibration.settling [--sweeps N]` simulates sweeps of latency against size in which smaller is mostly
 faster, and gives every variant leases until it has twelve. Then it settles the same sweeps, on other noise, as long.
 Cost is counted in models timed in leases, the base among them, for a lease takes as long as it has models.
+
+`--ties N` counts wrong verdicts instead: in N sweeps of models that are exactly as fast as each other and of one size,
+so that whatever is told is wrong, timed again and again with a look after each batch.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +27,11 @@ from bench.statistics.simultaneous import half_widths
 from bench.store.numbers import SEED
 from cluster.groups import LARGEST_GROUP
 from cluster.settle import LARGEST_BATCH
+from tests.calibration.deciding import binomial
 
 FloatArray = NDArray[np.float64]
 ROUNDS, NOISE, DRAWS = 40, 0.04, 200
+TIED_LEASES = 10, 30  # how far ties are timed
 BASE = frozenset({0})
 FIRST_LEASES, MOST_LEASES = 2, 12
 LATENCY, SIZE = Objective("latency", "lower"), Objective("size", "lower")
@@ -56,8 +62,8 @@ SHAPES: tuple[Callable[[int, np.random.Generator], FloatArray], ...] = (spread, 
 class Sweep:
     """Simulated leases of V variants and a base, which is variant 0, and what they say."""
 
-    def __init__(self, ratios: FloatArray, rng: np.random.Generator) -> None:
-        self.ratios, self.rng = ratios.copy(), rng
+    def __init__(self, ratios: FloatArray, rng: np.random.Generator, noise: float = NOISE) -> None:
+        self.ratios, self.rng, self.noise = ratios.copy(), rng, noise
         self.ratios[0] = 1.0
         self.costs = np.argsort(np.argsort(-self.ratios)).astype(float)  # the smaller, the faster
         self.costs[rng.permutation(ratios.size)[: ratios.size // 4]] += ratios.size / 3  # or not
@@ -67,7 +73,7 @@ class Sweep:
     def lease(self, group: list[int]) -> None:
         """Time a group beside the base: each model has a shift of its own that lasts the lease, the base as well."""
         shift = SHIFT / np.sqrt(2) * self.rng.standard_normal(1 + len(group))
-        noise = NOISE * self.rng.standard_normal((ROUNDS, len(group)))
+        noise = self.noise * self.rng.standard_normal((ROUNDS, len(group)))
         table = self.ratios[group] * np.exp(shift[1:] - shift[0] + noise)
         self.leases.append({v: table[:, i] for i, v in enumerate(group)})
         self.spent += 1 + len(group)
@@ -79,6 +85,10 @@ class Sweep:
             self.lease(rest[start : start + LARGEST_GROUP])
         return True
 
+    def leases_of(self) -> list[float]:
+        """Of each variant."""
+        return [math.inf, *(float(sum(v in lease for lease in self.leases)) for v in range(1, self.ratios.size))]
+
     def evidence(self) -> tuple[Evidence, Evidence]:
         """Latency and size, as a store would put them together."""
         tables = [np.column_stack(list(lease.values())) for lease in self.leases]
@@ -89,7 +99,9 @@ class Sweep:
             row[here] = np.log(np.median(table, axis=0))
         estimates = np.append(1.0, np.exp(np.nanmean(logs, axis=0)))
         draws, freedom = np.column_stack([np.ones(DRAWS), timed]), np.append(np.inf, freedom)
-        return Evidence(LATENCY, estimates, draws, freedom=freedom), Evidence(SIZE, self.costs)
+        extended = np.array(self.leases_of()) / FIRST_LEASES
+        latency = Evidence(LATENCY, estimates, draws, freedom=freedom, extended=extended)
+        return latency, Evidence(SIZE, self.costs)
 
     def state(self) -> tuple[int, int]:
         """(contested, wrongly certain or dominated)."""
@@ -101,8 +113,7 @@ class Sweep:
     def settle_once(self) -> bool:
         """One batch, as `paredown settle` would choose it; False where no lease helps."""
         evidence = self.evidence()
-        counts = [len(self.leases), *(sum(v in lease for lease in self.leases) for v in range(1, self.ratios.size))]
-        found = open_pairs(evidence, half_widths(evidence, 0.95), (True, False), counts)
+        found = open_pairs(evidence, half_widths(evidence, 0.95), (True, False), self.leases_of(), FIRST_LEASES)
         group, count = group_to_measure(decisions(found, LARGEST_GROUP, BASE), LARGEST_GROUP)
         for _ in range(min(count, LARGEST_BATCH)):
             self.lease(group)
@@ -172,11 +183,56 @@ def row(name: str, size: int, found: Sequence[Compared]) -> str:
     return f"| {' | '.join(columns)} |"
 
 
+def first_wrong(variants: int, noise: float, seed: int) -> tuple[float, float]:
+    """After how many leases a tie is first told apart, as it is judged and if every look had the same level."""
+    sweep = Sweep(np.ones(1 + variants), np.random.default_rng([seed, variants]), noise)
+    sweep.costs = np.zeros(1 + variants)
+    found = [math.inf, math.inf]
+    while len(sweep.leases) < TIED_LEASES[-1]:
+        for _ in range(LARGEST_BATCH):
+            sweep.everything()
+        latency, size = sweep.evidence()
+        for way, each in enumerate((latency, replace(latency, extended=None))):
+            if not math.isfinite(found[way]) and any(v.state == "dominated" for v in verdicts((each, size))):
+                found[way] = len(sweep.leases)
+        if math.isfinite(found[0]):
+            break  # at one level for all looks it was told before, or now
+    return found[0], found[1]
+
+
+def tied_row(variants: int, noise: float, sweeps: int) -> str:
+    """One line of the table of ties."""
+    found = [first_wrong(variants, noise, seed) for seed in range(sweeps)]
+    cells = [
+        binomial(sum(first[way] <= leases for first in found), sweeps)
+        for way in (0, 1)
+        for leases in (FIRST_LEASES, *TIED_LEASES)
+        if way or leases > FIRST_LEASES
+    ]
+    return f"| {variants} | {100 * noise:g}% | {' | '.join([cells[2], *cells[:2], *cells[3:]])} |"
+
+
+def print_ties(sweeps: int) -> None:
+    """How often a tie is told apart."""
+    names = ["models beside the base", "a round deviates by", f"wrong at {FIRST_LEASES} leases"]
+    names += [f"by {leases} leases{what}" for what in ("", ", one level for all looks") for leases in TIED_LEASES]
+    print(f"| {' | '.join(names)} |")
+    print(f"|{'---|' * len(names)}")
+    for variants in (1, 2, 5):
+        for noise in (0.005, NOISE):
+            print(tied_row(variants, noise, sweeps), flush=True)
+
+
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=30, help="of each shape")
-    sweeps = parser.parse_args().sweeps
+    parser.add_argument("--ties", type=int, default=0, help="sweeps of ties to simulate, in place of all others")
+    asked = parser.parse_args()
+    if asked.ties:
+        print_ties(asked.ties)
+        return
+    sweeps = asked.sweeps
     names = ["shape", "variants", "contested at first", "after twelve of all", "spent", "settling, as few", "ratio"]
     names += ["settling, all spent", "ratio sweep by sweep", "wrong verdicts"]
     print(f"| {' | '.join(names)} |")

@@ -99,6 +99,8 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
         cell = row.cells["latency_ratio", "batch 1 x 16 tokens"]
         assert (cell.method, cell.note) == ("Student t over 4 leases", "4 leases")
         assert cell.low < cell.estimate < cell.high
+        assert cell.extended == 2.0  # twice the leases declared, by which less of the error is left
+    assert after[0].rows[0].cells["latency_ratio", "batch 1 x 16 tokens"].extended is None
     table = settled_table(before, after)
     assert [line[0] for line in table.rows] == [row.name for row in before[0].contested]
     again, last = settle_within(1.0, None, options, Console(file=io.StringIO()))

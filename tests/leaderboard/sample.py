@@ -103,7 +103,11 @@ SPEC = TaskSpec(
 
 
 def declaration(
-    variants: Sequence[Variant] = VARIANTS, name: str = SWEEP, day: int = 20, hardware_class: str = CLASS
+    variants: Sequence[Variant] = VARIANTS,
+    name: str = SWEEP,
+    day: int = 20,
+    hardware_class: str = CLASS,
+    leases: int = LEASES,
 ) -> Entry:
     """The entry that declares the sweep."""
     sweep_id = digest({"sweep": name} if hardware_class == CLASS else {"sweep": name, "class": hardware_class})
@@ -118,7 +122,7 @@ def declaration(
         "description": "Compressing a <i>large</i> classifier for one CPU.",
         "hardware_class": hardware_class,
         "versions": VERSIONS,
-        "leases": LEASES,
+        "leases": leases,
         "objectives": objectives,
         "tasks": [
             {"name": TASK, "kind": SPEC.kind, "fingerprint": SPEC.fingerprint, "examples": EXAMPLES}

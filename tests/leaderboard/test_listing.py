@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from bench.errors import BadInput
+from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
 from cluster.shown import shown
 from leaderboard import PAGE, against
@@ -70,7 +71,12 @@ CHOICES = (
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample.make_store(tmp_path_factory.mktemp("seeded") / "store", (*VARIANTS, *SEEDED))
+    """Declared with one lease, so that most variants were measured twice as long as planned."""
+    root, variants = tmp_path_factory.mktemp("seeded") / "store", (*VARIANTS, *SEEDED)
+    with sample.writing(root) as writer:
+        writer.append([sample.declaration(variants, leases=1), *map(Entry.of, sample.deliveries(variants))])
+        writer.report(sample.PROGRESS)
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,7 @@ def plain(row: Row) -> Row:
 def test_every_row_is_the_same_in_the_same_order(small: tuple[Snapshot, Board], large: Board) -> None:
     assert [plain(row) for row in large.rows] == list(small[1].rows)
     assert len(large.rows) == len(small[1].rows) == 20
+    assert {row.cells["latency_ratio", SCOPE].extended for row in large.rows if row.verdict == "contested"} >= {2.0}
     assert plain(large.rows[-1]) == small[1].rows[-1]
     assert [plain(row) for row in large.rows[3:7]] == list(small[1].rows[3:7])
     assert replace(large, rows=small[1].rows, facts=None) == small[1]

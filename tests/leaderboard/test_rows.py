@@ -135,7 +135,8 @@ def test_bases_are_judged_apart(board: Board, draws: Draws) -> None:
     # Only the other base's variant is faster and better, and that is no comparison.
     beaten = f"{BASE}: decoder 12 to 1"
     assert by_name(board)[beaten].verdict == "dominated"
-    assert (found[beaten].verdict, found[beaten].share) == ("contested", 1.0)
+    assert found[beaten].verdict == "contested"
+    assert found[beaten].share > 0.99
 
 
 def test_the_same_objective_twice_is_refused(snapshot: Snapshot, board: Board) -> None:

@@ -33,7 +33,10 @@ def sweep(seed: int) -> tuple[Evidence, ...]:
         draws = estimates + shared + scale * rng.standard_normal((DRAWS, size))
         kind = int(rng.integers(3))
         n, span, freedom = ((None, 0.0, None), (400, 1.0, None), (None, 0.0, rng.choice([30.0, 30.0], size)))[kind]
-        found.append(Evidence(objective, estimates, draws, n, span, freedom))
+        extended = None
+        if kind == 2 and rng.random() < 0.5:
+            extended = np.where(np.arange(size) > 0, rng.choice([1.0, 1.5, 8.0]), np.inf)
+        found.append(Evidence(objective, estimates, draws, n, span, freedom, extended))
     return tuple(found)
 
 

@@ -193,3 +193,22 @@ def test_many_leases_narrow_and_the_base_stays_exact() -> None:
     assert (four[1][1:] >= 3).all()
     assert sixteen[0][:, 1:].std() < 0.7 * four[0][:, 1:].std()
     assert sixteen[1][1:].min() > four[1][1:].min()
+
+
+def test_a_lease_has_luck_of_its_own_and_its_models_share_it() -> None:
+    """With a generator each: another lease of other models changes no draw, and no two leases draw alike."""
+    quiet = [np.exp(np.random.default_rng([18, i]).normal(0, 1e-3, (40, 2))) for i in range(3)]
+
+    def drawn(*leases: int) -> FloatArray:
+        places = [[2 * at, 2 * at + 1] for at in range(len(leases))]
+        streams = [np.random.default_rng([19, lease]) for lease in leases]
+        return np.log(lease_draws([quiet[lease] for lease in leases], 2000, streams, places)[0])
+
+    alone, among = drawn(1), drawn(0, 1, 2)
+    assert among[:, 2:4] == pytest.approx(alone, abs=1e-12)
+    apart = np.corrcoef(among.T)
+    assert np.abs(apart[:2, 2:]).max() < 0.1
+    assert np.abs(apart[2:4, 4:]).max() < 0.1
+    assert apart[0, 1] == pytest.approx(0.5, abs=0.1)  # half of what a ratio deviates by is the base's
+    with pytest.raises(ValueError, match="zip"):
+        lease_draws(quiet, 10, [np.random.default_rng(0)])

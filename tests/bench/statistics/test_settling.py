@@ -29,7 +29,7 @@ def evidence(costs: list[float], deviation: float, objective: Objective = LATENC
 
 def found(*every: Evidence, measured: tuple[bool, ...], leases: int = 2) -> list[OpenPair]:
     counts = [leases] * every[0].estimates.size
-    return open_pairs(every, half_widths(every, 0.95), measured, counts)
+    return open_pairs(every, half_widths(every, 0.95), measured, counts, leases)
 
 
 @settings(max_examples=80, deadline=None)
@@ -97,9 +97,12 @@ def test_the_leases_that_are_asked_for_are_enough_if_nothing_else_changes(gap: f
     def shown(leases: int) -> tuple[bool, int | None]:
         costs = np.array([1.0, 1.0 + gap])
         draws = costs + 0.013 / np.sqrt(leases) * (off - off.mean(axis=0))
-        every = Evidence(LATENCY, costs, draws, freedom=np.full(2, 4.0 + leases - 1)), sizes
+        every = (
+            Evidence(LATENCY, costs, draws, freedom=np.full(2, 4.0 + leases - 1), extended=np.full(2, leases / 2)),
+            sizes,
+        )
         widths = half_widths(every, 0.95)
-        left = [p.better for p in open_pairs(every, widths, (True, False), [leases, leases]) if p.of == 0]
+        left = [p.better for p in open_pairs(every, widths, (True, False), [leases, leases], 2) if p.of == 0]
         return not left, left[0] if left else None
 
     done, more = shown(2)
@@ -107,6 +110,29 @@ def test_the_leases_that_are_asked_for_are_enough_if_nothing_else_changes(gap: f
     assert more is not None
     assert shown(2 + more)[0]
     assert not shown(2 + more // 2)[0]
+
+
+@pytest.mark.parametrize("gap", [0.012, 0.016])
+def test_the_base_gets_no_nearer_with_leases_and_is_priced_so(gap: float) -> None:
+    """Beside the base only the model's own leases narrow, so a model of few leases beside a base of many needs few."""
+    sizes = Evidence(SIZE, np.array([3.0, 2.0]))
+    off = np.random.default_rng(2).standard_normal(4000)
+
+    def shown(leases: int) -> tuple[bool, int | None]:
+        costs = np.array([1.0, 1.0 - gap])
+        own = 0.01 / np.sqrt(leases) * (off - off.mean())
+        draws = costs + np.column_stack([np.zeros_like(own), own])
+        counted = np.array([np.inf, 4.0 + leases - 1]), np.array([np.inf, leases / 2])
+        every = Evidence(LATENCY, costs, draws, freedom=counted[0], extended=counted[1]), sizes
+        found = open_pairs(every, half_widths(every, 0.95), (True, False), [np.inf, leases], 2)
+        left = [p.beaten for p in found if p.of == 0]
+        return not left, left[0] if left else None
+
+    done, more = shown(2)
+    assert not done
+    assert more is not None
+    assert shown(2 + more)[0]
+    assert not shown(1 + more)[0]
 
 
 def test_one_pair_that_stays_open_leaves_nothing_to_buy_for_the_others() -> None:
