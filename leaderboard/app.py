@@ -5,6 +5,7 @@ import logging
 import streamlit as st
 
 from leaderboard import markup
+from leaderboard.components import component
 from leaderboard.live import follow
 
 FAILED = (
@@ -27,6 +28,8 @@ def main() -> None:
         st.Page("pages_/meaning.py", title="How to read it", url_path="meaning"),
     ]
     page = st.navigation(pages, position="top")
+    with st.container(key="early"):
+        component("early")(key="early component")
     try:
         page.run()
     except Exception:

@@ -56,7 +56,12 @@ class View:
     @property
     def waiting(self) -> bool:
         """Whether verdicts are still being worked out."""
-        return isinstance(self.field, Listing) and self.field.anew is not None and self.field.anew.waiting
+        return isinstance(self.field, Listing) and self.field.anew is not None and self.field.anew.awaited is not None
+
+    def worth_asking_again(self) -> bool:
+        """Whether verdicts that were waited for are there; nothing is begun by asking."""
+        field = self.field
+        return isinstance(field, Listing) and field.anew is not None and field.source.knows(field.anew.awaited)
 
     @property
     def matching(self) -> int:
@@ -66,7 +71,7 @@ class View:
     def competes(self, row: Row) -> bool:
         """Whether a variant is in the field."""
         if isinstance(self.field, Listing):
-            return self.field.find(row.recipe_id) is not None
+            return not self.narrowed or self.field.place_of(row.recipe_id) is not None
         return any(row.recipe_id == other.recipe_id for other in self.field)
 
     def base_of(self, row: Row) -> Row | None:

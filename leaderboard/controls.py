@@ -5,6 +5,7 @@ Filters live in the address (`bind="query-params"`), so a link brings back what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
@@ -15,9 +16,8 @@ from streamlit.errors import StreamlitAPIException
 
 from bench.errors import BadInput
 from leaderboard import markup
-from leaderboard.choices import Choice, View, look, some_met, variants_in
-from leaderboard.large import judge_field
-from leaderboard.listing import Listing
+from leaderboard.among import nothing_shown, told_among
+from leaderboard.choices import Choice, View, look
 from leaderboard.live import Live, awaits, draw_progress, follow, note
 from leaderboard.rows import VERDICT_ORDER, Board
 from leaderboard.source import Loaded, StoreError, chosen_keys, load, store_root
@@ -30,23 +30,32 @@ COMPARED = "variants"
 NARROWING = ("base", "method", "verdict", "status", "task")
 WHERE = "where"
 HELD = "held"
+PAUSE = "100ms"  # in typing, after which rows are looked for; Streamlit's own quarter of a second is most of a search
 PATIENCE = 0.0  # seconds that a page waits for verdicts before it shows the rows without them
+COMPETE = "Chooses who competes: verdicts are worked out again among them"
+HIDE = "Only hides rows: verdicts stay"
 KEPT = (SWEEP, "class", "q", WHERE, *NARROWING)
 
 
-def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerator, Loaded]:
+def open_page(
+    name: str, *, with_axes: bool = False, leave: Callable[[Loaded], None] | None = None
+) -> tuple[View, DeltaGenerator, Loaded]:
     """Draw the head of a page; returns what to show, the row of filters for the page's own controls, and the sweep.
 
     With axes the page is judged on those in the address, and shows one snapshot until it is told to take the newest:
-    new data would throw away the zoom. Ends the run with a sentence where there is nothing to show.
+    new data would throw away the zoom. Ends the run with a sentence where there is nothing to show. `leave` may go to
+    another page, before anything of this one is worked out or drawn again.
     """
-    st.html(markup.style())
     carry_over(name)
     axes = (asked("x"), asked("y")) if with_axes else ()
     try:
         loaded = held(asked(SWEEP), axes) if with_axes else load(asked(SWEEP), axes)
     except StoreError as error:
         _nothing(error)
+    if leave is not None:
+        _keep()
+        leave(loaded)
+    st.html(markup.style())
     note(Live(loaded.snapshot, offers=with_axes))
     _say_missing(loaded)
     _title(loaded.board)
@@ -55,25 +64,20 @@ def open_page(name: str, *, with_axes: bool = False) -> tuple[View, DeltaGenerat
     with bar:
         choice = _filters(loaded)
         loaded = _constrained(loaded)
-    st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
+    _keep()
     sorted_by = st.query_params.get("sort", "").removeprefix("-")
     patience = None if with_axes or sorted_by == "verdict" else PATIENCE
     with st.spinner("Comparing candidates …", show_time=True):
         view = look(loaded.board, choice, loaded.keys, loaded.draws, patience=patience, judging=judging_of(loaded))
     if view.waiting:
-        awaits(lambda: _judged(view))
+        awaits(view.worth_asking_again)
     _among(view, choice)
     return view, bar, loaded
 
 
-def _judged(view: View) -> bool:
-    """Whether verdicts that the rows came without are there now."""
-    return isinstance(view.field, Listing) and not judge_field(view.board, view.field, view.keys, 0).waiting
-
-
 def _nothing(error: StoreError) -> NoReturn:
     """End the run with the reason why there is nothing to show; tried again once there is another snapshot."""
-    st.html(markup.box(str(error)))
+    st.html(markup.style() + markup.box(str(error)))
     follow()
     st.stop()
 
@@ -99,7 +103,7 @@ def _constrained(loaded: Loaded) -> Loaded:
         placeholder="size <= 100 MB, recovery >= 99%",
         width=300,
         help="METRIC OPERATOR NUMBER, with commas between several. Whoever does not meet one is left out; whoever may "
-        "meet it stays, marked as open: the whole interval must keep the bound.",
+        f"meet it stays, marked as open: the whole interval must keep the bound. {COMPETE}.",
     )
     if not (text or "").strip():
         return loaded
@@ -116,12 +120,12 @@ def open_head(name: str, *, with_box: bool = False) -> Loaded:
     On a page with a box for the sweep the box counts: within a run the address still holds what it was before. Ends
     the run with a sentence where there is nothing to show.
     """
-    st.html(markup.style())
     carry_over(name)
     try:
         loaded = load((None if with_box else st.query_params.get(SWEEP)) or asked(SWEEP), ())
     except StoreError as error:
         _nothing(error)
+    st.html(markup.style())
     note(Live(loaded.snapshot))
     _say_missing(loaded)
     return loaded
@@ -146,6 +150,11 @@ def whole(loaded: Loaded) -> View:
 def in_address(loaded: Loaded, **more: str) -> dict[str, str]:
     """What the address of another page needs: the sweep, also of a store with one, which may get more; and `more`."""
     return {SWEEP: loaded.called, **more}
+
+
+def _keep() -> None:
+    """Remember the filters for another page."""
+    st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
 
 
 def carry_over(name: str) -> None:
@@ -184,24 +193,26 @@ def _filters(loaded: Loaded) -> Choice:
         "Search",
         key="q",
         type="search",
-        live=True,
+        live=PAUSE,
         placeholder="name or method",
         bind="query-params",
         width=220,
-        help="Words that the name, a step of the recipe or the recipe's id has, all of them.",
+        help=f"Words that the name, a step of the recipe or the recipe's id has, all of them. {COMPETE}.",
     )
     on = sum(bool(st.session_state.get(key) or st.query_params.get(key)) for key in NARROWING)
     with st.popover(f"Filters · {on}" if on else "Filters"):
         base = None
+        st.caption(f"**{COMPETE}**, as by the search and the constraints.")
         if len(board.bases) > 1:
             base = st.selectbox(
                 "Base model", board.bases, index=None, key="base", placeholder="all", bind="query-params"
             )
         known = list(board.about.methods)
         methods = _several("Method", known, "method", "Variants whose recipe has one of these steps compete.")
-        standings = _several("Verdict", list(VERDICT_ORDER), "verdict", "Only lists: who competes stays the same.")
+        st.caption(f"**{HIDE}**.")
+        standings = _several("Verdict", list(VERDICT_ORDER), "verdict", "Only rows with one of these verdicts.")
         found = sorted(board.about.statuses)
-        statuses = _several("Status", found, "status", "Only lists: complete, partial, stopped, failed or waiting.")
+        statuses = _several("Status", found, "status", "Only rows with one of these: how far their jobs are.")
         if len(board.tasks) > 1:
             st.selectbox(
                 "Task",
@@ -210,7 +221,7 @@ def _filters(loaded: Loaded) -> Choice:
                 key="task",
                 placeholder="all",
                 bind="query-params",
-                help="Only lists: variants with a number of this task, without the columns of others.",
+                help="Only rows with a number of this task, without the columns of others.",
             )
     task = st.session_state.get("task")
     return Choice(base, methods, text or "", standings, statuses, task if task in board.tasks else None)
@@ -250,51 +261,14 @@ def choose_sweep(loaded: Loaded) -> None:
 
 def _among(view: View, choice: Choice) -> None:
     """Say what the verdicts are about, whenever it is not the whole sweep as it was declared."""
-    said = []
     refused = st.session_state.pop("refused", None)
     if refused:
         st.html(markup.box(refused))
-    if view.board.among is not None:
-        kept, of = view.board.among
-        texts = ", ".join(required.text for required in view.board.constraints)
-        said.append(f"{of - kept:,} of {of:,} variants do not meet {texts} and are left out.")
-    if view.narrowed:
-        n = view.matching
-        among = f"among {n:,} shown and the base"
-        said.append(
-            f"The frontier {among} is being recomputed: verdicts follow in a moment."
-            if view.waiting
-            else f"Frontier recomputed {among}: verdicts hold among these only."
-        )
-    if view.keys != view.board.objectives:
-        titles = " and ".join(view.board.axes[key].title for key in view.keys)
-        said.append(f"Verdicts on {titles}, instead of the objectives that the sweep declared.")
-    if choice.standings or choice.statuses:
-        listed = variants_in(view.rows)
-        with_task = f", and a number of {choice.task}" if choice.task else ""
-        said.append(f"{listed:,} of {view.matching:,} variants have the chosen verdict or status{with_task}.")
-    elif choice.task:
-        said.append(f"{variants_in(view.rows):,} of {view.matching:,} variants have a number of {choice.task}.")
-    said += _candidates(view)
-    if not view.matching and not (view.board.among[1] if view.board.among else variants_in(view.board.rows)):
-        st.html(markup.box("This sweep has nothing but the base: add recipes to its file and run it again."))
-    elif view.board.among is not None and not some_met(view.board):
-        st.html(markup.box("No variant is known to meet the constraints: loosen one of them to see more."))
-    elif view.matching == 0 and view.board.rows:
-        st.html(markup.box("No variant matches these filters: clear one of them to see more."))
+    nothing, said = nothing_shown(view), told_among(view, choice)
+    if nothing:
+        st.html(markup.box(nothing))
     elif said:
         st.html(markup.block(markup.line(markup.text(" ".join(said)), css="small quiet")))
-
-
-def _candidates(view: View) -> list[str]:
-    """How much of a large field was compared in pairs, where that was not everything that may matter."""
-    anew = view.field.anew if isinstance(view.field, Listing) else None
-    if anew is None or anew.compared == anew.candidates:
-        return []
-    return [
-        f"{anew.compared:,} of {anew.candidates:,} candidates, those nearest to the frontier, were compared in pairs; "
-        "the others stay contested: narrow the filters to compare them."
-    ]
 
 
 def chosen_variant() -> str | None:

@@ -83,8 +83,10 @@ def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[s
     """The sweep's declaration, the variant's row and its base's."""
     body = snapshot.body(sweep_id, [recipe_id])
     rows = snapshot.rows(
-        "select * from variants where sweep_id = ? and (recipe_id = ? or is_base) order by position",
-        [sweep_id, recipe_id],
+        # Two questions: DuckDB looks for one variant in few blocks of rows, and with an "or" in all of them.
+        "select * from variants where sweep_id = ? and recipe_id = ? union all by name "
+        "select * from variants where sweep_id = ? and is_base and recipe_id != ? order by position",
+        [sweep_id, recipe_id, sweep_id, recipe_id],
     )
     variant = next((row for row in rows if row["recipe_id"] == recipe_id), None)
     if variant is None or body is None:

@@ -86,14 +86,22 @@ def clock(seconds: float) -> str:
 
 
 def rank(ends: tuple[int, int] | None, tie: str, tied: int | None = None) -> str:
-    """As "rank 2 to 5 ab", the letters of a tie after the ranks that a variant may have; empty without a rank.
+    """As "rank between 2 and 5, groups ab": the ranks that a variant may have, and the letters of who ties with whom.
 
-    Where letters are too many, with how many others it ties: "rank 2 to 90, tied with 41".
+    Where letters are too many, with how many it ties: "rank between 2 and 90, tied with 41 others". Empty without
+    a rank.
     """
     if ends is None:
         return ""
     best, worst = ends
-    said = f"rank {best}" if best == worst else f"rank {best} to {worst}"
+    said = f"rank {best:,}" if best == worst else f"rank between {best:,} and {worst:,}"
+    if tied:
+        return f"{said}, {tied_with(tied)}"
     letters = tie.split(",")
     told = "".join(sorted(letters)) if all(len(each) <= 1 for each in letters) else tie
-    return f"{said}, tied with {tied:,}" if tied else f"{said} {told}".rstrip()
+    return f"{said}, group{'s' * (len(letters) > 1)} {told}" if told else said
+
+
+def tied_with(others: int) -> str:
+    """With how many a variant ties."""
+    return f"tied with {others:,} other{'s' * (others != 1)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 NUMBERED = re.compile(r" \d+$")
 MEANINGS = {
@@ -12,12 +13,14 @@ MEANINGS = {
     "value": "The estimate; times and memory hold for the sweep's hardware class.",
     "95% interval": "Holds the true value 95 times of 100, over examples and timing rounds; empty where it is counted.",
     "against the base": "Better, equivalent, worse or not known yet, with the difference and its interval.",
-    "rank": "The best and the worst place that it may have among those compared, and how many were not told apart.",
+    "rank": "The best and the worst that the intervals leave possible among those compared; tied: not told apart.",
     "how": "The method of the interval, how many values are behind the number, and what is odd about it.",
     "part": "A part of the data, as its files name it, or of what a model was made of.",
     "variant": "A recipe with what it produced: one model to choose.",
     "seed": "The seed of its training: other seeds give other models of the same recipe.",
     "verdict": "Certain, contested or dominated among all others on the objectives; 'How to read it' says how.",
+    "share on the frontier": "Part of resamples in which the variant is on the frontier; not a probability.",
+    "notes": "Why a number is missing or odd.",
     "first objective": "Its value on the first objective that the sweep names.",
     "loss": "From 0, the best of the shortlist, to 1, the worst of it.",
     # of jobs and steps
@@ -119,6 +122,14 @@ MEANINGS = {
     "unit": "What it is counted in; MB are 10^6 bytes.",
     "direction": "Which way is better.",
 }
+
+
+def help_html(heading: str, meaning: str) -> str:
+    """A heading that says what it means when it is pointed at, clicked or touched; needs no script."""
+    if not meaning:
+        return escape(heading)
+    said = escape(meaning)
+    return f'<details class="help"><summary title="{said}">{escape(heading)}</summary><span>{said}</span></details>'
 
 
 def meaning_of(heading: str) -> str:

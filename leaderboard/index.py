@@ -117,6 +117,12 @@ class Index:
             return None
         return found
 
+    def knows(self, asked: Hashable) -> bool:
+        """Whether an answer is there, or is not being worked out any more, so that asking again is worth it."""
+        with self._lock:
+            future = self._known.get(asked)
+        return future is None or future.done()
+
     def _future(self, asked: Hashable) -> tuple[Future[Any], bool]:
         """The answer to be, and whether the caller must work it out."""
         with self._lock:

@@ -144,10 +144,10 @@ def judge_field(board: Board, field: Listing, keys: Sequence[Key], patience: flo
     if patience is None or len(field) <= AT_ONCE:
         return field.source.remembered(asked, lambda: _judge_field(board, field, different, asked))
     found = field.source.begin(asked, lambda: _judge_field(board, field, different, asked), patience)
-    return _waiting(field, different) if found is None else found
+    return _waiting(field, different, asked) if found is None else found
 
 
-def _waiting(field: Listing, keys: tuple[Key, ...]) -> Anew:
+def _waiting(field: Listing, keys: tuple[Key, ...], asked: tuple[Any, ...]) -> Anew:
     places = np.sort(field.places())
     table = pa.table(
         {
@@ -155,10 +155,10 @@ def _waiting(field: Listing, keys: tuple[Key, ...]) -> Anew:
             "standing": pa.array(np.full(places.size, NOT_EVALUATED), pa.int32()),
             "share": np.zeros(places.size),
             "by": pa.nulls(places.size, pa.int32()),
-            "reason": pa.array(np.full(places.size, WAITING)).dictionary_encode(),
+            "reason": pa.DictionaryArray.from_arrays(np.zeros(places.size, dtype=np.int32), [WAITING]),
         }
     )
-    return Anew(table, keys, ("waiting",), 0, 0, waiting=True)
+    return Anew(table, keys, ("waiting",), 0, 0, awaited=asked)
 
 
 def _judge_field(board: Board, field: Listing, keys: tuple[Key, ...], name: tuple[Any, ...]) -> Anew:

@@ -16,6 +16,7 @@ from leaderboard.index import Index
 from leaderboard.rows import VERDICT_ORDER, Cell, Kept, Key, Place, Required, Row, Step, Stopped
 
 VERDICTS = tuple(VERDICT_ORDER)
+JUDGED = "o.standing"  # the verdict of a row that was judged anew, as a place in VERDICT_ORDER
 AT_ONCE = 2000  # rows, when all of them are wanted one after the other
 
 
@@ -27,8 +28,8 @@ class Clause:
     parameters: tuple[Any, ...] = ()
 
     def both(self, other: Clause) -> Clause:
-        if self.sql == "true":
-            return other
+        if "true" in (self.sql, other.sql):
+            return other if self.sql == "true" else self  # the same clause is the same question: its answer is kept
         return Clause(f"{self.sql} and {other.sql}", (*self.parameters, *other.parameters))
 
 
@@ -44,7 +45,7 @@ class Anew:
     name: tuple[Any, ...]  # the same for the same field and numbers
     compared: int  # candidates that were compared in pairs
     candidates: int
-    waiting: bool = False  # nobody has a verdict yet
+    awaited: tuple[Any, ...] | None = None  # what is being worked out, while nobody has a verdict yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,16 @@ class Listing(Sequence[Row]):
 
     @property
     def variants(self) -> int:
-        """How many rows, bases apart."""
-        return int(self.ask("count(*)", "and not r.is_base")[0][0])
+        """How many rows, bases apart; remembered, as a page tells it in several sentences."""
+        return self.source.remembered(
+            ("variants", *self._kept_rows), lambda: int(self.ask("count(*)", "and not r.is_base")[0][0])
+        )
+
+    @property
+    def _kept_rows(self) -> tuple[Any, ...]:
+        """What names the kept rows: verdicts only where the clause asks for them."""
+        asks = self.anew is not None and JUDGED in self.keeping.sql
+        return self.sweep_id, self.keeping, self.anew.name if asks and self.anew else None
 
     def numbers(self) -> set[Key]:
         """What some kept row has a number for."""
@@ -117,16 +126,16 @@ class Listing(Sequence[Row]):
     @property
     def standing(self) -> str:
         """The SQL of a row's verdict, as a place in VERDICT_ORDER."""
-        return "r.standing" if self.anew is None else "o.standing"
+        return "r.standing" if self.anew is None else JUDGED
 
     def __len__(self) -> int:
         return int(self.places().size)
 
     def places(self) -> NDArray[np.int32]:
         """Where on the board the rows stand, in order; remembered for the next page and the next visitor."""
-        judged = None if self.anew is None else self.anew.name
-        asked = ("order", self.sweep_id, self.keeping, self.order, judged)
-        return self.source.remembered(asked, self._places)
+        by_verdict = self.anew.name if self.anew is not None and self.order.by == "verdict" else None
+        # Rows whose verdicts have come stand where they stood without them: nothing is asked again.
+        return self.source.remembered(("order", *self._kept_rows, self.order, by_verdict), self._places)
 
     def _places(self) -> NDArray[np.int32]:
         key = self.order.by if isinstance(self.order.by, tuple) else None
@@ -183,7 +192,8 @@ class Listing(Sequence[Row]):
     def base(self, name: str) -> Row | None:
         """The base of that name, whether kept or not."""
         whole = replace(self, keeping=Clause("r.is_base and r.base = ?", (name,)), anew=None, order=Order())
-        return next(iter(whole.page(0, 1)), None)
+        asked = ("base", self.sweep_id, name, self.declared, self.asked)  # every page and every variant shows it
+        return self.source.remembered(asked, lambda: next(iter(whole.page(0, 1)), None))
 
     def of_group(self, group: str) -> list[Row]:
         """The variants of one recipe with their seeds, whether kept or not."""
@@ -192,25 +202,27 @@ class Listing(Sequence[Row]):
 
     def find(self, recipe_id: str) -> Row | None:
         """The kept variant with that recipe_id, or beginning of one."""
+        place = self.place_of(recipe_id)
+        return None if place is None else self.read([place])[0]
+
+    def place_of(self, recipe_id: str) -> int | None:
+        """Where that variant stands on the board, if it is kept."""
         found = self.ask("r.place", "and starts_with(r.recipe_id, ?) order by r.place limit 1", [recipe_id])
-        return self.read([found[0][0]])[0] if found else None
+        return int(found[0][0]) if found else None
 
     def read(self, places: Sequence[int]) -> list[Row]:
         """The rows at these places of the board, in this order, with everything that is known of them."""
         if not places:
             return []
-        cursor = self._cursor()
-        overlay = "left join anew o using (place)" if self.anew is not None else ""
-        judged = "o.standing, o.share, o.reason, o.by" if self.anew is not None else "null, null, null, null"
+        cursor = self.source.cursor()
         about = [self.sweep_id, list(places)]
         told = cursor.execute(
-            "select r.place, r.recipe_id, r.name, r.base, r.is_base, r.seed, r.recipe_group, r.steps, r.artefact_id, "  # noqa: S608
-            "r.status, r.reason, r.verdict, r.share, r.verdict_reason, r.dominated_by, r.seeds, r.undelivered, "
-            f"{judged}, b.recipe_id from rows r {overlay} left join rows b on b.sweep_id = r.sweep_id and b.place = "
-            f"{'o.by' if self.anew is not None else '-1'} "
-            "where r.sweep_id = ? and r.place in (select unnest(?))",
+            "select place, recipe_id, name, base, is_base, seed, recipe_group, steps, artefact_id, status, reason, "
+            "verdict, share, verdict_reason, dominated_by, seeds, undelivered "
+            "from rows where sweep_id = ? and place in (select unnest(?))",
             about,
         ).fetchall()
+        judged = self._judged(cursor, places)
         cells = _cells(cursor, about)
         recipes = {row[0]: row[1] for row in told}
         stopped = _stopped(cursor, self.sweep_id, [row[8] for row in told if row[9] == "stopped"])
@@ -220,7 +232,7 @@ class Listing(Sequence[Row]):
         for row in told:
             place, recipe_id, is_base = row[0], row[1], row[4]
             mine = cells.get(place, {})
-            anew = row[17] is not None
+            verdict, share, reason, winner = judged.get(place, row[11:15])
             found[place] = Row(
                 recipe_id=recipe_id,
                 name=row[2],
@@ -232,10 +244,10 @@ class Listing(Sequence[Row]):
                 artefact_id=row[8],
                 status=row[9],
                 reason=row[10],
-                verdict=VERDICTS[row[17]] if anew else row[11],
-                share=row[18] if anew else row[12],
-                verdict_reason=row[19] if anew else row[13],
-                dominated_by=row[21] if anew else row[14],
+                verdict=verdict,
+                share=share,
+                verdict_reason=reason,
+                dominated_by=winner,
                 cells=mine,
                 stopped=Stopped(row[14], *stopped[row[8]], row[13]) if row[8] in stopped else None,
                 places=stood.get(place, {}),
@@ -244,6 +256,25 @@ class Listing(Sequence[Row]):
                 seeds=row[15],
             )
         return [found[place] for place in places if place in found]
+
+    def _judged(self, cursor: Any, places: Sequence[int]) -> dict[int, tuple[str, float, str, str | None]]:
+        """(verdict, share, reason, recipe_id of who dominates) by place, where rows were judged anew.
+
+        Picked here: a join in DuckDB reads the verdicts of the whole field for a page of rows.
+        """
+        if self.anew is None:
+            return {}
+        table = self.anew.table
+        every = table["place"].to_numpy()
+        at = np.flatnonzero(np.isin(every, places))
+        told = table.take(at).to_pylist()
+        by = [row["by"] for row in told if row["by"] is not None]
+        ask = "select place, recipe_id from rows where sweep_id = ? and place in (select unnest(?))"
+        winners = dict(cursor.execute(ask, [self.sweep_id, by]).fetchall()) if by else {}
+        return {
+            row["place"]: (VERDICTS[row["standing"]], row["share"], row["reason"], winners.get(row["by"]))
+            for row in told
+        }
 
 
 def _cells(cursor: Any, about: list[Any]) -> dict[int, dict[Key, Cell]]:

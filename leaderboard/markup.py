@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from types import MappingProxyType
 
-from leaderboard.glossary import meaning_of
+from leaderboard.glossary import help_html, meaning_of
 
 
 def style() -> str:
@@ -38,7 +38,7 @@ def table(
     told: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A table of text; columns in `numeric` do not wrap. `told` are meanings of columns, those of the glossary else."""
-    top = "".join(f"<th>{_explained(cell, told.get(cell) or meaning_of(cell))}</th>" for cell in head)
+    top = "".join(f"<th>{help_html(cell, told.get(cell) or meaning_of(cell))}</th>" for cell in head)
     body = "".join(
         "<tr>"
         + "".join(f"<td{' class=n' if i in numeric else ''}>{escape(str(cell))}</td>" for i, cell in enumerate(row))
@@ -46,14 +46,6 @@ def table(
         for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _explained(name: str, meaning: str) -> str:
-    """A heading that says what it means when it is pointed at, clicked or touched."""
-    if not meaning:
-        return escape(name)
-    said = escape(meaning)
-    return f'<details class="help"><summary title="{said}">{escape(name)}</summary><span>{said}</span></details>'
 
 
 def steps(items: Iterable[tuple[str, str]]) -> str:
@@ -88,6 +80,11 @@ def strip(pieces: Iterable[tuple[float, int, str]], mark: float) -> str:
 def block(*parts: str) -> str:
     """The whole of what one call puts on the page."""
     return f'<div class="pd">{"".join(parts)}</div>'
+
+
+def command(text_: str) -> str:
+    """Something to run: a click selects all of it. Streamlit's own element loads 1.5 MB to colour words."""
+    return block(f'<pre class="command" title="A click selects all of it">{escape(text_)}</pre>')
 
 
 def box(sentence: str) -> str:

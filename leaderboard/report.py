@@ -10,9 +10,10 @@ from bench.metrics import of_base
 from leaderboard.choices import View
 from leaderboard.drawing import plot_svg
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.glossary import help_html, meaning_of
 from leaderboard.rows import Axis, Board, Draws, Row
-from leaderboard.table import full_name, label, notes, share, usual_columns
-from leaderboard.wording import objective_rows, settings_text
+from leaderboard.table import VERDICT, column_meaning, full_name, label, notes, share, usual_columns
+from leaderboard.wording import OBJECTIVES, objective_rows, settings_text
 
 MOST_BYTES = 4_500_000  # of 5 MB: a mail adds a third, and the frame needs some
 NEVER = "default-src 'none'; style-src 'unsafe-inline'"  # whatever stands in a name, the file loads and runs nothing
@@ -35,7 +36,7 @@ def report_html(board: Board, draws: Draws, count: int | None = None) -> str:
         f"{_head(board)}<h2>Frontier</h2>{plot}{_legend(plot)}"
         f'<h2>Leaderboard</h2><div class="scroll"><table><thead><tr>{_heading(board, columns)}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{_left_out(left_out, 'variants')}"
-        f"<h2>Variants</h2>{''.join(told)}{_left_out(len(lines) - len(told), 'recipes')}"
+        f"<h2>Variants</h2>{_objectives_legend()}{''.join(told)}{_left_out(len(lines) - len(told), 'recipes')}"
         "</body></html>\n"
     )
 
@@ -100,8 +101,16 @@ def _legend(plot: str) -> str:
 
 
 def _heading(board: Board, columns: Sequence[Axis]) -> str:
-    numbers = "".join(f'<th class="n">{escape(full_name(axis))}</th>' for axis in columns)
-    return f"<th>variant</th><th>verdict, share on the frontier</th>{numbers}<th>notes</th>"
+    numbers = "".join(f'<th class="n">{help_html(full_name(axis), column_meaning(axis))}</th>' for axis in columns)
+    verdict = help_html("verdict, share on the frontier", VERDICT)
+    name, note = (f"<th>{help_html(each, meaning_of(each))}</th>" for each in ("variant", "notes"))
+    return f"{name}<th>{verdict}</th>{numbers}{note}"
+
+
+def _objectives_legend() -> str:
+    """What the columns below every variant mean: once, as thousands of variants would repeat it."""
+    told = " ".join(f"<b>{escape(name)}</b>: {escape(meaning_of(name))}" for name in OBJECTIVES)
+    return f'<p class="small quiet">{told}</p>'
 
 
 def _line(row: Row, board: Board, columns: Sequence[Axis]) -> str:
@@ -140,6 +149,6 @@ def _details(row: Row, board: Board) -> str:
         f'<div class="small quiet">recipe {row.recipe_id}{artefact}</div>'
         f"<div>{escape(SIGNS[row.verdict])} {row.verdict}: {escape(row.verdict_reason)}</div>"
         f"{f'<ol>{steps}</ol>' if steps else '<p>The base model itself: no step.</p>'}"
-        f'<div class="scroll"><table><thead><tr><th>objective</th><th>value</th><th>95% interval</th>'
-        f"<th>against the base</th><th>rank</th></tr></thead><tbody>{lines}</tbody></table></div></details>"
+        f'<div class="scroll"><table><thead><tr>{"".join(f"<th>{name}</th>" for name in OBJECTIVES)}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div></details>"
     )

@@ -9,12 +9,14 @@ from typing import Any
 from bench.metrics import of_base
 from leaderboard.choices import View, several_seeds
 from leaderboard.format import SIGNS, interval, number, rank
+from leaderboard.glossary import meaning_of
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
-RANKED = "Ranks that the variant may have among those compared"
-LETTERED = f"{RANKED}; who shares a letter was not told apart."
+VERDICT = f"{meaning_of('verdict')} Below it the share on the frontier: {meaning_of('share on the frontier')}"
+RANKED = "Rank: the best and the worst that the intervals leave possible among those compared"
+LETTERED = f"{RANKED}; variants of one group tie: they were not told apart."
 A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
 
 
@@ -101,6 +103,11 @@ def full_name(axis: Axis) -> str:
     return f"{axis.title} ({axis.better} is better)"
 
 
+def column_meaning(axis: Axis) -> str:
+    """What stands in a column of numbers, and which way is better."""
+    return f"{axis.meaning} {axis.better.capitalize()} is better."
+
+
 def column_name(key: Key) -> str:
     """How a number is written in an address: `metric` or `metric:scope`."""
     return f"{key[0]}:{key[1]}" if key[1] else key[0]
@@ -127,14 +134,14 @@ def payload(
                 "title": "variant",
                 "scope": "",
                 "better": "",
-                "meaning": "Click a row for everything known.",
+                "meaning": f"{meaning_of('variant')} Click a row for everything known of it.",
             },
             {
                 "id": "verdict",
                 "title": "verdict",
                 "scope": "share on the frontier",
                 "better": "",
-                "meaning": "Share: part of resamples in which the variant is on the frontier; not a probability.",
+                "meaning": VERDICT,
             },
             *(
                 {
@@ -142,12 +149,12 @@ def payload(
                     "title": axis.title.removesuffix(f", {axis.scope}"),
                     "scope": axis.scope,
                     "better": axis.better,
-                    "meaning": f"{axis.meaning} {axis.better.capitalize()} is better.",
+                    "meaning": f"{column_meaning(axis)}{f' {LETTERED}' if axis.key in view.keys else ''}",
                     "objective": axis.key in view.keys,
                 }
                 for axis in axes
             ),
-            {"id": "notes", "title": "notes", "scope": "", "better": "", "meaning": "Why a number is missing or odd."},
+            {"id": "notes", "title": "notes", "scope": "", "better": "", "meaning": meaning_of("notes")},
         ],
         "rows": [_row(row, view, axes, ends, seeds) for row in rows],
         "sort": {"id": sort[0], "descending": sort[1]} if sort else None,

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leaderboard.choices import View
-from leaderboard.format import SIGNS, difference, interval, number
+from leaderboard.format import SIGNS, difference, interval, number, tied_with
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Key, Place, Row
 from leaderboard.table import full_name, share
 
 SHORT = 12  # characters shown of an identity
+OBJECTIVES = ("objective", "value", "95% interval", "against the base", "rank")  # headings of `objective_rows`
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
@@ -96,8 +97,8 @@ def rank_text(place: Place | None, row: Row, board: Board, key: Key) -> str:
             and bool(other.places[key].letters & place.letters)
             for other in board.rows
         )
-    said = f"{best}" if best == worst else f"{best} to {worst}"
-    return f"{said}, tied with {tied}" if tied else said
+    said = f"{best:,}" if best == worst else f"between {best:,} and {worst:,}"
+    return f"{said}, {tied_with(tied)}" if tied else said
 
 
 def slice_rows(row: Row, board: Board, tasks: Sequence[str]) -> list[tuple[str, str, str, str]]:

@@ -12,6 +12,7 @@ from leaderboard.comparison import FEWEST, MOST
 from leaderboard.controls import COMPARED, compared, go, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.grid import draw_grid
+from leaderboard.listing import AT_ONCE
 from leaderboard.rows import Key, Row
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, payload, usual_columns
@@ -22,17 +23,16 @@ SORT = "sort"
 
 def main() -> None:
     """Draw the page."""
-    view, bar, loaded = open_page("board")
-    visit(loaded)
+    view, bar, loaded = open_page("board", leave=visit)
     keys = {column_name(key): key for key in _of_task(view)}
-    with bar:
-        columns = _columns(view, keys)
-        _downloads(view)
-        ticked = _ticked(view)
-        _compare(ticked, loaded)
     sort = _sort(keys)
     by = keys.get(sort[0], sort[0]) if sort else None
     rows = in_order(view.rows, by, descending=bool(sort and sort[1]))
+    with bar:
+        columns = _columns(view, keys)
+        _downloads(view, len(rows))
+        ticked = _ticked(view)
+        _compare(ticked, loaded)
     if view.board.about.several_seeds:
         with bar:
             said = "Variants of one recipe with several training seeds stand below the first of them."
@@ -67,6 +67,7 @@ def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
     names = list(keys)
     usual = [column_name(key) for key in usual_columns(view.board) if key in keys.values()]
     with st.popover("Columns"):
+        st.caption("Only what is listed: verdicts stay on the declared objectives.")
         chosen = st.multiselect(
             "Numbers to show",
             names,
@@ -78,10 +79,11 @@ def _columns(view: View, keys: dict[str, Key]) -> list[Key]:
     return [keys[name] for name in chosen]
 
 
-def _downloads(view: View) -> None:
+def _downloads(view: View, count: int) -> None:
     """The listed rows with all their numbers at full precision."""
     board, rows = view.board, view.rows
     with st.popover("Download"):
+        st.caption(f"The {count:,} rows that are listed, with all numbers at full precision.{_wait(count)}")
         st.download_button(
             "CSV",
             lambda: as_csv(board, rows),
@@ -105,6 +107,13 @@ def _downloads(view: View) -> None:
             on_click="ignore",
             help="For programs: recipes, numbers, verdicts and notes in full.",
         )
+
+
+def _wait(count: int) -> str:
+    """What to expect of a file of many rows, which is made when its button is pressed."""
+    if count <= AT_ONCE:
+        return ""
+    return " So many take up to a minute: the button turns until the file is ready, and the download then starts."
 
 
 def _ticked(view: View) -> list[Row]:

@@ -44,7 +44,7 @@ def main() -> None:
         return
     if not found:
         st.html(markup.box("No claim has been judged in this store yet. This command judges the shipped ones:"))
-        st.code("paredown claims --store STORE", language=None)
+        st.html(markup.command("paredown claims --store STORE"))
         return
     shown = _filtered(found)
     models = dict.fromkeys(str(each["model"]) for each in shown)

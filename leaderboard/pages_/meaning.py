@@ -69,12 +69,12 @@ def main() -> None:
         return
     note(Live(loaded.snapshot))
     rows = [
-        (m["title"], UNITS.get(m["unit"], m["unit"]), f"{m['better']} is better", m["meaning"]) for m in loaded.metrics
+        (m["title"], m["meaning"], UNITS.get(m["unit"], m["unit"]), f"{m['better']} is better") for m in loaded.metrics
     ]
     st.html(
         markup.block(
             markup.heading("Numbers", 3),
-            markup.table(("number", "unit", "direction", "meaning"), rows, frozenset({0, 2})),
+            markup.table(("number", "meaning", "unit", "direction"), rows, frozenset({3})),
         )
     )
 

@@ -13,7 +13,7 @@ from leaderboard.axes import default_axes
 from leaderboard.caption import described, left_out_for_size
 from leaderboard.charts import figure
 from leaderboard.choices import View
-from leaderboard.controls import HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
+from leaderboard.controls import COMPETE, HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
 from leaderboard.details import draw_details
 from leaderboard.index import LARGE
 from leaderboard.large import column
@@ -106,7 +106,8 @@ def _by_slider(view: View) -> None:
     """Constraints without typing: a slider over what the variants have, which writes the constraint into the box."""
     rows = st.session_state[HELD][1].board.rows  # those that a constraint leaves out too
     numbers = {axis.title: axis for axis in view.board.axes.values() if _values(rows, axis)}
-    with st.popover("Limit"):
+    with st.popover("Constraint by slider"):
+        st.caption(f"**{COMPETE}**. The slider writes into the box Constraints.")
         axis = numbers[str(st.selectbox("Number", list(numbers), key="limited"))]
         values = _values(rows, axis)
         each = scale(axis, values)
@@ -180,7 +181,8 @@ def _axes(view: View) -> tuple[Axis, Axis, tuple[bool, bool], Overlays]:
 
 
 def _overlays(by_name: Mapping[str, Axis]) -> Overlays:
-    with st.popover("Shown"):
+    with st.popover("Drawing"):
+        st.caption("Only what is drawn: verdicts stay.")
         third = st.selectbox(
             "Third number",
             list(by_name),
@@ -188,7 +190,7 @@ def _overlays(by_name: Mapping[str, Axis]) -> Overlays:
             placeholder="none",
             key="z",
             bind="query-params",
-            help="Any further number, as the colour or the size of the points. Verdicts stay on the two axes.",
+            help="Any further number, as the colour or the size of the points. Verdicts are on the two axes.",
         )
         by = st.segmented_control(
             "Third number as", ["colour", "size"], default="colour", required=True, key="as", bind="query-params"
@@ -234,7 +236,7 @@ def _counted(
         said += f"; {count - drawn:,} have no number on one axis." if drawn < count else "."
     far = 0 if overlays.everything else left_out(view, x, y, log=log)
     if far:
-        said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Shown, draws all."
+        said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Drawing, draws all."
     return said
 
 

@@ -130,9 +130,9 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
         said = f"{', '.join(lasting).capitalize()}: these stay until what caused them has changed. Once it has:"
         st.html(markup.block(markup.line(markup.text(said), css="small")))
         retries = "\n".join(f"paredown retry --where {shlex.quote(kind)}" for kind in lasting)
-        st.code(f"{retries}\n{command}", language=None, wrap_lines=True)
+        st.html(markup.command(f"{retries}\n{command}"))
     else:
-        st.code(command, language=None, wrap_lines=True)
+        st.html(markup.command(command))
 
 
 def _races(told: Told) -> None:
@@ -160,7 +160,7 @@ def _contested(told: Told, name: str) -> None:
     if not told.contested.budget:
         return
     command = f"paredown settle {shlex.quote(name)} --budget {told.contested.budget}"
-    st.code(command, language=None, wrap_lines=True)
+    st.html(markup.command(command))
     said = "Measures where that decides most for its time, and stops at the budget; a smaller one decides less."
     st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
 

@@ -25,7 +25,7 @@ from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, version
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
-from leaderboard.wording import group_rows, objective_rows, slice_rows
+from leaderboard.wording import OBJECTIVES, group_rows, objective_rows, slice_rows
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
 
@@ -89,7 +89,7 @@ def _overview(row: Row, view: View, known: Dossier) -> None:
         markup.block(
             markup.heading("Objectives", 3),
             markup.table(
-                ("objective", "value", "95% interval", "against the base", "rank"),
+                OBJECTIVES,
                 objective_rows(row, view.board),
                 frozenset({1, 2, 4}),
             ),
@@ -104,7 +104,7 @@ def _overview(row: Row, view: View, known: Dossier) -> None:
             markup.heading("To have it again", 3),
         )
     )
-    st.code(known.command, language=None, wrap_lines=True)
+    st.html(markup.command(known.command))
     st.html(markup.block(markup.line(markup.text(known.command_note), css="quiet small")))
 
 
@@ -169,7 +169,7 @@ def _why(row: Row, view: View, known: Dossier) -> None:
     )
     asked = names[str(chosen)]
     scope = f" --scope '{asked[1]}'" if asked[1] else ""
-    st.code(f"paredown why {row.recipe_id[:12]} {asked[0]}{scope} --raw", language=None, wrap_lines=True)
+    st.html(markup.command(f"paredown why {row.recipe_id[:12]} {asked[0]}{scope} --raw"))
     st.html(markup.block(markup.line(markup.text("prints all of its raw material."), css="quiet small")))
 
 
@@ -197,7 +197,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
     said = f"{len(rows)} attempts at jobs that concern this variant, {failed} failed; the newest first."
     st.html(markup.block(markup.line(markup.text(said)), markup.table(head, rows, frozenset({0, 3, 4, 5}))))
     if failed:
-        st.code("paredown retry", language=None)
+        st.html(markup.command("paredown retry"))
         st.html(
             markup.block(markup.line(markup.text("lets the next `paredown run` try failed jobs again."), css="small"))
         )

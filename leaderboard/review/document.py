@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 
 from bench.store.reviews import History
+from leaderboard.glossary import help_html, meaning_of
 from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
 from leaderboard.review.case import Case, find_row, licences_of, weights_text
@@ -44,10 +45,16 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text below their headings."""
+    """Rows of text below their headings; `told` are meanings of headings, those of the glossary else."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    def meanings(self) -> dict[str, str]:
+        """What its headings mean, as far as that is known."""
+        every = {heading: self.told.get(heading) or meaning_of(heading) for heading in self.head}
+        return {heading: meaning for heading, meaning in every.items() if meaning}
 
 
 Part = Heading | Paragraph | Code | Table
@@ -89,7 +96,8 @@ def _evidence(case: Case) -> Iterator[Part]:
     yield Paragraph(words.constraints_sentence(found))
     yield Paragraph(words.choice_sentence(found))
     if found.candidates:
-        yield Table(words.shortlist_head(found), words.shortlist_rows(found)[:MOST_CANDIDATES])
+        listed = words.shortlist_rows(found)[:MOST_CANDIDATES]
+        yield Table(words.shortlist_head(found), listed, words.meanings(found))
         if len(found.candidates) > MOST_CANDIDATES:
             yield Paragraph(f"{len(found.candidates) - MOST_CANDIDATES:,} more with higher scores are left out here.")
         yield Paragraph(f"{words.METHOD} {words.SHARES}", quiet=True)
@@ -154,8 +162,12 @@ def plain(text: str) -> str:
 
 
 def as_markdown(parts: Sequence[Part]) -> str:
-    """The document as Markdown in which all text stays text."""
-    return "\n\n".join(_markdown(part) for part in parts) + "\n"
+    """The document as Markdown in which all text stays text; what its columns mean stands at the end."""
+    told: dict[str, str] = {}
+    for part in parts:
+        told |= part.meanings() if isinstance(part, Table) else {}
+    legend = [Heading(2, "What the columns mean"), Table(("column", "meaning"), list(told.items()))] if told else []
+    return "\n\n".join(_markdown(part) for part in (*parts, *legend)) + "\n"
 
 
 def _markdown(part: Part) -> str:
@@ -206,7 +218,8 @@ def _html(part: Part) -> str:
         return f'<p{css} dir="auto">{escape(plain(part.text))}</p>'
     if isinstance(part, Code):
         return f"<pre>{escape(plain(part.text))}</pre>"
-    head = "".join(f"<th>{escape(plain(cell))}</th>" for cell in part.head)
+    told = part.meanings()
+    head = "".join(f"<th>{help_html(plain(cell), plain(told.get(cell, '')))}</th>" for cell in part.head)
     rows = "".join(
         "<tr>" + "".join(f'<td dir="auto">{escape(plain(cell))}</td>' for cell in row) + "</tr>" for row in part.rows
     )

@@ -132,7 +132,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
         )
     )
     if command:
-        st.code(plain(command), language=None)
+        st.html(markup.command(plain(command)))
     to = in_address(loaded, variant=row.recipe_id[:16])
     st.page_link("pages_/variant.py", label="Everything known of it →", query_params=to)
 

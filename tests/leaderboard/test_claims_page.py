@@ -16,6 +16,7 @@ from leaderboard import PAGE
 from leaderboard.pages_.claims import chosen, summary
 from leaderboard.source import STORE
 from tests.leaderboard import sample
+from tests.leaderboard.commands import commands
 from tests.leaderboard.sample import BASE, REASON, TASK, VARIANTS
 
 KEYS = ("model", "id", "text", "published", "source", "settings", "verdict", "found", "reason")
@@ -74,7 +75,7 @@ def test_a_store_without_claims_names_the_command(store: Path, monkeypatch: pyte
     monkeypatch.setenv(STORE, str(store))
     page = on("claims")
     assert "No claim has been judged in this store yet" in words(page)
-    assert page.code[0].value.startswith("paredown claims")
+    assert commands(page)[0].startswith("paredown claims")
 
 
 def test_filters_keep_what_is_named() -> None:
@@ -111,8 +112,7 @@ def test_a_sweep_shows_progress_causes_commands_and_its_race(tmp_path: Path, mon
     assert f"<td>{stopped.name}</td><td>{better.name}</td><td>examples</td>" in text
     assert "2 of 4" in text
     assert f"{TASK}: 512" in text
-    commands = [code.value for code in page.code]
-    assert commands[0] == "paredown retry --where 'bad spec'\nparedown run SWEEP.yaml"
+    assert commands(page)[0] == "paredown retry --where 'bad spec'\nparedown run SWEEP.yaml"
     assert f"{BASE}: decoder 12 to 0" in text
 
 

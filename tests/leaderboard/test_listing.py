@@ -29,7 +29,7 @@ from leaderboard.choices import (
 from leaderboard.decisions import read_decisions
 from leaderboard.dossier import read_attempts, read_dossier
 from leaderboard.downloads import as_csv, as_json, as_parquet
-from leaderboard.format import rank
+from leaderboard.format import rank, tied_with
 from leaderboard.index import Index, open_index
 from leaderboard.large import board_in
 from leaderboard.listing import Listing
@@ -248,7 +248,9 @@ def test_ties_are_told_among_those_that_are_not_dominated(
             assert tied >= sum(bool(other.places[key].letters & told.letters) for other in others)
             if key == ("size", ""):
                 assert tied == sum(other.cells[key].estimate == row.cells[key].estimate for other in others)
-                assert rank(place.rank, place.tie, tied).endswith(f", tied with {tied}" if tied else str(place.rank[1]))
+                assert rank(place.rank, place.tie, tied).endswith(
+                    f", {tied_with(tied)}" if tied else f"{place.rank[1]:,}"
+                )
 
 
 def test_every_page_has_the_base_as_it_was_judged(small: tuple[Snapshot, Board], large: Board) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from cluster.cli import app
 from leaderboard import report
 from leaderboard.choices import View
 from leaderboard.drawing import plot_svg, ticks
+from leaderboard.glossary import meaning_of
 from leaderboard.report import report_html
 from leaderboard.rows import Board, Draws
+from leaderboard.table import payload, usual_columns
 from tests.leaderboard.sample import HTML, VARIANTS
 
 
@@ -51,6 +54,25 @@ def test_every_variant_is_in_it_with_its_name_as_text(text: str) -> None:
     assert HTML in words
     assert "img" not in found.tags
     assert "failed: build: bad spec" in words
+
+
+def test_every_heading_says_what_its_column_means(board: Board, text: str) -> None:
+    """In the words of the page: by pointing at it, and by opening it where there is nothing to point with."""
+    board_table, variants = text.split("<h2>Variants</h2>")
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", board_table)
+    assert len(heads) == 3 + len(usual_columns(board))
+    for head in heads:
+        summary, _, said = head.partition("</summary><span>")
+        meaning = summary.partition('title="')[2].partition('"')[0]
+        assert meaning, head
+        assert said == f"{meaning}</span></details>"
+    for name in set(re.findall(r"<th>(.*?)</th>", variants)):
+        assert f"<b>{name}</b>: {escape(meaning_of(name))}" in variants
+    on_page = payload(
+        View(board, board.objectives, board.rows, board.rows, False), board.rows, usual_columns(board), None
+    )
+    for column in on_page["columns"]:
+        assert any(escape(column["meaning"]).startswith(re.findall('title="(.*?)"', head)[0]) for head in heads)
 
 
 def test_nothing_is_loaded_and_nothing_runs(text: str) -> None:

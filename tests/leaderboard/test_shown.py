@@ -129,8 +129,8 @@ def test_ranks_and_who_is_tied(snapshot: Snapshot) -> None:
         assert 1 <= found["rank"][0] <= found["rank"][1] <= len(accuracy)
     assert places[OPEN] == {}
     low, high = best["rank"]
-    assert f"\nrank {low} to {high} " in column(table, f"accuracy, {TASK}")[INT8]
-    assert "\nrank 1 " in column(table, f"latency relative to base, {SCOPE}")[SQL]
+    assert f"\nrank between {low} and {high}, group" in column(table, f"accuracy, {TASK}")[INT8]
+    assert "\nrank 1, group" in column(table, f"latency relative to base, {SCOPE}")[SQL]
 
 
 def test_an_objective_that_separates_nothing_is_a_note_where_declared_and_refused_where_asked(

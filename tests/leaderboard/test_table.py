@@ -55,8 +55,9 @@ def test_objectives_carry_ranks_and_ties(view: View, board: Board) -> None:
         best, worst = row.places[key].rank or (0, 0)
         letters = "".join(sorted(row.places[key].letters))
         assert letters
-        assert cell["rank"] == f"rank {best}{'' if best == worst else f' to {worst}'} {letters}"
-        assert "shares a letter" in cell["ranked"]
+        between = f"{best}" if best == worst else f"between {best} and {worst}"
+        assert cell["rank"] == f"rank {between}, group{'s' * (len(letters) > 1)} {letters}"
+        assert "variants of one group tie" in cell["ranked"]
     assert [cell["rank"] for cell in cells[2:]] == [""] * len(cells[2:])
     waiting = next(r for r in data["rows"] if r["title"] == f"{BASE}: distilled")
     assert {cell["rank"] for cell in waiting["cells"]} == {""}
@@ -66,8 +67,8 @@ def test_a_rank_without_letters_stands_alone(view: View, board: Board) -> None:
     key = board.objectives[0]
     places = {key: Place((2, 900), "", None, None, None, None)}
     (row,) = payload(view, [replace(board.rows[1], places=places)], [key], None)["rows"]
-    assert row["cells"][0]["rank"] == "rank 2 to 900"
-    assert "letter" not in row["cells"][0]["ranked"]
+    assert row["cells"][0]["rank"] == "rank between 2 and 900"
+    assert "group" not in row["cells"][0]["ranked"]
 
 
 def test_the_payload_is_plain_json_with_names_as_they_are(view: View, board: Board) -> None:

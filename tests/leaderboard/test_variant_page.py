@@ -17,6 +17,7 @@ from leaderboard.downloads import variant_json
 from leaderboard.rows import Board
 from leaderboard.source import STORE
 from leaderboard.wording import objective_rows, rank_text
+from tests.leaderboard.commands import commands
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SQL, TASK, VARIANTS
 
 BY_NAME = {v.name: v for v in VARIANTS}
@@ -57,7 +58,7 @@ def test_the_overview_has_recipe_numbers_and_the_command(page: AppTest) -> None:
     assert "<b>layer_copy</b>" in text
     assert "worse: −6.33 pts" in text
     assert "better: −0.66" in text
-    assert page.code[0].value.startswith("paredown run SWEEP.yaml --store")
+    assert commands(page)[0].startswith("paredown run SWEEP.yaml --store")
 
 
 def test_lineage_and_layers_say_so_where_artefacts_are_gone(page: AppTest) -> None:
@@ -82,7 +83,7 @@ def test_why_has_the_raw_material_and_no_path(page: AppTest, store: Path) -> Non
     text = on(page, INT8, tab="Why this number", why=f"accuracy:{TASK}")
     assert "Wilson" in text
     assert "<h3>Flips against the base</h3>" in text
-    assert "paredown why" in page.code[0].value
+    assert "paredown why" in commands(page)[0]
     assert str(store) not in text
     page.selectbox(key="why").set_value("latency_ratio:batch 1 x 128 tokens").run()
     assert "Leases" in words(page)
@@ -193,4 +194,4 @@ def test_reasons_are_text(page: AppTest) -> None:
     assert "<li>build bart-large: distilled</li><li>evaluate bart-large: &lt;img src=x" in text
     assert "bad spec in build" in text
     assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text
-    assert "paredown retry --where &#x27;bad spec&#x27;" in text or "paredown retry" in page.code[0].value
+    assert "paredown retry --where 'bad spec'" in commands(page)[0]

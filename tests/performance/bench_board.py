@@ -28,6 +28,7 @@ from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.store.reader import open_snapshot
+from leaderboard.controls import PAUSE
 from tests.browser.served import ARGUMENTS, chromium
 from tests.performance.bench_int8_linear import cpu_name
 from tests.performance.board_served import EMPTY, Server, served, served_empty
@@ -236,10 +237,10 @@ def measure(store: Path, path: str) -> Iterator[str]:
             page.locator(ROWS).first.wait_for(timeout=PATIENCE)
             page.wait_for_timeout(1000)
             rows, verdicts = searches(page, watch)
-            yield line("changed filter: the rows with a new word", rows, 0.3)
+            yield line(f"changed filter: the rows with a new word, {PAUSE} of it a pause in typing", rows, 0.3)
             yield line("… and the verdicts among them, worked out anew, with progress", verdicts)
             rows, verdicts = searches(page, watch)
-            yield line("a filter that someone has asked for before: rows", rows, 0.3)
+            yield line("a filter that someone has asked for before: rows, with the same pause", rows, 0.3)
             yield line("… and verdicts", verdicts, 0.3)
             yield line("another order of the rows", sorts(page, watch), 0.3)
             yield line("variant page, by a click on its row", variants(page, watch), 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from leaderboard.review.case import (
     reasons_to_reopen,
     weighable,
 )
-from leaderboard.review.document import as_html, as_markdown, document
+from leaderboard.review.document import Table, as_html, as_markdown, document
 from leaderboard.review.reopening import reopened_by
 from leaderboard.review.words import confirmation_sentence, history_rows, state_sentence
 from leaderboard.rows import Board
@@ -235,7 +236,15 @@ def test_documents_are_text_whatever_people_write(tmp_path: Path) -> None:
     assert "\u202e" not in html
     assert case.seen.digest in html
     assert history.hashes[-1] in html
+    heads = [
+        (heading, part.meanings()) for part in parts if isinstance(part, Table) for heading in part.head if heading
+    ]
+    assert heads
+    for heading, told in heads:
+        assert f'<summary title="{escape(told[heading])}">{escape(heading)}</summary>' in html, heading
     markdown = as_markdown(parts)
+    assert markdown.index("## What the columns mean") > markdown.index("## History")
+    assert all(told[heading].partition(" ")[0] in markdown for heading, told in heads)
     assert markdown.startswith("# A \\*\\*phone\\*\\* ⟨U\\+202E⟩gnp\\.exe\n")
     assert "\\<script\\>" in markdown.replace("\\>", "\\>")
     assert "It is small\\. \\# Not a heading \\| not a cell" in markdown
