@@ -6,9 +6,10 @@ from pathlib import Path
 
 from bench.architecture import check_model_folder, describe, model_files
 from bench.data import ZOO
-from bench.errors import BadInput, Unavailable
+from bench.errors import BadInput, Unavailable, quoted
 from bench.identity import files_digest
 from bench.recipe import Base
+from bench.settings import what_is_at
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
 
@@ -22,14 +23,14 @@ def resolve_base(name: str, model: str, licence: str | None = None) -> Base:
         from bench import zoo
 
         folder, identity = zoo.model_folder(model.removeprefix(ZOO)), None
-    elif Path(model).is_dir():
+    elif what_is_at(model) == "folder":
         folder, identity = Path(model).resolve(), None
     elif HUB_ID.match(model) and not model.startswith((".", "/")):
         folder = _download(model)
         identity = f"hub:{folder.name}"
     else:
         raise BadInput(
-            f"The base {name!r} asks for the model {model!r}, which is neither a folder here nor a hub id: "
+            f"The base {name!r} asks for the model {quoted(model)}, which is neither a folder here nor a hub id: "
             f"give a folder with config.json, ORG/NAME@REVISION, or {ZOO}NAME."
         )
     check_model_folder(folder, model)

@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from bench.errors import BadInput
+from bench.errors import BadInput, quoted
 from bench.identity import digest, file_digest
+from bench.settings import Settings, what_is_at
 
 ZOO = "zoo://"
 HUB = "hf://datasets/"
@@ -33,10 +34,8 @@ class Example:
     choices: tuple[str, ...] = ()
 
 
-class DataSpec(BaseModel):
+class DataSpec(Settings):
     """Where labelled rows come from and which columns hold what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(
         description="a .jsonl, .csv or .parquet file, zoo://NAME, or hf://datasets/ORG/NAME@COMMIT/FILE on the hub"
@@ -47,8 +46,8 @@ class DataSpec(BaseModel):
     slice: str | None = Field(default=None, description="column that names parts of the data, reported apart")
     choices: str | None = Field(default=None, description="column with the list of endings to choose from")
     labels: dict[str, str] = Field(default_factory=dict, description="label in the data -> label of the model")
-    offset: int = Field(default=0, ge=0, description="leave out the first so many rows")
-    limit: int | None = Field(default=None, gt=0, description="use at most so many rows")
+    offset: int = Field(default=0, ge=0, lt=2**63, description="leave out the first so many rows")
+    limit: int | None = Field(default=None, gt=0, lt=2**63, description="use at most so many rows")
     licence: str | None = Field(default=None, description="licence of the data, shown beside every number from it")
     pinned: str | None = Field(default=None, description="data_id that the rows must have, or they are not used")
 
@@ -62,17 +61,25 @@ class DataSpec(BaseModel):
         elif self.source.startswith(HUB):
             content = "/".join(_hub_file(self.source))  # a commit names its bytes
         else:
-            content = file_digest(self._path())
+            content = self._file_digest()
         columns: dict[str, Any] = {"text": self.text, "pair": self.pair, "label": self.label}
         columns |= {k: v for k in ("slice", "choices") if (v := getattr(self, k)) is not None}
         columns |= {"offset": self.offset} if self.offset else {}
         return digest({"content": content, "columns": columns, "labels": self.labels, "limit": self.limit})
 
+    def _file_digest(self) -> str:
+        try:
+            return file_digest(self._path())
+        except OSError as error:
+            raise BadInput(
+                f"The data file {self.source!r} cannot be read ({error.strerror}): give one that can."
+            ) from error
+
     def _path(self) -> Path:
         path = _downloaded(self.source) if self.source.startswith(HUB) else Path(self.source)
-        if not path.is_file():
+        if what_is_at(path) != "file":
             raise BadInput(
-                f"The data file {self.source!r} does not exist: give the path of a {', '.join(FORMATS)} file."
+                f"The data file {quoted(self.source)} does not exist: give the path of a {', '.join(FORMATS)} file."
             )
         if path.suffix not in FORMATS:
             raise BadInput(f"The data file {self.source!r} ends in {path.suffix!r}; readable are {', '.join(FORMATS)}.")

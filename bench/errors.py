@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+QUOTED = 120  # characters of what was given that a sentence repeats at most
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate", "alloc_failed")
 
 
@@ -74,9 +75,15 @@ def text_of(error: BaseException) -> str:
         return "(it has no text)"
 
 
+def quoted(text: object) -> str:
+    """What was given, in quotation marks: of a very long text the beginning, so that a sentence stays one."""
+    whole = repr(str(text))
+    return whole if len(whole) <= QUOTED else f"{whole[:QUOTED]}... ({len(str(text)):,} characters)"
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> BadInput:
     """The error for a name that is not in a table: nearest three first, then all."""
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=3)
+    near = get_close_matches(str(name)[:QUOTED], names, n=3)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return BadInput(f"There is no {kind} called {str(name)!r}.{hint} Known: {', '.join(names) or 'none'}.")
+    return BadInput(f"There is no {kind} called {quoted(name)}.{hint} Known: {', '.join(names) or 'none'}.")

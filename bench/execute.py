@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.architecture import describe, model_files
+from bench.architecture import model_files
 from bench.artefacts import Artefacts, weight_bytes
 from bench.errors import BadInput, Contaminated, DiskFull, DoesNotFit, is_disk_full, is_out_of_memory, text_of
 from bench.identity import digest, files_digest, settings_of, short
@@ -24,9 +24,8 @@ from bench.record import Conditions, Delivery, Examples, Failed, FailureKind, Fi
 from bench.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from bench.measure.shrink import Facts
+    from bench.measure.delivered import Facts
     from bench.models import Loaded
-    from bench.recipe import Promise, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +84,17 @@ def _execute(job: Job, site: Site) -> Done:
     if isinstance(job, LatencyJob):
         from bench.measure.latency import run_lease
 
-        shape = (max(b for b, _ in job.shapes), max(n for _, n in job.shapes), job.new_tokens or 0)
-        _check_each_fits(job.artefact_ids, artefacts, job.device, shape)
         finished, samples, conditions = run_lease(job, artefacts)
         return Done(finished, conditions, samples=samples)
     if isinstance(job, MemoryJob):
         from bench.measure.memory import run_memory
+        from bench.measure.predict import check_fit
 
-        _check_each_fits(job.artefact_ids, artefacts, job.device, (*job.shape, 0))
+        for artefact_id in job.artefact_ids:
+            check_fit([artefacts.path(artefact_id)], job.device, (*job.shape, 0))
         finished, conditions = run_memory(job, artefacts)
         return Done(finished, conditions)
     raise TypeError(f"no worker knows what to do with a {type(job).__name__}")
-
-
-def _check_each_fits(names: Sequence[str], artefacts: Artefacts, device: str, shape: tuple[int, int, int]) -> None:
-    """Raise DoesNotFit where one of the artefacts, alone on the device, cannot run a shape."""
-    from bench.measure.predict import check_fit
-
-    for name in names:
-        check_fit([artefacts.path(name)], device, shape)
 
 
 def attempt(job: Job, number: int, site: Site, run: Execute = execute) -> Delivery:
@@ -158,7 +149,8 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     """Apply the job's step to its parent's artefact, or import the base model, and publish the result."""
     import torch
 
-    from bench.measure.delivered import DELIVERED, delivered
+    from bench.measure.delivered import DELIVERED, delivered, promised
+    from bench.measure.predict import cache_of
     from bench.measure.shrink import facts_of, leftovers
     from bench.methods.checkpoint import Checkpoint
     from bench.models import copy_model, load, save
@@ -181,7 +173,7 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
             passes = {question: artefacts.path(artefact_id) for question, artefact_id in job.passes.items()}
             work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers, passes)
             parent = load(artefacts.path(job.parent))
-            promise = _promised(step, parent.source, teachers)
+            promise = promised(step, parent.source, teachers)
             before = facts_of(parent.model)  # now: a step may change its parent in place
             made = step.apply(parent, work)
             del parent  # it may be large, and of no use to the rest
@@ -200,32 +192,10 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     values = [("size", weight_bytes(folder), ""), ("parameters", facts.parameters, ""), ("layers", facts.layers, "")]
     if facts.flops is not None:
         values.append(("flops", facts.flops, facts.shape))
-    values += _cache_size(folder)
+    if (cache := cache_of(folder)) is not None:
+        values.append(("kv_cache_per_token", cache, ""))
     exact = tuple(Value.exact(artefact_id, metric, float(value), scope) for metric, value, scope in values)
     return Done(Finished(artefact_id=artefact_id, values=exact, answer=answer or None), capture(threads))
-
-
-def _cache_size(folder: Path) -> list[tuple[str, int, str]]:
-    """What the cache of a model that writes takes for each token; nothing where that cannot be told."""
-    from bench.measure.predict import Unpredictable, kv_cache_per_token, meta_model
-
-    architecture = describe(folder)
-    if not (architecture.causal or architecture.generates):
-        return []
-    try:
-        return [("kv_cache_per_token", kv_cache_per_token(meta_model(folder)), "")]
-    except Unpredictable:
-        return []
-
-
-def _promised(step: Step, parent: Path, teachers: Mapping[str, Path]) -> Promise:
-    """What the step promises of what it makes of the parent; nothing where it does not expect such a model."""
-    from bench.recipe import Promise
-
-    try:
-        return step.promise(describe(parent), {name: describe(folder) for name, folder in teachers.items()})
-    except BadInput:
-        return Promise()
 
 
 def _base_folder(model: str, folder: Path) -> Path:

@@ -13,20 +13,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from bench.architecture import Architecture
 from bench.data import DataSpec
 from bench.errors import BadInput, unknown
 from bench.identity import digest, settings_of
 from bench.methods import METHODS
+from bench.settings import Settings
 
 if TYPE_CHECKING:
     from bench.models import Loaded
     from bench.tasks.spec import TaskSpec
 
 OWN_BASE = "base"  # the teacher that every recipe has: its base as it is compared with
-Counted = Literal["parameters", "weights", "bytes", "layers", "flops"]  # of `bench.measure.shrink.Facts`
+Counted = Literal["parameters", "weights", "bytes", "layers", "flops"]  # of `bench.measure.delivered.Facts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,8 @@ def keeps_shape(before: Architecture, after: Architecture) -> Promise:
     return Promise(same=same, plain=True)
 
 
-class Step(BaseModel):
+class Step(Settings):
     """One compression method with its settings. Subclasses are named in `bench.methods.METHODS`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same settings would give other bytes

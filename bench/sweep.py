@@ -23,6 +23,7 @@ from bench.job import parts_of
 from bench.naming import find_named
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
 from bench.requirements import Requirement, resolve_constraints
+from bench.settings import what_is_at
 from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
 from bench.tasks.spec import TaskSpec, bind_task
 
@@ -77,7 +78,7 @@ class Sweep:
         steps = [stage.step for recipe in (*self.teachers.values(), *self.recipes) for stage in recipe.stages]
         models = [*(base.model for base in self.bases), *(s.id for s in steps if isinstance(s, Checkpoint))]
         named = (*models, *(spec.source for spec in self.file.data.values()))
-        return tuple(dict.fromkeys(str(Path(name).absolute()) for name in named if Path(name).exists()))
+        return tuple(dict.fromkeys(str(Path(name).absolute()) for name in named if what_is_at(name) != "nothing"))
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Every declared (batch size, tokens) of the latency grid."""

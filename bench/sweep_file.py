@@ -6,25 +6,38 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench.data import ZOO, DataSpec
 from bench.device import is_device
-from bench.errors import BadInput, unknown
+from bench.errors import BadInput, quoted, unknown
+from bench.settings import Settings, what_is_at
 
 SHIPPED = Path(__file__).parent / "sweeps"
 # steady: bursts, the first call of each kept apart. on_device: single calls on one core, in caches that others used.
 LatencyProtocol = Literal["steady", "on_device"]
 PATHS = ("model", "source", "id")  # keys whose value may be the path of a file or folder
+# Far beyond what anybody measures, and what a slip of the hand writes.
+MOST_ROWS, MOST_TOKENS, MOST_ROUNDS = 65_536, 2**24, 100_000
 
 
-class Section(BaseModel):
-    """A part of the file: unknown keys are refused."""
+def each_once(key: str, values: list[int]) -> list[int]:
+    """The values of a list in which none stands twice. Raises ValueError: a shape would be timed as two in one."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{key} names {twice} {values.count(twice)} times: name it once")
+    return values
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class BaseSection(Section):
+class BaseSection(Settings):
     """A base model: where it is and, if it needs some, the steps that make it ready before anything is compared."""
 
     model: str = Field(description="hub id (ORG/NAME@REVISION), a local folder, or zoo://NAME")
@@ -33,25 +46,34 @@ class BaseSection(Section):
     licence: str | None = None
 
 
-class LatencySection(Section):
+class LatencySection(Settings):
     """How latency is measured; see `bench.measure.latency`."""
 
-    batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
-    length: list[Annotated[int, Field(ge=8)]] = Field(default=[32], min_length=1, description="tokens")
-    first_rounds: int = Field(default=40, ge=20, description="rounds before the first look")
-    max_rounds: int = Field(default=320, ge=20, description="rounds after which a lease ends whatever the width")
+    batch: list[Annotated[int, Field(ge=1, le=MOST_ROWS, strict=True)]] = Field(default=[1], min_length=1)
+    length: list[Annotated[int, Field(ge=8, le=MOST_TOKENS, strict=True)]] = Field(
+        default=[32], min_length=1, description="tokens"
+    )
+    first_rounds: int = Field(default=40, ge=20, le=MOST_ROUNDS, description="rounds before the first look")
+    max_rounds: int = Field(
+        default=320, ge=20, le=MOST_ROUNDS, description="rounds after which a lease ends whatever the width"
+    )
     half_width: float = Field(
         default=0.02, gt=0, lt=1, description="relative half-width of the ratio at which a lease ends"
     )
-    burst_ms: float = Field(default=50.0, gt=0, description="shortest time of one visit to a model")
+    burst_ms: float = Field(default=50.0, gt=0, le=60_000, description="shortest time of one visit to a model")
     leases: int = Field(default=2, ge=0, le=3, description="independent repetitions, each in a new process; 0: none")
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=4096)
     new_tokens: int | None = Field(
         default=None, ge=8, le=4096, description="tokens that a model writes at each shape; null: forward passes"
     )
     protocol: LatencyProtocol = Field(
         default="steady", description="steady: bursts of calls; on_device: single calls on one core, batch 1"
     )
+
+    @field_validator("batch", "length")
+    @classmethod
+    def _named_once(cls, value: list[int], about: ValidationInfo) -> list[int]:
+        return each_once(f"latency.{about.field_name}", value)
 
     @model_validator(mode="after")
     def _one_thread_on_device(self) -> Self:
@@ -63,21 +85,21 @@ class LatencySection(Section):
         return self
 
 
-class MemorySection(Section):
+class MemorySection(Settings):
     """How memory is measured; see `bench.measure.memory`."""
 
     repeats: int = Field(default=3, ge=0, le=20, description="fresh processes per model; 0: not measured")
 
 
-class LimitsSection(Section):
+class LimitsSection(Settings):
     """What one job may use before it is ended and recorded as failed."""
 
     seconds: float = Field(default=3600, gt=0, description="wall time of one job")
     memory_gb: float | None = Field(default=None, gt=0, description="private memory of one job, in GB = 10^9 bytes")
-    attempts: int = Field(default=3, ge=1, description="attempts at a job whose failure may pass")
+    attempts: int = Field(default=3, ge=1, le=100, description="attempts at a job whose failure may pass")
 
 
-class RaceSection(Section):
+class RaceSection(Settings):
     """Whether work ends early for variants that another one has beaten already; see `cluster.racing`."""
 
     on: bool = Field(default=True, description="stop variants that are beaten; `--race` and `--no-race` override it")
@@ -85,16 +107,16 @@ class RaceSection(Section):
     pinned: list[str] = Field(default_factory=list, description="names of variants that never stop")
 
 
-class TaskSection(Section):
+class TaskSection(Settings):
     """A task: its kind and data; further settings belong to the kind."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     kind: str = "classification"
     data: str = Field(description="name of a data set of this file")
 
 
-class SweepFile(Section):
+class SweepFile(Settings):
     """The whole file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -106,7 +128,7 @@ class SweepFile(Section):
     holdout: float = Field(
         default=1 / 3, ge=0, lt=1, description="share of each task's examples kept for `paredown confirm`; 0: none"
     )
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32, strict=True)]] = Field(default=[0], min_length=1)
     recipes: list[list[Any]] = Field(default_factory=list)
     objectives: list[str] = Field(default=["quality", "latency"], min_length=1, max_length=3)
     quality: str | None = Field(default=None, description="TASK.METRIC, or recovery")
@@ -122,6 +144,11 @@ class SweepFile(Section):
     race: RaceSection = RaceSection()
     device: str = Field(default="cpu", description="where models are evaluated and measured: cpu, cuda or cuda:N")
     runner: Literal["auto", "local", "ray"] = "auto"
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_named_once(cls, value: list[int]) -> list[int]:
+        return each_once("seeds", value)
 
     @field_validator("device")
     @classmethod
@@ -145,19 +172,23 @@ class SweepFile(Section):
 def find_sweep(asked: str) -> Path:
     """The file that `asked` names: a path, or the name of a sweep that ships. Raises BadInput."""
     path = Path(asked)
-    if path.is_file():
+    if what_is_at(path) == "file":
         return path
     shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
     if asked in shipped:
         return shipped[asked]
     if path.suffix in (".yaml", ".yml") or "/" in asked:
-        raise BadInput(f"The sweep file {asked!r} does not exist: give a file, or one of {', '.join(shipped)}.")
+        raise BadInput(f"The sweep file {quoted(asked)} does not exist: give a file, or one of {', '.join(shipped)}.")
     raise unknown("sweep file or shipped sweep", asked, shipped)
 
 
 def read_sweep(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
     """Parse and validate a sweep file with `key=value` overrides. Raises BadInput with one sentence."""
-    values = _parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"The sweep file {str(path)!r} cannot be read ({error.strerror}): give one that can.") from error
+    values = _parse(text, str(path))
     if not isinstance(values, dict):
         raise BadInput(
             f"The sweep {path} holds {_kind(values)}, not a mapping of keys such as name, bases, tasks, recipes."
@@ -205,9 +236,9 @@ def _kind(value: Any) -> str:
 
 def _local(text: Any, folder: Path) -> Any:
     """A path relative to `folder` where such a file or folder exists, else the text as it is."""
-    if isinstance(text, str) and not text.startswith(ZOO) and not Path(text).is_absolute() and (folder / text).exists():
-        return str((folder / text).resolve())
-    return text
+    if not isinstance(text, str) or text.startswith(ZOO) or Path(text).is_absolute():
+        return text
+    return text if what_is_at(folder / text) == "nothing" else str((folder / text).resolve())
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:

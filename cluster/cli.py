@@ -281,7 +281,7 @@ def verify(
     from leaderboard.rows import find_sweep
 
     with open_snapshot(store) as snapshot, err.status("") as status:
-        chosen = [find_sweep(snapshot, sweep)] if sweep else snapshot.sweeps()
+        chosen = snapshot.sweeps() if sweep is None else [find_sweep(snapshot, sweep)]
         found = verified(snapshot, chosen, deep=deep, tell=status.update)
     print_verified(found, "json" if as_json else form, out)
     raise typer.Exit(SOME_FAILED if found.differences else 0)

@@ -17,6 +17,7 @@ from bench.execute import Site
 from bench.identity import short
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
+from bench.measure.energy import absence
 from bench.processor import prepare
 from bench.record import Record
 from bench.store.bucket import copies_of
@@ -73,10 +74,25 @@ class Tally:
 def machine_here(file: SweepFile) -> Machine:
     """This machine as a measuring node of a sweep. One cluster's nodes of the default class are alike.
 
-    Raises BadInput where the sweep's device is not there.
+    Raises BadInput where the sweep's device is not there, or it asks for what this machine cannot do.
     """
     require_device(file.device)
+    if gpu_index(file.device) is None and file.latency.threads > cpu_quota():
+        raise BadInput(
+            f"latency.threads is {file.latency.threads}, but this process may use {cpu_quota():g} CPUs here: lower it, "
+            "or run where there are as many."
+        )
+    _require_energy(file)
     return Machine(hardware_class(file.latency.threads, file.device), library_versions())
+
+
+def _require_energy(file: SweepFile) -> None:
+    """Raise BadInput where energy is an objective and this machine cannot tell it: no row would ever have a number."""
+    axes = [text.partition(":")[0] for text in file.objectives]
+    if "energy" in axes and (why := absence(file.device)):
+        raise BadInput(
+            f"objectives names energy, but it cannot be measured here: {why}. Leave energy out, or run where it can."
+        )
 
 
 def estimates(known: Known, measured: str) -> Estimates:

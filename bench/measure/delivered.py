@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from bench.recipe import Counted, Promise
-
-if TYPE_CHECKING:
-    from bench.measure.shrink import Facts
+from bench.architecture import describe
+from bench.errors import BadInput
+from bench.recipe import Counted, Promise, Step
 
 DELIVERED = "delivered"  # the key of a build's answer
 LOOK_UPS = {"embedding", "index"}  # words in the names of operators that read rows of a table
@@ -23,12 +23,37 @@ WORDS: dict[Counted, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true of a model. Counts take each shared storage once."""
+
+    parameters: int  # numbers that are saved
+    weights: int  # the same without scales and zero points of quantised modules
+    bytes: int  # in memory, as they would be saved
+    layers: int
+    shape: str  # of the forward pass
+    flops: int | None  # operations of one forward pass, a multiplication and an addition counting two
+    operators: Mapping[str, int] | None  # "aten.addmm float32" -> calls in one forward pass
+    types: Mapping[str, int]  # data type -> parameters
+    zeros: float  # share of exact zeros among the weights, of an even sample where there are many
+    left: tuple[str, ...]  # masks, adapters and parametrizations, in words
+    unknown: str | None = None  # why there are no operations or operators
+
+
 class Check(NamedTuple):
     """One promise; `kept` is None where nobody can tell."""
 
     promised: str
     kept: bool | None
     found: str
+
+
+def promised(step: Step, parent: Path, teachers: Mapping[str, Path]) -> Promise:
+    """What the step promises of what it makes of the model in a folder; nothing where it expects another kind."""
+    try:
+        return step.promise(describe(parent), {name: describe(folder) for name, folder in teachers.items()})
+    except BadInput:
+        return Promise()
 
 
 def delivered(step: str, promise: Promise, before: Facts | None, after: Facts) -> dict[str, Any]:

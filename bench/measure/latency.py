@@ -19,7 +19,7 @@ from bench.measure.conditions import Watch, capture
 from bench.measure.energy import absence, meter
 from bench.measure.figures import Table, figures
 from bench.measure.inputs import inputs_of_shape
-from bench.measure.predict import available_bytes, fits_together, predict
+from bench.measure.predict import available_bytes, check_fit, fits_together, predict
 from bench.measure.rounds import Models, Resident, Visits, measure_rounds
 from bench.record import Conditions, Finished, Samples, Value
 from bench.statistics.intervals import Interval, block_median
@@ -178,18 +178,20 @@ def one_core() -> Iterator[None]:
 def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples, Conditions]:
     """Measure every declared shape of a lease in this process, which must have done nothing else.
 
-    Raises BadInput where an artefact is gone or an input of a shape cannot be made, Contaminated where the device was
-    not ours alone or its conditions changed.
+    Raises BadInput where an artefact is gone or an input of a shape cannot be made, DoesNotFit where a model cannot run
+    the largest shape even alone, Contaminated where the device was not ours alone or its conditions changed.
     """
     import torch
 
     torch.set_num_threads(job.threads)
+    watch = Watch(job.device, job.threads)
+    watch.start()  # first: asking torch what a GPU has free puts our own context there, and strangers hide behind it
+    for artefact_id in job.artefact_ids:
+        check_fit([artefacts.path(artefact_id)], job.device, (*_largest(job), job.new_tokens or 0))
     crew = Crew(job, artefacts)
     looks = planned_looks(job.first_rounds, job.last_round)
     looks = looks if crew.together else tuple(ALTERNATING_ROUNDS * look for look in looks)
     energy = meter(job.device)
-    watch = Watch(job.device, job.threads)
-    watch.start()
     visits: list[Visits] = []
     for shape in job.shapes:
         with torch.inference_mode(), one_core() if job.protocol == "on_device" else nullcontext():
@@ -209,7 +211,7 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
         **crew.backends,
         "kept_on_one_core": job.protocol == "on_device",
         "models_in_memory": "all together" if crew.together else "one at a time: they do not fit together",
-        "energy": "measured" if energy else absence(job.device),
+        "energy": _energy_told(visits, job) if energy else absence(job.device),
     }
     values = _values(job, visits, looks)
     notes: dict[str, str | float | int | bool | None] = {
@@ -217,6 +219,18 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
         **crew.backends,
     }
     return Finished(values=values, notes=notes), _samples(job, visits), capture(job.threads, job.device, **details)
+
+
+def _energy_told(visits: Sequence[Visits], job: LatencyJob) -> str:
+    """That energy was measured, or why its figures are not shown: a GPU's counter may move ten times a second only."""
+    tables = [found.energy(len(job.artefact_ids))[-1] for found in visits]
+    still, rounds = sum(int((table <= 0).sum()) for table in tables), sum(table.size for table in tables)
+    if not still:
+        return "measured"
+    return (
+        f"not shown: in {still} of {rounds} rounds of a model the counter did not move, so it is too coarse for visits "
+        f"of {job.burst_ms:g} ms; raise latency.burst_ms"
+    )
 
 
 def _values(job: LatencyJob, visits: Sequence[Visits], looks: Sequence[int]) -> tuple[Value, ...]:
@@ -232,8 +246,12 @@ def _values(job: LatencyJob, visits: Sequence[Visits], looks: Sequence[int]) -> 
 
 def _needs(folder: Path, job: LatencyJob) -> int:
     """Bytes that a model needs at the largest shape, predicted before anything is loaded."""
-    batch, length = max(b for b, _ in job.shapes), max(n for _, n in job.shapes)
-    return predict(folder, batch, length, job.new_tokens or 0).total
+    return predict(folder, *_largest(job), job.new_tokens or 0).total
+
+
+def _largest(job: LatencyJob) -> tuple[int, int]:
+    """The largest batch and the greatest length, together the most that any shape needs."""
+    return max(batch for batch, _ in job.shapes), max(length for _, length in job.shapes)
 
 
 def backend_of(model: nn.Module) -> str | None:

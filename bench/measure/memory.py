@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
+# Of the measuring process. The last has torch ask NVML, not CUDA, whether there is a GPU, should a library ask while it
+# is imported: a process that has asked CUDA cannot fork children that use it.
+ALONE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 Span = tuple[int, int]  # first address, and the one past the last
 
 
@@ -80,14 +83,13 @@ def _by_metric(samples: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 
 def _ask(request: dict[str, Any]) -> tuple[list[list[dict[str, float]]], list[str]]:
     """For each folder of the request the measurements of its children, and the int8 kernels that were chosen."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-m", "bench.measure.memory"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env={**os.environ, **ALONE},
     )
     if done.returncode != 0:
         raise RuntimeError(f"The memory measurement ended with exit code {done.returncode}: {done.stderr[-2000:]}")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from bench.architecture import MARKER
+from bench.architecture import MARKER, describe
 from bench.artefacts import weight_bytes
 from bench.device import gpu_index
 from bench.errors import BadInput, DoesNotFit, text_of
@@ -97,6 +97,17 @@ def kv_cache_per_token(model: PreTrainedModel) -> int:
     """
     with _watching():
         return cache_per_token(model)
+
+
+def cache_of(folder: Path) -> int | None:
+    """`kv_cache_per_token` of the model saved in `folder`; None where it does not write, or cannot be watched."""
+    architecture = describe(folder)
+    if not (architecture.causal or architecture.generates):
+        return None
+    try:
+        return kv_cache_per_token(meta_model(folder))
+    except Unpredictable:
+        return None
 
 
 @contextmanager

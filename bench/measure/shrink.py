@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from copy import copy
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -29,7 +28,7 @@ from transformers import PreTrainedModel
 from bench.architecture import architecture_of
 from bench.errors import text_of
 from bench.job import shape_scope
-from bench.measure.delivered import LOOK_UPS
+from bench.measure.delivered import LOOK_UPS, Facts
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.methods.packed_linear import PackedLinear
 from bench.models import layer_count, numbers_in
@@ -43,23 +42,6 @@ SCALES = (".weight_scale", ".weight_zero")  # what the int8 modules keep beside 
 Quantised = Int8DynamicLinear | PackedLinear
 # Words in the names of operators that multiply.
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "qlinear", "attention", "convolution"}
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is true of a model. Counts take each shared storage once."""
-
-    parameters: int  # numbers that are saved
-    weights: int  # the same without scales and zero points of quantised modules
-    bytes: int  # in memory, as they would be saved
-    layers: int
-    shape: str  # of the forward pass
-    flops: int | None  # operations of one forward pass, a multiplication and an addition counting two
-    operators: Mapping[str, int] | None  # "aten.addmm float32" -> calls in one forward pass
-    types: Mapping[str, int]  # data type -> parameters
-    zeros: float  # share of exact zeros among the weights, of an even sample where there are many
-    left: tuple[str, ...]  # masks, adapters and parametrizations, in words
-    unknown: str | None = None  # why there are no operations or operators
 
 
 def facts_of(model: PreTrainedModel, left: tuple[str, ...] = ()) -> Facts:

@@ -15,11 +15,12 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.errors import BadInput
 from bench.metrics import Metric, metric
 from bench.recipe import Question
+from bench.settings import Settings
 
 FLOAT, TRIAL, ERROR = "float score", "int8 trial", "int8 error"  # kinds of questions
 
@@ -27,10 +28,8 @@ Answer = Mapping[str, Any]
 Answers = Mapping[str, dict[str, Any]]
 
 
-class Fallback(BaseModel):
+class Fallback(Settings):
     """How far the score may fall, on which data, and how modules to keep in float are searched for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str = Field(description="name of a task of the sweep; its kind and settings are used on the data below")
     data: str = Field(description="name of the data set that the search scores on")

@@ -117,10 +117,9 @@ def bound(written: Written, metric: str, scope: str, unit: str) -> Constraint:
     if ends is not None and constraint.holds(ends[0]) == constraint.holds(ends[1]):
         who = "every" if constraint.holds(ends[0]) else "no"
         hint = ", and a percentage has its sign, as 90%" if ends[1] == 1 else ""
-        raise BadInput(
-            f"The constraint {written.text!r} is met by {who} possible value: {metric} lies between {ends[0]:g} and "
-            f"{ends[1]:g}{hint}. Choose a bound between them."
-        )
+        where = f"lies between {ends[0]:g} and {ends[1]:g}{hint}. Choose a bound between them"
+        where = "is never below 0. Choose a bound above it" if math.isinf(ends[1]) else where
+        raise BadInput(f"The constraint {written.text!r} is met by {who} possible value: {metric} {where}.")
     return constraint
 
 
@@ -136,7 +135,9 @@ def _ends(metric: str) -> tuple[float, float] | None:
     if known is not None and known.span:
         return 0.0, known.span
     source = next((m for m in METRICS.values() if m.paired == metric and m.paired.endswith("_difference")), None)
-    return (-source.span, source.span) if source is not None and source.span else None
+    if source is not None:
+        return (-source.span, source.span) if source.span else None
+    return None if known is None else (0.0, math.inf)  # a size, a time, a ratio, a count
 
 
 def refuse_contradictions(written: Sequence[Written], constraints: Sequence[Constraint]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from bench.errors import BadInput, unknown
+from bench.errors import BadInput, quoted, unknown
 from bench.store.reader import Snapshot
 
 Row = Mapping[str, Any]
@@ -60,7 +60,7 @@ def understand(snapshot: Snapshot, sweep: Row, variant: str, metric: str, scope:
     if name not in table:
         near = get_close_matches(name, list(table), n=3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise BadInput(f"There is no metric called {name!r}.{hint} `paredown ls metrics` lists them all.")
+        raise BadInput(f"There is no metric called {quoted(name)}.{hint} `paredown ls metrics` lists them all.")
     rows = snapshot.rows("select * from numbers where sweep_id = ? and metric = ?", [sweep["sweep_id"], name])
     mine = {row["scope"]: row for row in rows if row["recipe_id"] == found["recipe_id"]}
     chosen = _scope(sweep["body"], name, scope or inline or None, mine, sorted({row["scope"] for row in rows}))
@@ -84,12 +84,14 @@ def find_variant(variants: Sequence[Row], asked: str) -> Row:
         if len(found) > 1:
             more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
             listed = ", ".join(repr(str(v["name"])) for v in found[:MOST_NAMED])
-            raise BadInput(f"{asked!r} may mean {listed}{more}: give more of the name, or the start of its recipe_id.")
+            raise BadInput(
+                f"{quoted(asked)} may mean {listed}{more}: give more of the name, or the start of its recipe_id."
+            )
         if found:
             return found[0]
     hint = _near(asked, names)
     shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    raise BadInput(f"There is no variant called {asked!r} in this sweep.{hint} It has {shown}.")
+    raise BadInput(f"There is no variant called {quoted(asked)} in this sweep.{hint} It has {shown}.")
 
 
 def _near(asked: str, names: Sequence[str]) -> str:

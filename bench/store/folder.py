@@ -29,6 +29,7 @@ from uuid import uuid4
 from bench.artefacts import Artefacts
 from bench.code import code_version
 from bench.errors import BadInput, DiskFull, StaleLease, StoreBusy, is_disk_full
+from bench.settings import what_is_at
 from bench.store.places import Local, Place
 from bench.store.processes import born, lives, processes_here
 
@@ -111,7 +112,7 @@ def is_store(root: Path | str) -> bool:
     """Whether a store is there. Raises BadInput for a bucket that cannot be asked."""
     url = bucket_url(root)
     if url is None:
-        return (Path(root) / MARKER).exists()
+        return what_is_at(Path(root) / MARKER) == "file"
     from bench.store.bucket import Bucket
 
     return Bucket(url, Path()).has(MARKER)
@@ -127,7 +128,7 @@ def open_folder(root: Path | str, *, create: bool = False) -> Folder:
         return _in_bucket(url, create=create)
     root = Path(root)
     marker = root / MARKER
-    if marker.is_file():
+    if what_is_at(marker) == "file":
         try:
             _check_marker(str(root), marker.read_bytes())
         except OSError as error:
@@ -135,7 +136,7 @@ def open_folder(root: Path | str, *, create: bool = False) -> Folder:
         return Folder(root.resolve())
     if not create:
         raise BadInput(f"{root} is not a paredown store: give --store a folder that `paredown run` has made.")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if (here := what_is_at(root)) == "file" or (here == "folder" and any(root.iterdir())):
         raise BadInput(f"{root} exists and is not a paredown store: give --store an empty folder or a new name.")
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,14 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from bench.architecture import Architecture
 from bench.data import DataSpec, Example
 from bench.errors import BadInput, unknown
 from bench.identity import digest
 from bench.record import Frozen
+from bench.settings import Settings
 from bench.sweep_file import TaskSection, sentence
 from bench.tasks import TASKS
 
@@ -29,10 +30,8 @@ FEWEST_HELD = 2  # examples of either part: one has no spread
 Part = Literal["all", "choosing", "held back"]
 
 
-class Task(BaseModel):
+class Task(Settings):
     """A kind of task with its settings. Subclasses are named in `bench.tasks.TASKS`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
     version: ClassVar[int]  # raised by hand whenever the same model would get other outcomes

@@ -1,15 +1,17 @@
 """Examples a second: paredown's tasks against the pipelines of transformers and the evaluator of `evaluate`.
 
-`make benchmark`, or `python -m tests.performance.bench_throughput [rounds]` where `.venv-peers/` is already made. Every
-side is a process in an environment of its own that holds the same model and waits while another works. The rivals first
-try batch sizes and keep their best; then all sides take turns in random order, in rounds, and processes start anew half
-way. A ratio is the median over rounds of the ratio of two times of the same round, with the interval of a median; by
-the clock, and by the time that the one thread of each side had a processor, which a busy machine changes little.
-Nothing is judged: a missed aim is printed as what it is.
+`make benchmark`, or `python -m tests.performance.bench_throughput [rounds]` where `.venv-peers/` is already made; with
+`--outputs` nothing is timed and only what the sides give is compared, which needs no quiet machine. Every side is a
+process in an environment of its own that holds the same model and waits while another works. The rivals first try batch
+sizes and keep their best; then all sides take turns in random order, in rounds, and processes start anew half way. A
+ratio is the median over rounds of the ratio of two times of the same round, with the interval of a median; by the
+clock, and by the time that the one thread of each side had a processor, which a busy machine changes little. Nothing is
+judged: a missed aim is printed as what it is.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -35,6 +37,8 @@ from tests.performance.throughput_worker import LENGTH
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-peers"
 ENVIRONMENTS = {"pipeline": "pipeline", "evaluator": "evaluator", "writer": "pipeline", "summarizer": "summarizer"}
+# Of these the libraries that paredown itself uses have what it takes; a summarisation pipeline they have no more.
+IN_OURS = ("pipeline", "evaluator", "writer")
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 QUIET = 2.0  # load at which a table is fit to be kept
 
@@ -60,10 +64,7 @@ class Visit(NamedTuple):
 class Side:
     """One process that answers."""
 
-    def __init__(self, name: str, contest: Contest) -> None:
-        python = PEERS / ENVIRONMENTS[name] / "bin" / "python" if name in ENVIRONMENTS else Path(sys.executable)
-        if not python.exists():
-            raise SystemExit(f"There is no environment for {name} under {PEERS.name}: make it with `make benchmark`.")
+    def __init__(self, name: str, contest: Contest, python: Path) -> None:
         command = [
             str(python),
             "-m",
@@ -118,18 +119,43 @@ class Result:
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+def interpreter(name: str, *, timed: bool) -> Path | None:
+    """The Python of a side; None where its libraries are not installed.
+
+    A rival is timed in an environment of its own. Without one, what it gives may be compared in ours where that has it.
+    """
+    if name not in ENVIRONMENTS:
+        return Path(sys.executable)
+    python = PEERS / ENVIRONMENTS[name] / "bin" / "python"
+    if python.exists():
+        return python
+    return Path(sys.executable) if name in IN_OURS and not timed else None
+
+
 @contextmanager
-def started(contest: Contest, sizes: Mapping[str, int]) -> Iterator[list[Side]]:
-    """All sides of a contest, warm."""
+def started(contest: Contest, sizes: Mapping[str, int] | None = None) -> Iterator[list[Side]]:
+    """All sides of a contest; to be timed, with rows a batch by `sizes`, they are warm."""
     with ExitStack() as stack:
         sides = []
         for name in contest.sides:
-            side = Side(name, contest)
+            python = interpreter(name, timed=sizes is not None)
+            if python is None:
+                raise SystemExit(
+                    f"There is no environment for {name} under {PEERS.name}: make it with `make benchmark`."
+                )
+            side = Side(name, contest, python)
             stack.callback(side.end)
-            side.batch = sizes.get(name, 8)
-            side.visit()
+            if sizes is not None:
+                side.batch = sizes.get(name, 8)
+                side.visit()
             sides.append(side)
         yield sides
+
+
+def answered(sides: Sequence[Side], result: Result) -> None:
+    """Keep what the sides give, the rivals one text at a time, and with which libraries."""
+    result.answers = {side.name: side.ask("answers", 1)["found"] for side in sides}
+    result.versions = {side.name: side.ask("versions")["found"] for side in sides}
 
 
 def compete(contest: Contest, rounds: int) -> Result:
@@ -146,8 +172,7 @@ def compete(contest: Contest, rounds: int) -> Result:
                 for side in order.sample(sides, len(sides)):
                     result.visits[side.name].append(side.visit())
             if not result.answers:
-                result.answers = {side.name: side.ask("answers", 1)["found"] for side in sides}
-                result.versions = {side.name: side.ask("versions")["found"] for side in sides}
+                answered(sides, result)
     return result
 
 
@@ -239,6 +264,12 @@ def same_texts(given: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def compared(contest: Contest, result: Result) -> str:
+    """One line of what the sides gave."""
+    same = same_logits if "paredown" in contest.sides else same_texts
+    return f"- {contest.title}: {same(result.answers)}"
+
+
 def contests(folder: Path) -> Iterator[Contest]:
     model = classifier(folder / "model")
     sides = ("paredown", "pipeline", "evaluator")
@@ -263,25 +294,51 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def main() -> None:
-    """Print the tables as they come; the first argument is the number of rounds (10)."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {cpu_name()}, 1 thread, Python {platform.python_version()}; "
-        f"{rounds} interleaved rounds; load {os.getloadavg()[0]:.1f} at the start"
-        f"{'' if os.getloadavg()[0] < QUIET else ', so others were at work'}.\n"
-    )
+def in_rounds(rounds: int, folder: Path, libraries: dict[str, dict[str, str]]) -> list[str]:
+    """Print a line a contest and rival as they come. Returns what the sides gave, compared."""
     print("| model and texts | rival, rows a batch | ours, a second | rival's | ratio by the clock | processor time |")
     print("|---|---|---|---|---|---|", flush=True)
-    notes: list[str] = []
+    notes = []
+    for contest in contests(folder):
+        result = compete(contest, rounds)
+        print("\n".join(row_of(contest, side, result) for side in contest.sides[1:]), flush=True)
+        notes.append(compared(contest, result))
+        libraries |= result.versions
+    return notes
+
+
+def outputs_alone(folder: Path, libraries: dict[str, dict[str, str]]) -> list[str]:
+    """What the sides of every contest gave, compared; nothing is timed."""
+    notes = []
+    for contest in contests(folder):
+        absent = [name for name in contest.sides if interpreter(name, timed=False) is None]
+        if absent:
+            notes.append(f"- {contest.title}: not compared, for there is no environment for {', '.join(absent)}")
+            continue
+        result = Result({})
+        with started(contest) as sides:
+            answered(sides, result)
+        notes.append(compared(contest, result))
+        libraries |= result.versions
+    return notes
+
+
+def main() -> None:
+    """Print the tables as they come."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("rounds", nargs="?", type=int, default=10)
+    parser.add_argument("--outputs", action="store_true", help="time nothing, compare what the sides give")
+    asked = parser.parse_args()
+    told = "outputs alone" if asked.outputs else f"{asked.rounds} interleaved rounds"
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {cpu_name()}, 1 thread, Python {platform.python_version()}; "
+        f"{told}; load {os.getloadavg()[0]:.1f} at the start"
+        f"{'' if os.getloadavg()[0] < QUIET else ', so others were at work'}.\n"
+    )
     libraries: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for contest in contests(Path(name)):
-            result = compete(contest, rounds)
-            print("\n".join(row_of(contest, side, result) for side in contest.sides[1:]), flush=True)
-            found = same_logits(result.answers) if "paredown" in contest.sides else same_texts(result.answers)
-            notes.append(f"- {contest.title}: {found}")
-            libraries |= result.versions
+        folder = Path(name)
+        notes = outputs_alone(folder, libraries) if asked.outputs else in_rounds(asked.rounds, folder, libraries)
     print("", *notes, "", sep="\n")
     for side, packages in libraries.items():
         print(f"- {side}: {', '.join(f'{name} {number}' for name, number in packages.items())}")

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.measure.delivered import delivered
-from bench.measure.shrink import Facts
+from bench.measure.delivered import Facts, delivered
 from bench.recipe import Promise
 
 BEFORE = Facts(

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from bench.artefacts import Artefacts
 from bench.data import DataSpec
+from bench.execute import Site, attempt
 from bench.job import LatencyJob, parts_of
-from bench.measure import latency
+from bench.measure import latency, predict
 from bench.measure.latency import Alternating, lease_values, narrow_enough, run_lease
 from bench.measure.rounds import Resident, measure_rounds
 from bench.models import load, save
-from bench.record import Samples, Value
+from bench.record import Failed, Finished, Samples, Value
 from bench.sweep_file import TaskSection
 from bench.tasks.spec import bind_task
 from tests import tiny
@@ -174,6 +175,68 @@ def test_a_lease_of_models_that_write(data: dict[str, DataSpec], tmp_path: Path)
     assert {v.scope for v in finished.values} == {scope}
     assert found["first_token_ms"].estimate < found["latency_ms"].estimate
     assert found["per_token_ms"].estimate < found["latency_ms"].estimate / 4
+
+
+def test_the_device_is_looked_at_before_anything_of_ours_is_on_it(
+    models: dict[str, Path], data: dict[str, DataSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking torch what a GPU has free makes a context there: what others hold could then not be told from ours."""
+    asked: list[str] = []
+    start = latency.Watch.start
+    for name in ("bart", "other"):
+        save(load(models["bart"]), tmp_path / name)
+
+    def free(device: str) -> int:
+        asked.append(f"what {device} has free")
+        return 10**12
+
+    def started(watch: latency.Watch) -> None:
+        asked.append("watch")
+        start(watch)
+
+    monkeypatch.setattr(latency.Watch, "start", started)
+    monkeypatch.setattr(predict, "available_bytes", free)
+    monkeypatch.setattr(latency, "available_bytes", free)
+    outcome = attempt(lease_job(data, shapes=((1, 8),)), 1, Site(tmp_path)).record.outcome
+    assert isinstance(outcome, Finished), outcome
+    assert asked == ["watch", *["what cpu has free"] * 3]  # each model alone, then all of them together
+
+
+@pytest.mark.parametrize("every", [1, 50])
+def test_a_counter_that_is_too_coarse_is_told(
+    every: int, models: dict[str, Path], data: dict[str, DataSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read twice a visit; one that moves at every fiftieth reading says nothing of most rounds."""
+
+    class Steps:
+        readings = 0
+
+        def joules(self) -> float:
+            self.readings += 1
+            return float(self.readings // every)
+
+    for name in ("bart", "other"):
+        save(load(models["bart"]), tmp_path / name)
+    monkeypatch.setattr(latency, "meter", lambda device: Steps())
+    finished, _, conditions = run_lease(lease_job(data, shapes=((1, 8),)), Artefacts(tmp_path))
+    measured = any(value.metric == "energy_j" for value in finished.values)
+    told = str(conditions.details["energy"])
+    assert (measured, told == "measured") == ((True, True) if every == 1 else (False, False))
+    if every > 1:
+        assert "of 40 rounds of a model the counter did not move" in told
+        assert "raise latency.burst_ms" in told
+
+
+def test_a_model_that_cannot_run_the_largest_shape_is_refused_as_out_of_memory(
+    models: dict[str, Path], data: dict[str, DataSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bart", "other"):
+        save(load(models["bart"]), tmp_path / name)
+    monkeypatch.setattr(predict, "available_bytes", lambda device: 1)
+    outcome = attempt(lease_job(data), 1, Site(tmp_path)).record.outcome
+    assert isinstance(outcome, Failed)
+    assert (outcome.stage, outcome.kind) == ("measure", "out of memory")
+    assert "cannot fit into the memory of cpu" in outcome.reason
 
 
 def test_models_that_do_not_fit_together_take_turns(

@@ -1,7 +1,10 @@
 """Host memory in fresh processes: a large weight shows, int8 takes less, and nothing is left over between models."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from bench.artefacts import Artefacts
 from bench.data import DataSpec
 from bench.job import MemoryJob
-from bench.measure.memory import run_memory, shared
+from bench.measure.memory import ALONE, run_memory, shared
 from bench.methods.int8_dynamic import Int8Dynamic
 from bench.metrics import METRICS
 from bench.models import load, save
@@ -132,6 +135,45 @@ def test_a_child_that_fails_is_quoted(data: dict[str, DataSpec], root: Path, tmp
     save_file(kept, weights)
     with pytest.raises(RuntimeError, match=r"(?s)ended with exit code 1: .*BadInput: .*lacks the weights"):
         _measured(("broken",), tmp_path, data)
+
+
+ASKING = """
+import os, sys, torch
+parent = os.getpid()
+
+def asked(*_, **__):
+    if os.getpid() == parent:
+        sys.exit("the parent asked CUDA, and children of such a process cannot use it")
+    return 0
+
+torch.cuda._lazy_init = torch.cuda.current_device = torch.cuda.mem_get_info = asked
+if os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK") != "1":
+    torch.cuda.is_available = torch.cuda.device_count = asked
+from bench.measure.memory import main
+main()
+"""
+
+
+def test_nothing_asks_cuda_before_the_children_are_forked(data: dict[str, DataSpec], root: Path) -> None:
+    """It would be poison for them. What only looks for a GPU may, for it is made to ask NVML."""
+    inputs = bind_task("pairs", TaskSection.model_validate({"data": "test", "max_length": 32}), data)
+    request = {
+        "folders": [str(root / "int8")],
+        "inputs": inputs.model_dump(mode="json"),
+        "shape": [1, 8],
+        "repeats": 1,
+        "device": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **ALONE},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(json.loads(done.stdout.splitlines()[-1])["measured"]) == 1
 
 
 def test_int8_takes_less(measured: dict[tuple[str, str], Value]) -> None:

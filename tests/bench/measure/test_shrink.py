@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from bench.measure import shrink
-from bench.measure.shrink import Facts, Watch, facts_of, leftovers, zero_share
+from bench.measure.delivered import Facts
+from bench.measure.shrink import Watch, facts_of, leftovers, zero_share
 from bench.methods.int8_backends import available_backends
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.methods.int8_model import linear_layers, quantise
