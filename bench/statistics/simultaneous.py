@@ -115,7 +115,7 @@ def quantiles_beside(each: Evidence, pivot: int, pairs: int, level: float) -> Fl
 
 
 def student(critical: float, freedom: float | FloatArray, left: float | FloatArray = 1.0) -> FloatArray:
-    """Student's quantile as rare as a normal one, or that many times rarer."""
+    """Student's quantile as rare as a normal one, or rarer: by the share `left` of its tail."""
     return np.asarray(stats.t.isf(stats.norm.sf(critical) * left, freedom), dtype=np.float64)
 
 

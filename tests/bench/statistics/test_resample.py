@@ -206,7 +206,7 @@ def test_a_lease_has_luck_of_its_own_and_its_models_share_it() -> None:
 
     alone, among = drawn(1), drawn(0, 1, 2)
     assert among[:, 2:4] == pytest.approx(alone, abs=1e-12)
-    apart = np.corrcoef(among.T)
+    apart: FloatArray = np.asarray(np.corrcoef(among.T))
     assert np.abs(apart[:2, 2:]).max() < 0.1
     assert np.abs(apart[2:4, 4:]).max() < 0.1
     assert apart[0, 1] == pytest.approx(0.5, abs=0.1)  # half of what a ratio deviates by is the base's
