@@ -74,6 +74,7 @@ def test_names_are_text_whatever_they_say(page: Page, site: str) -> None:
         expect(row(page, name).locator("button.open")).to_have_text(name.removeprefix(f"{BASE}: "))
     expect(page.locator("h1").first).to_have_text(sample.SWEEP)
     assert page.locator("img[src=x]").count() == 0
+    rest(page)
     points = open_plot(page, site)
     expect(points.first).to_be_visible()
     assert page.locator("img[src=x], .js-plotly-plot a, script:has-text('alert')").count() == 0
@@ -169,6 +170,7 @@ def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> Non
         expect(page.get_by_text(f"Note: did not deliver: {reason}")).to_be_visible(timeout=SETTLED)
         page.get_by_role("tab", name="Lineage and layers").click()
         expect(page.get_by_role("heading", name="Promise and fact")).to_be_visible(timeout=SETTLED)
+        rest(page)
         page.goto("about:blank")  # before the server goes, which would be an error on the console
 
 
@@ -238,6 +240,7 @@ def test_a_running_sweep_appears_by_itself(page: Page, growing: Path) -> None:
             expect(row(page, late.name)).to_contain_text("0.55", timeout=SETTLED)
             expect(row(page, late.name)).to_contain_text("● certain")
         assert page.evaluate("window.untouched")
+        rest(page)
         page.goto("about:blank")  # before the server goes, which would be an error on the console
 
 

@@ -65,6 +65,7 @@ def test_from_constraints_to_a_decision_that_newer_results_flag(page: Page, grow
         page.get_by_role("button", name="← All reviews").click()
         expect(page.get_by_text("approved, flagged for reopening")).to_be_visible(timeout=SETTLED)
         assert page.locator("img[src=x]").count() == 0
+        rest(page)
         page.goto("about:blank")
     events = list_reviews(open_folder(growing))[0].events
     assert [event.kind for event in events] == ["opened", "comment", "approve"]

@@ -232,9 +232,9 @@ def test_verdicts_are_deterministic_and_do_not_touch_their_input() -> None:
         assert (each.draws == draws).all()
 
 
-@pytest.mark.parametrize(("size", "seconds"), [(50, 1.0), (300, 5.0), (2000, 9.0)])
+@pytest.mark.parametrize(("size", "seconds"), [(50, 3.0), (300, 15.0), (2000, 30.0)])
 def test_speed(size: int, seconds: float) -> None:
-    """With room for a busy machine: `tests.performance.bench_frontier` measures."""
+    """With room for a machine that is slow and busy: `tests.performance.bench_frontier` measures."""
     rng = np.random.default_rng(3)
     values = [list(rng.random(size)) for _ in range(3)]
     halves = (noisy(QUALITY, values[0], 0.1), noisy(LATENCY, values[1], 0.1, 1), exact(SIZE, values[2]))
