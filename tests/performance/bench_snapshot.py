@@ -32,16 +32,20 @@ def make(connection: duckdb.DuckDBPyConnection, variants: int) -> None:
     rng = np.random.default_rng(0)
     ids = [f"{i:064x}" for i in range(variants)]
     connection.execute(
-        "insert into variants select 's', i, 0, 'bart: decoder 12 to 9, fine-tuned', 'bart', false, 0, i, '[]', i, "
-        "'complete', null from (select unnest(?) as i)",
+        "insert into variants by name select 's' as sweep_id, i as recipe_id, 0 as position, "
+        "'bart: decoder 12 to 9, fine-tuned' as name, 'bart' as base, false as is_base, 0 as seed, i as recipe_group, "
+        "'[]' as steps, i as artefact_id, 'complete' as status from (select unnest(?) as i)",
         [ids],
     )
     connection.execute(
-        "insert into verdicts select 's', i, 'contested', 0.5, null, 'r' from (select unnest(?) as i)", [ids]
+        "insert into verdicts by name select 's' as sweep_id, i as recipe_id, 'contested' as verdict, 0.5 as share, "
+        "'r' as reason from (select unnest(?) as i)",
+        [ids],
     )
     connection.execute(
-        "insert into numbers select 's', i, 'metric' || m, 'scope', random(), 0, 1, 100, 'wilson', 'class', null "
-        "from (select unnest(?) as i), range(?) t(m)",
+        "insert into numbers by name select 's' as sweep_id, i as recipe_id, 'metric' || m as metric, "
+        "'scope' as scope, random() as estimate, 0 as low, 1 as high, 100 as n, 'wilson' as method, "
+        "'class' as hardware_class from (select unnest(?) as i), range(?) t(m)",
         [ids, METRICS],
     )
     rows = [{"recipe_id": i, "draws": rng.normal(size=DRAWS).astype(np.float32)} for i in ids for _ in range(4)]
