@@ -73,8 +73,8 @@ function numberCell(cell, column, folds) {
   if (cell.bar) made.append(bar(cell.bar));
   if (cell.rank) {
     const rank = element("span", "rank");
-    // What it may be, and with whom it ties, on a line each.
-    rank.append(...cell.rank.split(/(?<=,) /).map((part) => element("span", "", part)));
+    // Breaks, where there is no room, between what it may be and with whom it ties.
+    cell.rank.split(/(?<=,) /).forEach((part) => rank.append(element("span", "", part), " "));
     rank.title = cell.ranked;
     made.append(rank);
   }
