@@ -141,7 +141,7 @@ class Listing(Sequence[Row]):
         if self.order.together:
             apart = replace(self, order=replace(self.order, together=False)).places()
             family = self._families()[apart]
-            first = np.full(int(family.max(initial=0)) + 1, apart.size)
+            first = np.full(1 + int(np.max(family, initial=0)), apart.size)
             np.minimum.at(first, family, np.arange(apart.size))
             return np.asarray(apart[np.argsort(first[family], kind="stable")])
         key = self.order.by if isinstance(self.order.by, tuple) else None
@@ -159,7 +159,7 @@ class Listing(Sequence[Row]):
         def read() -> NDArray[np.int32]:
             ask = "select place, family from rows where sweep_id = ?"
             found = self.source.cursor().execute(ask, [self.sweep_id]).fetchnumpy()
-            families = np.zeros(int(found["place"].max(initial=0)) + 1, dtype=np.int32)
+            families = np.zeros(1 + int(np.max(found["place"], initial=0)), dtype=np.int32)
             families[found["place"]] = found["family"]
             return families
 
