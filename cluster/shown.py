@@ -139,7 +139,7 @@ def _cell(row: Row, axis: Axis) -> str:
 
 
 def _place(place: Place | None) -> str:
-    """As "rank 2 to 5 ab, worse"."""
+    """As "ranks 2 to 5, groups ab, worse"."""
     told = "" if place is None else rank(place.rank, place.tie)
     return f"{told}, {place.relation}" if told and place and place.relation else told
 

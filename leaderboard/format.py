@@ -86,15 +86,15 @@ def clock(seconds: float) -> str:
 
 
 def rank(ends: tuple[int, int] | None, tie: str, tied: int | None = None) -> str:
-    """As "rank between 2 and 5, groups ab": the ranks that a variant may have, and the letters of who ties with whom.
+    """As "ranks 2 to 5, groups ab": those that a variant may have, and the letters of who ties with whom.
 
-    Where letters are too many, with how many it ties: "rank between 2 and 90, tied with 41 others". Empty without
+    Where letters are too many, with how many it ties: "ranks 2 to 90, tied with 41 others". Empty without
     a rank.
     """
     if ends is None:
         return ""
     best, worst = ends
-    said = f"rank {best:,}" if best == worst else f"rank between {best:,} and {worst:,}"
+    said = f"rank {best:,}" if best == worst else f"ranks {best:,} to {worst:,}"
     if tied:
         return f"{said}, {tied_with(tied)}"
     letters = tie.split(",")

@@ -60,8 +60,9 @@ function bar(ends) {
   return track;
 }
 
-function numberCell(cell, column) {
+function numberCell(cell, column, folds) {
   const made = element("td", cell.text === "–" ? "number missing" : "number");
+  if (folds && !column.objective) made.classList.add("more");
   made.dataset.label = column.title;
   made.append(element("span", "estimate", cell.text));
   if (cell.note) {
@@ -71,15 +72,36 @@ function numberCell(cell, column) {
   if (cell.below) made.append(element("span", "interval", cell.below));
   if (cell.bar) made.append(bar(cell.bar));
   if (cell.rank) {
-    const rank = element("span", "rank", cell.rank);
+    const rank = element("span", "rank");
+    // Breaks, where there is no room, between what it may be and with whom it ties.
+    cell.rank.split(/(?<=,) /).forEach((part) => rank.append(element("span", "", part), " "));
     rank.title = cell.ranked;
     made.append(rank);
   }
   return made;
 }
 
-function bodyRow(row, data, setTriggerValue) {
+// Opens a card's numbers beside the objectives, where rows are cards; a table shows all of them anyway.
+function unfolder(row, count, unfolded) {
+  const button = element("button", "unfold");
+  const tell = () => {
+    const open = unfolded.has(row.id);
+    button.textContent = open ? "Objectives only" : `${count} more number${count === 1 ? "" : "s"}`;
+    button.setAttribute("aria-expanded", String(open));
+    button.closest("tr")?.classList.toggle("unfolded", open);
+  };
+  button.onclick = (event) => {
+    event.stopPropagation();
+    if (!unfolded.delete(row.id)) unfolded.add(row.id);
+    tell();
+  };
+  tell();
+  return button;
+}
+
+function bodyRow(row, data, unfolded, setTriggerValue) {
   const made = element("tr", `${row.base ? "base" : ""} ${row.status}`);
+  if (unfolded.has(row.id)) made.classList.add("unfolded");
   made.dataset.variant = row.id;
   const name = element("th", "name");
   name.scope = "row";
@@ -114,7 +136,11 @@ function bodyRow(row, data, setTriggerValue) {
   if (row.empty) {
     notes.colSpan = row.cells.length + 1;
   } else {
-    row.cells.forEach((cell, i) => made.append(numberCell(cell, data.columns[i + 2])));
+    const columns = data.columns.slice(2);
+    const folds = row.cells.some((cell, i) => columns[i].objective && cell.text !== "–");
+    made.append(...row.cells.map((cell, i) => numberCell(cell, columns[i], folds)));
+    const more = row.cells.filter((cell, i) => !columns[i].objective && cell.text !== "–").length;
+    if (folds && more) verdict.append(unfolder(row, more, unfolded));
   }
   made.append(notes);
   made.onclick = () => {
@@ -151,7 +177,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const thead = element("thead");
   thead.append(head);
   const tbody = element("tbody");
-  tbody.append(...data.rows.map((row) => bodyRow(row, data, setTriggerValue)));
+  root.unfolded ??= new Set();
+  tbody.append(...data.rows.map((row) => bodyRow(row, data, root.unfolded, setTriggerValue)));
   table.append(thead, tbody);
   const before = root.querySelector(".legend");
   root.replaceChildren(legend(data, Boolean(before && before.open), setTriggerValue), table);

@@ -138,20 +138,32 @@ class Listing(Sequence[Row]):
         return self.source.remembered(("order", *self._kept_rows, self.order, by_verdict), self._places)
 
     def _places(self) -> NDArray[np.int32]:
+        if self.order.together:
+            apart = replace(self, order=replace(self.order, together=False)).places()
+            family = self._families()[apart]
+            first = np.full(1 + int(np.max(family, initial=0)), apart.size)
+            np.minimum.at(first, family, np.arange(apart.size))
+            return np.asarray(apart[np.argsort(first[family], kind="stable")])
         key = self.order.by if isinstance(self.order.by, tuple) else None
         joined = ""
         if key is not None:
             joined = (
                 "left join cells k on k.place = r.place and k.sweep_id = r.sweep_id and k.metric = ? and k.scope = ?"
             )
-        found = self.arrays("r.place as place, r.family as family", f"order by {self._by()}", key or (), joined)
-        places: NDArray[np.int32] = np.asarray(found["place"], dtype=np.int32)
-        if self.order.together and places.size:
-            family = np.asarray(found["family"])
-            first = np.full(int(family.max()) + 1, places.size)
-            np.minimum.at(first, family, np.arange(places.size))
-            places = places[np.argsort(first[family], kind="stable")]
-        return places
+        found = self.arrays("r.place as place", f"order by {self._by()}", key or (), joined)
+        return np.asarray(found["place"], dtype=np.int32)
+
+    def _families(self) -> NDArray[np.int32]:
+        """Which seeds are of one recipe, by place, of the whole sweep: read once for all filters and orders."""
+
+        def read() -> NDArray[np.int32]:
+            ask = "select place, family from rows where sweep_id = ?"
+            found = self.source.cursor().execute(ask, [self.sweep_id]).fetchnumpy()
+            families = np.zeros(1 + int(np.max(found["place"], initial=0)), dtype=np.int32)
+            families[found["place"]] = found["family"]
+            return families
+
+        return self.source.remembered(("families", self.sweep_id), read)
 
     @overload
     def __getitem__(self, at: int) -> Row: ...

@@ -15,6 +15,7 @@ from bench.store.reader import Snapshot
 from leaderboard.contests import open_contests, price
 from leaderboard.dossier import job_words
 from leaderboard.format import clock, without_folders
+from leaderboard.index import LARGE
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
@@ -217,8 +218,13 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     """What more leases would decide, or a sentence on why that cannot be told."""
     (row,) = snapshot.rows("select count(*) as n from variants where sweep_id = ?", [sweep_id])
     if row["n"] > MOST_CONTESTED:
-        said = f"What deciding the rest would cost is told of sweeps of up to {MOST_CONTESTED:,} variants; this one "
-        return Contested((), f"{said}has {row['n']:,}: all pairs of them would have to be compared.")
+        said = (
+            f"What deciding the rest would cost is told here of sweeps of up to {MOST_CONTESTED:,} variants, as every "
+            f"pair of them is compared; this one has {row['n']:,}."
+        )
+        if row["n"] <= LARGE:
+            said += " `paredown settle` works it out before it measures; a small budget decides what is nearest."
+        return Contested((), said)
     try:
         found = open_contests(snapshot, find_sweep(snapshot, sweep_id))
     except BadInput as error:

@@ -15,7 +15,7 @@ from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
 USUAL = ("latency_ms", "host_peak", "size", "parameters")
 VERDICT = f"{meaning_of('verdict')} Below it the share on the frontier: {meaning_of('share on the frontier')}"
-RANKED = "Rank: the best and the worst that the intervals leave possible among those compared"
+RANKED = "Ranks: all that the intervals leave possible among those compared"
 LETTERED = f"{RANKED}; variants of one group tie: they were not told apart."
 A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
 

@@ -166,7 +166,9 @@ def as_markdown(parts: Sequence[Part]) -> str:
     told: dict[str, str] = {}
     for part in parts:
         told |= part.meanings() if isinstance(part, Table) else {}
-    legend = [Heading(2, "What the columns mean"), Table(("column", "meaning"), list(told.items()))] if told else []
+    legend: list[Part] = []
+    if told:
+        legend = [Heading(2, "What the columns mean"), Table(("column", "meaning"), list(told.items()))]
     return "\n\n".join(_markdown(part) for part in (*parts, *legend)) + "\n"
 
 

@@ -126,6 +126,16 @@ def test_a_row_opens_its_page_and_back_leads_back(page: Page, site: str) -> None
     expect(row(page, SQL)).to_be_visible(timeout=SETTLED)
 
 
+def test_a_command_is_selected_by_a_click_and_needs_no_highlighter(page: Page, site: str) -> None:
+    page.goto(f"{site}/variant?variant={VARIANTS[3].recipe_id[:16]}")
+    command = page.locator("pre.command").first
+    command.click(timeout=SETTLED)
+    assert page.evaluate("String(getSelection())").strip() == command.inner_text().strip()
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert [name for name in loaded if "BidiComponent" in name]
+    assert not [name for name in loaded if "SyntaxHighlighter" in name]
+
+
 def test_ticked_rows_are_compared(page: Page, site: str) -> None:
     page.goto(site)
     for name in (f"{BASE}: int8", MARKDOWN):
@@ -270,6 +280,27 @@ def test_every_column_is_explained_where_nothing_can_be_pointed_at(page: Page, s
     page.goto(f"{site}/sweeps")
     page.locator("th summary", has_text="finished").click(timeout=SETTLED)
     expect(page.get_by_text("Attempts that gave what they were to give")).to_be_visible()
+
+
+def test_a_card_on_a_phone_has_its_objectives_and_the_rest_at_a_touch(page: Page, site: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(site)
+    card = row(page, f"{BASE}: int8")
+    parameters = card.locator('td[data-label="parameters"]')
+    expect(card.get_by_text("82.5 to 86.2%")).to_be_visible(timeout=SETTLED)
+    expect(parameters).to_be_hidden()
+    more = card.get_by_role("button", name=re.compile(r"^\d+ more numbers?$"))
+    expect(more).to_have_attribute("aria-expanded", "false")
+    more.click()
+    expect(parameters).to_be_visible()
+    expect(page).not_to_have_url(re.compile("/variant"))
+    card.locator("input.tick").check()
+    expect(page).to_have_url(re.compile("variants="))
+    expect(parameters).to_be_visible()  # also in the table that is drawn anew
+    card.get_by_role("button", name="Objectives only").click()
+    expect(parameters).to_be_hidden()
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    expect(parameters).to_be_visible()
 
 
 def test_names_without_an_end_or_from_right_to_left_break_nothing(page: Page, growing: Path) -> None:

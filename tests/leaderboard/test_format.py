@@ -45,10 +45,10 @@ def test_folders_of_a_machine_are_left_out() -> None:
 
 
 def test_a_rank_has_its_letters() -> None:
-    assert rank((1, 6), "b,a") == "rank between 1 and 6, groups ab"
+    assert rank((1, 6), "b,a") == "ranks 1 to 6, groups ab"
     assert rank((2, 2), "") == "rank 2"
-    assert rank((3, 4), "a,ab") == "rank between 3 and 4, groups a,ab"
+    assert rank((3, 4), "a,ab") == "ranks 3 to 4, groups a,ab"
     assert rank((2, 2), "a") == "rank 2, group a"
-    assert rank((1, 1220), "", 1) == "rank between 1 and 1,220, tied with 1 other"
+    assert rank((1, 1220), "", 1) == "ranks 1 to 1,220, tied with 1 other"
     assert rank((3, 3), "", 41) == "rank 3, tied with 41 others"
     assert rank(None, "a") == ""

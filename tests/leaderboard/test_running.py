@@ -15,6 +15,7 @@ from bench.statistics.settling import OpenPair
 from bench.store.finished_leases import FinishedLease
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
+from leaderboard import running
 from leaderboard.contests import Open, Price, price
 from leaderboard.live import progress_lines
 from leaderboard.rows import Board
@@ -137,6 +138,19 @@ def test_the_price_of_all_that_leases_decide(board: Board) -> None:
     never = price([replace(found, pairs=pairs[2:])])
     assert (never.leases, never.seconds) == (0, 0)
     assert never.sentence().startswith("No number of leases decides any of 1 open comparisons")
+
+
+def test_of_too_many_variants_it_is_said_who_works_out_what_is_open(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "MOST_CONTESTED", 5)
+    found = contested(snapshot, sweep_id(snapshot))
+    assert found.rows == ()
+    assert "sweeps of up to 5 variants, as every pair of them is compared; this one has 11. `paredown settle`" in (
+        found.sentence
+    )
+    monkeypatch.setattr(running, "LARGE", 5)
+    assert contested(snapshot, sweep_id(snapshot)).sentence.endswith("this one has 11.")
 
 
 def test_what_is_open_is_told_with_its_price_or_a_sentence(snapshot: Snapshot, tmp_path: Path) -> None:

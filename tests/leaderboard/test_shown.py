@@ -129,7 +129,7 @@ def test_ranks_and_who_is_tied(snapshot: Snapshot) -> None:
         assert 1 <= found["rank"][0] <= found["rank"][1] <= len(accuracy)
     assert places[OPEN] == {}
     low, high = best["rank"]
-    assert f"\nrank between {low} and {high}, group" in column(table, f"accuracy, {TASK}")[INT8]
+    assert f"\nranks {low} to {high}, group" in column(table, f"accuracy, {TASK}")[INT8]
     assert "\nrank 1, group" in column(table, f"latency relative to base, {SCOPE}")[SQL]
 
 
@@ -186,7 +186,7 @@ def test_against_one_of_them(snapshot: Snapshot) -> None:
 
 def test_every_form_prints_what_has_several_lines(declared: Snapshot, board: Board) -> None:
     table = shown(declared, None)
-    for form, between in (("csv", "; rank "), ("md", "; rank "), ("table", "rank ")):
+    for form, between in (("csv", "; rank"), ("md", "; rank"), ("table", "rank")):
         text = io.StringIO()
         print_table(table, form, Console(file=text, width=240))
         assert between in text.getvalue()

@@ -55,8 +55,8 @@ def test_objectives_carry_ranks_and_ties(view: View, board: Board) -> None:
         best, worst = row.places[key].rank or (0, 0)
         letters = "".join(sorted(row.places[key].letters))
         assert letters
-        between = f"{best}" if best == worst else f"between {best} and {worst}"
-        assert cell["rank"] == f"rank {between}, group{'s' * (len(letters) > 1)} {letters}"
+        stands = f"rank {best}" if best == worst else f"ranks {best} to {worst}"
+        assert cell["rank"] == f"{stands}, group{'s' * (len(letters) > 1)} {letters}"
         assert "variants of one group tie" in cell["ranked"]
     assert [cell["rank"] for cell in cells[2:]] == [""] * len(cells[2:])
     waiting = next(r for r in data["rows"] if r["title"] == f"{BASE}: distilled")
@@ -67,7 +67,7 @@ def test_a_rank_without_letters_stands_alone(view: View, board: Board) -> None:
     key = board.objectives[0]
     places = {key: Place((2, 900), "", None, None, None, None)}
     (row,) = payload(view, [replace(board.rows[1], places=places)], [key], None)["rows"]
-    assert row["cells"][0]["rank"] == "rank between 2 and 900"
+    assert row["cells"][0]["rank"] == "ranks 2 to 900"
     assert "group" not in row["cells"][0]["ranked"]
 
 
