@@ -52,7 +52,9 @@ def check_artefacts(folder: Folder, connection: duckdb.DuckDBPyConnection, *, de
     if left:
         check.notes.append(f"{left} artefacts larger than {CHEAP_BYTES / 1e9:.0f} GB were not read: ask with --deep")
     if not deep:
-        check.notes.append("parameters, layers and FLOPs are counted again with --deep, which loads every model")
+        check.notes.append(
+            "parameters, layers, FLOPs and the cache per token are counted again with --deep, which loads every model"
+        )
 
 
 def _stated(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Mapping[str, float]]:
@@ -71,6 +73,7 @@ def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]
     """What a loaded artefact counts, nothing where it cannot be loaded."""
     from transformers.utils.logging import disable_progress_bar
 
+    from bench.measure.predict import cache_of
     from bench.measure.shrink import facts_of
     from bench.models import load
 
@@ -82,4 +85,5 @@ def _counted(folder: Folder, artefact_id: str, check: Check) -> dict[str, float]
         return {}
     facts = facts_of(loaded.model)
     counted = {"parameters": facts.parameters, "layers": facts.layers, "flops": facts.flops}
+    counted["kv_cache_per_token"] = cache_of(loaded.source)
     return {metric: float(count) for metric, count in counted.items() if count is not None}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from bench.metrics import METRICS
 from bench.store.findings import Check, Field, compare_draws
 from bench.store.folder import SCHEMA_VERSION, Folder, holder
 from bench.store.reader import Snapshot
@@ -36,6 +37,7 @@ RECORD = (
     "key, kind, job_type, status, attempt, recipe_id, artefact_id, stage, failure, reason, log, started, seconds, "
     "worker, job, notes, conditions"
 )
+PUBLISHED_OF_METRICS = ("name", "title", "unit", "better", "exact", "meaning")
 # tables of the query form -> what their rows belong to
 KEPT = {
     "entries": "identity",
@@ -130,6 +132,17 @@ def compare_records(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, c
             lambda r, t=told, n=table: f"{n.removesuffix('s')} {r[t]}",  # type: ignore[misc]
         )
         _compare(check, snapshot.rows(every), _rows(connection, every), named)
+
+
+def compare_metrics(snapshot: Snapshot, check: Check) -> None:
+    """What the snapshot says of metrics against the table of this code: readers take directions and units from it."""
+    named = Named(lambda r: (r["name"],), lambda r: f"metric {r['name']}")
+    _compare(check, snapshot.rows("select * from metrics"), metric_rows(), named)
+
+
+def metric_rows() -> list[Row]:
+    """The METRICS table as it is published."""
+    return [{name: getattr(m, name) for name in PUBLISHED_OF_METRICS} for m in METRICS.values()]
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, given: Sequence[Any] = ()) -> list[Row]:

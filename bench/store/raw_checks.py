@@ -171,11 +171,16 @@ def check_examples(raw: Raw, check: Check) -> None:
 
 
 def check_samples(raw: Raw, check: Check) -> None:
-    """The timings of a lease: two visits of every model in every round, as many rounds as stated."""
+    """The timings of a lease: two visits of every model in every round, as many rounds as stated, on the machine that
+    its key names."""
     job, outcome = job_of(raw.record), raw.record.outcome
     if not isinstance(job, LatencyJob) or not isinstance(outcome, Finished):
         return
     check.compared += 1
+    where = raw.record.conditions
+    if where is not None and where.hardware_class != job.hardware_class:
+        reason = "was timed on another hardware class than its key names"
+        check.differs(raw.title, reason, "", "", ("hardware_class", job.hardware_class, where.hardware_class))
     if raw.samples is None:
         check.differs(raw.title, "is finished, but has no timings")
         return

@@ -14,9 +14,10 @@ from bench.job import LatencyJob
 from bench.record import Finished, Value
 from bench.statistics.looks import planned_looks
 from bench.store.artefact_checks import check_artefacts
-from bench.store.compare import compare_database, compare_records, compare_summary
+from bench.store.compare import compare_database, compare_metrics, compare_records, compare_summary
 from bench.store.findings import Check, Difference
 from bench.store.openings import Opening
+from bench.store.promise_checks import check_promises
 from bench.store.publish import summarised_by
 from bench.store.raw_checks import (
     Raw,
@@ -39,9 +40,10 @@ CHECKS = {
     "journal": "parts are there, readable, and hold records under their own identities",
     "keys": "a record's key is the hash of what its job asks",
     "outcomes": "evaluations hold the examples that they state, in that order",
-    "timings": "leases hold two visits of every model in as many rounds as they state",
+    "timings": "leases hold two visits of every model in as many rounds as they state, of the class that they name",
     "stated values": "what a lease states follows from its timings",
     "records": "the snapshot repeats the journal's records, declarations, claims and openings",
+    "metrics": "unit, direction and meaning of every metric, as this version knows them",
     "variants": "status, artefact and reason of every variant",
     "numbers": "estimate, interval, count, evidence and note of every number",
     "draws": "bootstrap draws behind the verdicts",
@@ -53,6 +55,7 @@ CHECKS = {
     "hits": "which examples count for every variant, for exact tests",
     "confirmations": "numbers on held-back examples, none of which was read before its opening was stated",
     "database": "the query database holds what the journal holds",
+    "promises": "whether a step delivered follows from its promise and the facts that were counted",
     "artefacts": "an artefact's files have the hash that it is named after, and its size",
 }
 
@@ -107,9 +110,12 @@ def verify(
         _check_stated(connection, [raw for raw in leases if raw.part in published], checks["stated values"])
         _check_opened(connection, checks["confirmations"])
         compare_records(snapshot, connection, checks["records"])
+        compare_metrics(snapshot, checks["metrics"])
         _recompute(snapshot, connection, sweeps, checks, tell)
         tell("comparing the query database")
         compare_database(snapshot.folder, connection, checks["database"])
+        tell("judging promises")
+        check_promises(snapshot.folder, connection, checks["promises"])
         tell("hashing artefacts")
         check_artefacts(snapshot.folder, connection, deep=deep, check=checks["artefacts"])
     info = snapshot.info()

@@ -307,20 +307,18 @@ def in_rounds(rounds: int, folder: Path, libraries: dict[str, dict[str, str]]) -
     return notes
 
 
-def outputs_alone(folder: Path, libraries: dict[str, dict[str, str]]) -> list[str]:
-    """What the sides of every contest gave, compared; nothing is timed."""
-    notes = []
-    for contest in contests(folder):
+def outputs_alone(folder: Path, libraries: dict[str, dict[str, str]], only: str) -> None:
+    """Print what the sides of every contest gave, compared; nothing is timed."""
+    for contest in (each for each in contests(folder) if only in each.title):
         absent = [name for name in contest.sides if interpreter(name, timed=False) is None]
         if absent:
-            notes.append(f"- {contest.title}: not compared, for there is no environment for {', '.join(absent)}")
+            print(f"- {contest.title}: not compared, for there is no environment for {', '.join(absent)}")
             continue
         result = Result({})
         with started(contest) as sides:
             answered(sides, result)
-        notes.append(compared(contest, result))
+        print(compared(contest, result), flush=True)
         libraries |= result.versions
-    return notes
 
 
 def main() -> None:
@@ -328,18 +326,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("rounds", nargs="?", type=int, default=10)
     parser.add_argument("--outputs", action="store_true", help="time nothing, compare what the sides give")
+    parser.add_argument("--only", default="", help="with --outputs: of contests whose title holds this")
     asked = parser.parse_args()
-    told = "outputs alone" if asked.outputs else f"{asked.rounds} interleaved rounds"
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {cpu_name()}, 1 thread, Python {platform.python_version()}; "
-        f"{told}; load {os.getloadavg()[0]:.1f} at the start"
-        f"{'' if os.getloadavg()[0] < QUIET else ', so others were at work'}.\n"
-    )
+    done = "outputs alone" if asked.outputs else f"{asked.rounds} interleaved rounds"
+    load = os.getloadavg()[0]
+    said = f"load {load:.1f} at the start{'' if load < QUIET else ', so others were at work'}"
+    place = f"{cpu_name()}, 1 thread, Python {platform.python_version()}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {place}; {done}; {said}.\n")
     libraries: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        notes = outputs_alone(folder, libraries) if asked.outputs else in_rounds(asked.rounds, folder, libraries)
-    print("", *notes, "", sep="\n")
+        if asked.outputs:
+            outputs_alone(folder, libraries, asked.only)
+        else:
+            print("", *in_rounds(asked.rounds, folder, libraries), sep="\n")
+    print()
     for side, packages in libraries.items():
         print(f"- {side}: {', '.join(f'{name} {number}' for name, number in packages.items())}")
     print(f"- load at the end {os.getloadavg()[0]:.1f}")

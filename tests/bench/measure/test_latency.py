@@ -15,6 +15,7 @@ from bench.data import DataSpec
 from bench.execute import Site, attempt
 from bench.job import LatencyJob, parts_of
 from bench.measure import latency, predict
+from bench.measure.conditions import Watch
 from bench.measure.latency import Alternating, lease_values, narrow_enough, run_lease
 from bench.measure.rounds import Resident, measure_rounds
 from bench.models import load, save
@@ -182,7 +183,7 @@ def test_the_device_is_looked_at_before_anything_of_ours_is_on_it(
 ) -> None:
     """Asking torch what a GPU has free makes a context there: what others hold could then not be told from ours."""
     asked: list[str] = []
-    start = latency.Watch.start
+    start = Watch.start
     for name in ("bart", "other"):
         save(load(models["bart"]), tmp_path / name)
 
@@ -190,11 +191,11 @@ def test_the_device_is_looked_at_before_anything_of_ours_is_on_it(
         asked.append(f"what {device} has free")
         return 10**12
 
-    def started(watch: latency.Watch) -> None:
+    def started(watch: Watch) -> None:
         asked.append("watch")
         start(watch)
 
-    monkeypatch.setattr(latency.Watch, "start", started)
+    monkeypatch.setattr(Watch, "start", started)
     monkeypatch.setattr(predict, "available_bytes", free)
     monkeypatch.setattr(latency, "available_bytes", free)
     outcome = attempt(lease_job(data, shapes=((1, 8),)), 1, Site(tmp_path)).record.outcome

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from bench.identity import digest
+from bench.identity import digest, settings_of
 from bench.job import BuildJob, EvaluateJob, LatencyJob
+from bench.measure.delivered import DELIVERED, Facts, delivered
 from bench.measure.latency import lease_values
+from bench.recipe import Promise
 from bench.record import Conditions, Delivery, Failed, Finished, Record, Samples, Value
 from bench.statistics.looks import planned_looks
 from bench.store.journal import Entry
@@ -92,7 +94,7 @@ def build(variant: Filed) -> Delivery:
     else:
         counts = {"size": len(variant.files["model.safetensors"]), "parameters": 17, "layers": 6}
         values = tuple(Value.exact(variant.artefact_id, metric, float(count)) for metric, count in counts.items())
-        outcome = Finished(artefact_id=variant.artefact_id, values=values)
+        outcome = Finished(artefact_id=variant.artefact_id, values=values, answer=_judged(job))
     record = Record(
         key=job.key,
         kind="build",
@@ -105,6 +107,27 @@ def build(variant: Filed) -> Delivery:
         conditions=conditions(),
     )
     return Delivery(record)
+
+
+def _judged(job: BuildJob) -> dict[str, Any] | None:
+    """What the build of an int8 model says of its promise, by facts such as such a model has."""
+    if job.step != "int8_dynamic":
+        return None
+    before = Facts(
+        parameters=17,
+        weights=17,
+        bytes=58,
+        layers=6,
+        shape="batch 1 x 64 tokens",
+        flops=4096,
+        operators={"aten.addmm float32": 6},
+        types={"float32": 17},
+        zeros=0.0,
+        left=(),
+    )
+    after = replace(before, bytes=29, operators={"aten._int_mm int8": 6}, types={"int8": 17})
+    promise = Promise(fewer=("bytes",), same=("weights", "layers", "flops"), computes_in="int8", plain=True)
+    return {DELIVERED: settings_of(delivered(job.step, promise, before, after))}
 
 
 def evaluation(variant: Filed) -> Delivery:

@@ -193,6 +193,14 @@ CASES: dict[str, tuple[Change, str, str, str, str]] = {
         in_journal(10, lambda row: row["samples"].pop()),
         *("timings", "latency of 3 models, lease 1", "", "visits in round 40"),
     ),
+    "another machine": (
+        in_body(10, lambda body: body["conditions"].update(hardware_class="another CPU")),
+        *("timings", "latency of 3 models, lease 1", "", "hardware_class"),
+    ),
+    "a promise": (
+        in_body(3, lambda body: body["outcome"]["answer"]["delivered"]["after"].update(bytes=58)),
+        *("promises", f"build of {INT8.name}", "", "verdict"),
+    ),
     "a stated value": (
         in_body(10, lower),
         *("stated values", "latency of 3 models, lease 1", "latency_ratio", "low"),

@@ -142,9 +142,11 @@ def test_memory_as_the_record_states_it(snapshot: Snapshot) -> None:
 
 def test_exact_numbers_and_the_files_they_were_counted_from(snapshot: Snapshot, store: Path, tmp_path: Path) -> None:
     found = why(snapshot, "parameters", everything=True)
-    files, types = found.raw
+    files, types, counts = found.raw
     assert mapping(files) == {name: len(content) for name, content in MINE.files.items()}
     assert sorted(types.rows) == [("F16", 1, 5), ("F32", 1, 12)]
+    assert ("bytes", 58, 29) in counts.rows
+    assert counts.notes[0].startswith("delivered: fewer bytes of weights")
     assert found.everything is not None
     assert column(found.everything, "shape") == ["3x4", "5"]
     assert ("decoder_layers", "4") in why(snapshot, "layers").raw[1].rows
