@@ -11,12 +11,10 @@ from typing import Protocol
 
 import psutil
 
-from bench.measure.gpu import FOREIGN_BYTES, Course, Detail, Gpu, Reading, Setup, judge
+from bench.measure.gpu import Course, Detail, Gpu, Reading, Setup, judge
 
 QUIET_SECONDS = 1.2  # NVML averages use over up to one second: after this, nothing of it is ours
 LOOK_SECONDS = 0.5
-LEAVING_SECONDS = 5.0  # that a process which has just ended, the last job's perhaps, has to give its memory back
-PAUSE = 0.2
 
 
 class Runtime(Protocol):
@@ -79,11 +77,11 @@ class GpuWatch:
         self._looked = -LOOK_SECONDS
 
     def start(self) -> None:
-        """Read the device at rest: QUIET_SECONDS, and up to LEAVING_SECONDS more where somebody's memory is there.
+        """Read the device at rest; takes QUIET_SECONDS. Best before models are loaded: memory then tells most.
 
-        Best before models are loaded: memory then tells most.
+        Whoever has just ended has left by now: `bench.measure.baseline` has waited for that before the job began.
         """
-        self._bare = None if self._runtime.started() else self._left_by_others()
+        self._bare = None if self._runtime.started() else self._gpu.reading().used_bytes
         self._before = self._gpu.setup()
         self._start = self._quiet()
         self._looks, self._looked = [], self._now() - LOOK_SECONDS
@@ -110,15 +108,6 @@ class GpuWatch:
             own=_family(),
         )
         return judge(course)
-
-    def _left_by_others(self) -> int | None:
-        """Bytes in use before this process comes to the device, once who has just ended had time to leave."""
-        end = self._now() + LEAVING_SECONDS
-        used = self._gpu.reading().used_bytes
-        while used is not None and used > FOREIGN_BYTES and self._now() < end:
-            self._sleep(PAUSE)
-            used = self._gpu.reading().used_bytes
-        return used
 
     def _quiet(self) -> Reading:
         self._runtime.settle()

@@ -7,7 +7,7 @@ import pytest
 
 from bench.errors import Contaminated
 from bench.measure.gpu import Process, Reading
-from bench.measure.gpu_watch import LEAVING_SECONDS, LOOK_SECONDS, PAUSE, QUIET_SECONDS, GpuWatch
+from bench.measure.gpu_watch import LOOK_SECONDS, QUIET_SECONDS, GpuWatch
 from tests.bench.measure.readings import BUSY, MIB, QUIET, SETUP, ScriptedGpu, hidden
 
 
@@ -74,11 +74,9 @@ def test_looks_are_spaced() -> None:
 
 def test_memory_before_our_context_is_not_ours() -> None:
     """The fresh process sees the device as it was without it, where the list of processes shows nobody."""
-    stays = 1 + round(LEAVING_SECONDS / PAUSE)
-    for used, times, started, refused in ((4000, stays, False, True), (100, 1, False, False), (4000, 0, True, False)):
-        gpu = ScriptedGpu(
-            [*[replace(hidden(QUIET), used_bytes=used * MIB)] * times, hidden(QUIET), hidden(BUSY), hidden(QUIET)]
-        )
+    for used, started, refused in ((4000, False, True), (100, False, False), (4000, True, False)):
+        bare = [] if started else [replace(hidden(QUIET), used_bytes=used * MIB)]
+        gpu = ScriptedGpu([*bare, hidden(QUIET), hidden(BUSY), hidden(QUIET)])
         watched = watch(gpu, Runtime(started))
         watched.start()
         if refused:
@@ -86,16 +84,6 @@ def test_memory_before_our_context_is_not_ours() -> None:
                 watched.finish()
         else:
             watched.finish()
-
-
-def test_who_has_just_ended_has_time_to_leave() -> None:
-    """The process of the job before gives its memory back a moment after it ended; it is no stranger."""
-    leaving = [replace(hidden(QUIET), used_bytes=used * MIB) for used in (4000, 3000, 4000, 12)]
-    gpu, runtime = ScriptedGpu([*leaving, hidden(QUIET), hidden(BUSY), hidden(QUIET)]), Runtime(started=False)
-    watched = watch(gpu, runtime)
-    watched.start()
-    assert runtime.clock() == pytest.approx(3 * PAUSE + QUIET_SECONDS)
-    watched.finish()
 
 
 def test_what_torch_reserves_is_ours() -> None:
