@@ -1,7 +1,7 @@
 """A driver in a process of its own, to be killed: `python -m tests.cluster.driver STORE local|ray [ADDRESS]`.
 
-Says "ready" when everything is imported and connected, and takes the store when it is told to go on. Ends with 0 when
-the sweep is finished, which takes seconds until the file `hurried` is there; 130 after Ctrl-C.
+Says "ready" and whose code it runs when everything is imported and connected, and takes the store when it is told to go
+on. Ends with 0 when the sweep is finished, which takes seconds until the file `hurried` is there; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bench
 from cluster import ray_settings
 
 ray_settings.apply()
@@ -48,7 +49,7 @@ def main() -> None:
         from cluster import runner_ray
 
         runner_ray.start(address[0])
-    print("ready", flush=True)
+    print(f"ready {Path(bench.__file__).parents[1]}", flush=True)
     sys.stdin.readline()
     opens = ray_place if runner == "ray" else local_place
     try:

@@ -99,8 +99,10 @@ def test_a_driver_of_other_code_replaces_the_writer_and_ends_the_sweep(
         driver.wait()
     before = acknowledged(root)
     hurried(root).touch()
-    with drivers(root, ["ray", cluster.address], {**project_environment, "PYTHONPATH": str(other)}) as theirs:
+    copied = {**project_environment, "PYTHONPATH": str(other)}
+    with drivers(root, ["ray", cluster.address], copied, cwd=str(other)) as theirs:
         driver = theirs.go()
+        assert (mine.code, theirs.code) == (ROOT, str(other))
         assert driver.wait(120) == 0
         end_family(driver.pid)
     assert latest_epoch(open_folder(root)) == 2

@@ -19,7 +19,7 @@ import pytest
 
 from bench.store.database import open_database
 from bench.store.folder import holder, latest_epoch, open_folder
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import ROOT, Cluster
 from tests.cluster.driver import JOBS, hurried, jobs
 from tests.cluster.places import acknowledged, finished_keys, journal
 from tests.cluster.processes import all_gone, appeared, end_family, family, named, until
@@ -35,14 +35,15 @@ class Drivers:
     root: Path
     arguments: list[str]
     environment: dict[str, str]
+    cwd: str = ROOT  # whose code they run: Ray has workers look there too
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     spare: subprocess.Popen[str] | None = None
+    code: str = ""  # the folder whose code the last one runs
 
     def prepare(self) -> None:
         command = [sys.executable, "-m", "tests.cluster.driver", str(self.root), *self.arguments]
-        self.spare = subprocess.Popen(
-            command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        pipe = subprocess.PIPE
+        self.spare = subprocess.Popen(command, env=self.environment, cwd=self.cwd, stdin=pipe, stdout=pipe, text=True)
         self.started.append(self.spare)
 
     def go(self) -> subprocess.Popen[str]:
@@ -53,7 +54,8 @@ class Drivers:
         assert driver is not None
         assert driver.stdout is not None
         assert driver.stdin is not None
-        assert driver.stdout.readline() == "ready\n"
+        word, self.code = driver.stdout.readline().split()
+        assert word == "ready"
         driver.stdin.write("go\n")
         driver.stdin.flush()
         self.spare = None
@@ -61,8 +63,8 @@ class Drivers:
 
 
 @contextmanager
-def drivers(root: Path, arguments: list[str], environment: dict[str, str]) -> Iterator[Drivers]:
-    found = Drivers(root, arguments, environment)
+def drivers(root: Path, arguments: list[str], environment: dict[str, str], cwd: str = ROOT) -> Iterator[Drivers]:
+    found = Drivers(root, arguments, environment, cwd)
     try:
         yield found
     finally:
