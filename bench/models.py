@@ -62,8 +62,8 @@ def load(folder: Path, device: str = "cpu", device_map: Mapping[str, int | str] 
     With `device_map` (`bench.spread`) its modules go to the devices that it names instead, and each hands on to the
     next.
 
-    Raises BadInput where the folder holds no config, only pickled weights, an architecture that transformers lacks, or
-    what this machine cannot compile; or a device map for what is quantised or compiled.
+    Raises BadInput where the folder holds no config, only pickled weights, not all weights, an architecture that
+    transformers lacks, or what this machine cannot compile; or a device map for what is quantised or compiled.
     """
     check_model_folder(folder, str(folder))
     marker_file = folder / MARKER
@@ -84,9 +84,7 @@ def load(folder: Path, device: str = "cpu", device_map: Mapping[str, int | str] 
         raise unknown("loader", loader, [*PLAIN, *RESTORERS])
     else:
         known: dict[str, Any] = {} if device_map is None else {"device_map": dict(device_map)}
-        model = model_class(folder).from_pretrained(
-            folder, dtype="auto", local_files_only=True, use_safetensors=True, **known
-        )
+        model = _whole(folder, **known)
     model.train(False)
     if device != "cpu" and device_map is None:
         model.to(device)  # type: ignore[arg-type]
@@ -108,6 +106,23 @@ def _make_ready(model: PreTrainedModel, loader: str, compiled: dict[str, Any] | 
         from bench.methods.compiling import compile_model
 
         compile_model(model, **compiled)
+
+
+def _whole(folder: Path, **settings: Any) -> PreTrainedModel:
+    """The folder's model as transformers loads it. BadInput where it lacks weights: random ones would be made up."""
+    read: Any = model_class(folder).from_pretrained
+    model, found = read(
+        folder, dtype="auto", local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
+    )
+    if lacking := sorted(found["missing_keys"]):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise BadInput(
+            f"The model folder {folder} lacks the weights {', '.join(lacking[:3])}{more}, which its architecture "
+            f"{type(model).__name__} needs: save the model whole, or set 'architectures' in config.json to a class "
+            "that does without (`finetune` can give it a new head)."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

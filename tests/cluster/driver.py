@@ -23,7 +23,7 @@ from tests.cluster.jobs import Act  # noqa: E402
 from tests.cluster.listed import Listed  # noqa: E402
 from tests.cluster.places import local_place, ray_place  # noqa: E402
 
-JOBS = 160  # of which most are left, however late a blow falls
+JOBS = 80  # of which most are left, however late a blow falls
 ATTEMPTS = 8  # three workers are killed, and it may be the same job's each time
 
 
@@ -33,10 +33,10 @@ def hurried(root: Path) -> Path:
 
 
 def jobs(root: Path, count: int = JOBS) -> list[Act]:
-    """The sweep: jobs of a tenth of a second or so."""
+    """The sweep: jobs of a fifth of a second or so."""
     rng = random.Random(20)
     told: dict[str, Any] = {"driver": os.getpid(), "does": "sleep until told", "notes": str(hurried(root))}
-    return [Act(name=f"job {i:03d}", seconds=rng.uniform(0.04, 0.16), **told) for i in range(count)]
+    return [Act(name=f"job {i:03d}", seconds=rng.uniform(0.08, 0.32), **told) for i in range(count)]
 
 
 def watch(plan: Plan, use: object) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_the_share_of_two_sets_of_spans() -> None:
 
 
 def test_a_child_that_fails_is_quoted(data: dict[str, DataSpec], root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root / "int8", tmp_path / "broken")
+    shutil.copytree(root / "small", tmp_path / "broken")
     weights = tmp_path / "broken" / "model.safetensors"
     with safe_open(weights, framework="pt") as file:
         kept = {key: file.get_tensor(key) for key in list(file.keys())[1:]}

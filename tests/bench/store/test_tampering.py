@@ -84,9 +84,10 @@ IDENTIFYING = {table: {"sweep_id", *names} for table, names in TABLES.items()} |
 
 
 class Truth(NamedTuple):
-    """A store, and what its journal gives."""
+    """A store, a copy of its snapshot that can be written to, and what its journal gives."""
 
     snapshot: Path
+    copy: Snapshot
     root: Path
     connection: duckdb.DuckDBPyConnection
     body: dict[str, Any]
@@ -117,21 +118,24 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
         chosen = [root / "journal" / name for name in names_published(snapshot)]
         with database_of(chosen) as connection:
             body = snapshot.sweeps()[0]["body"]
-            yield Truth(root / "published" / snapshot.name, root, connection, body, summarise(connection, body, {}))
+            published = root / "published" / snapshot.name
+            with duckdb.connect(str(shutil.copyfile(published, root.parent / snapshot.name))) as writable:
+                copy = Snapshot(snapshot.folder, snapshot.name, writable)
+                yield Truth(published, copy, root, connection, body, summarise(connection, body, {}))
 
 
-def tampered(truth: Truth, folder: Path, *statements: str) -> tuple[Difference, ...]:
-    """What is found after the statements were executed on a copy of the snapshot."""
-    copy = shutil.copyfile(truth.snapshot, folder / truth.snapshot.name)
-    with duckdb.connect(str(copy)) as connection:
-        for statement in statements:
-            connection.execute(statement)
+def tampered(truth: Truth, *statements: str) -> tuple[Difference, ...]:
+    """What is found after the statements were executed on the copy of the snapshot, which stays as it is."""
     checks = {name: Check(name, meaning) for name, meaning in CHECKS.items()}
-    with open_snapshot(truth.root) as there, duckdb.connect(str(copy), read_only=True) as connection:
-        changed = Snapshot(there.folder, there.name, connection)
-        compare_records(changed, truth.connection, checks["records"])
-        compare_metrics(changed, checks["metrics"])
-        compare_summary(changed, truth.body, truth.summary, checks)
+    truth.copy.connection.begin()
+    try:
+        for statement in statements:
+            truth.copy.connection.execute(statement)
+        compare_records(truth.copy, truth.connection, checks["records"])
+        compare_metrics(truth.copy, checks["metrics"])
+        compare_summary(truth.copy, truth.body, truth.summary, checks)
+    finally:
+        truth.copy.connection.rollback()
     return tuple(difference for check in checks.values() for difference in check.differences)
 
 
@@ -160,8 +164,8 @@ def check_of(table: str) -> str:
     return table if table in CHECKS else "records"
 
 
-def test_as_it_was_published_nothing_is_found(truth: Truth, tmp_path: Path) -> None:
-    assert tampered(truth, tmp_path) == ()
+def test_as_it_was_published_nothing_is_found(truth: Truth) -> None:
+    assert tampered(truth) == ()
     with duckdb.connect(str(truth.snapshot), read_only=True) as connection:
         for table in dict.fromkeys(column.table for column in COLUMNS):
             assert connection.execute(f"select count(*) from {table}").fetchone() != (0,), table
@@ -172,9 +176,9 @@ def test_as_it_was_published_nothing_is_found(truth: Truth, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
-def test_another_value_is_named(column: Column, truth: Truth, tmp_path: Path) -> None:
+def test_another_value_is_named(column: Column, truth: Truth) -> None:
     change = f'update {column.table} set "{column.name}" = {another(column)} where {one_row(column)}'
-    found = tampered(truth, tmp_path, change)
+    found = tampered(truth, change)
     assert {difference.check for difference in found} == {check_of(column.table)}, found
     if column.name in IDENTIFYING[column.table]:
         return  # the row is another one then: at least one is missed
@@ -189,10 +193,9 @@ HELD = [c for c in COLUMNS if c.name not in IDENTIFYING[c.table] and (c.table, c
 
 
 @pytest.mark.parametrize("column", [column for column in HELD if column.kind != "FLOAT[]"], ids=str)
-def test_a_value_that_was_taken_away_is_named(column: Column, truth: Truth, tmp_path: Path) -> None:
+def test_a_value_that_was_taken_away_is_named(column: Column, truth: Truth) -> None:
     (difference,) = tampered(
         truth,
-        tmp_path,
         f'update {column.table} set "{column.name}" = null where {one_row(column)}',
     )
     assert difference.check == check_of(column.table)
@@ -202,20 +205,20 @@ def test_a_value_that_was_taken_away_is_named(column: Column, truth: Truth, tmp_
 
 
 @pytest.mark.parametrize("table", dict.fromkeys(column.table for column in COLUMNS))
-def test_rows_that_go_or_come_are_named(table: str, truth: Truth, tmp_path: Path) -> None:
+def test_rows_that_go_or_come_are_named(table: str, truth: Truth) -> None:
     first = f"(select min(rowid) from {table})"
-    gone = tampered(truth, tmp_path, f"delete from {table} where rowid = {first}")
+    gone = tampered(truth, f"delete from {table} where rowid = {first}")
     assert {difference.check for difference in gone} == {check_of(table)}
     key = {"metrics": "name", "sweeps": "sweep_id", "openings": "identity"}.get(table)  # they cannot stand there twice
     changed = f"* replace (concat({key}, ' ') as {key})" if key else "*"
-    more = tampered(truth, tmp_path, f"insert into {table} select {changed} from {table} where rowid = {first}")
+    more = tampered(truth, f"insert into {table} select {changed} from {table} where rowid = {first}")
     assert {difference.check for difference in more} == {check_of(table)}
 
 
-def test_what_is_not_a_number_is_named(truth: Truth, tmp_path: Path) -> None:
+def test_what_is_not_a_number_is_named(truth: Truth) -> None:
     doubles = [c for c in COLUMNS if c.kind == "DOUBLE" and c.table in TABLES and c.table != "draws"]
     changes = [f"update {c.table} set \"{c.name}\" = 'nan'::double where {one_row(c)}" for c in doubles]
-    found = tampered(truth, tmp_path, *changes)
+    found = tampered(truth, *changes)
     named = {(difference.check, name) for difference in found for name, _, _ in difference.fields}
     assert {(c.table, c.name) for c in doubles} <= named
 
