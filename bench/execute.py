@@ -182,7 +182,12 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
             answer = settings_of(made.evidence)
         else:
             raise TypeError("a build needs a base folder, or a step and a parent")
-        loaded = load(draft)  # what cannot be loaded again is not published
+        try:
+            loaded = load(draft)  # what cannot be loaded again is not published
+        except BadInput as error:
+            if not left or step is None:
+                raise
+            raise BadInput(f"{step.name} has left {' and '.join(left)} on the model, and so {error}") from error
         _check_expected(job, draft)
         artefact_id = artefacts.publish(draft)
     folder = artefacts.path(artefact_id)

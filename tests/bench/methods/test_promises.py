@@ -74,10 +74,10 @@ class Idle(Step):
         return model
 
 
-class Forgetful(Idle):
-    """Prunes every Linear layer and leaves its masks on; they would be lost between saving and loading."""
+class Untidy(Idle):
+    """Leaves a mask beside the weights of every Linear layer."""
 
-    name: ClassVar[str] = "forgetful"
+    name: ClassVar[str] = "untidy"
 
     def promise(self, architecture: Architecture, teachers: Mapping[str, Architecture]) -> Promise:
         del architecture, teachers
@@ -87,13 +87,25 @@ class Forgetful(Idle):
         del work
         for module in model.model.modules():
             if isinstance(module, nn.Linear):
-                prune.l1_unstructured(module, "weight", amount=0.5)  # type: ignore[no-untyped-call]
+                self.mask(module)
         return model
+
+    def mask(self, module: nn.Linear) -> None:
+        module.register_buffer("weight_mask", torch.ones_like(module.weight))
+
+
+class Forgetful(Untidy):
+    """Prunes every Linear layer and leaves its masks on, in whose place the weights would be missed at each load."""
+
+    name: ClassVar[str] = "forgetful"
+
+    def mask(self, module: nn.Linear) -> None:
+        prune.l1_unstructured(module, "weight", amount=0.5)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in (Idle, Forgetful):
+    for step in (Idle, Untidy, Forgetful):
         monkeypatch.setitem(METHODS, step.name, f"{__name__}:{step.__name__}")
 
 
@@ -199,6 +211,7 @@ def test_every_method_is_among_them() -> None:
         "checkpoint",  # below
         "compile",  # needs a C++ compiler: test_compile
         "idle",
+        "untidy",
         "forgetful",
     }
 
@@ -240,12 +253,21 @@ def test_int8_that_quantised_nothing_is_found_out(
 
 
 def test_a_mask_left_over_is_found_out(artefacts: Artefacts, parents: dict[str, str]) -> None:
-    _, found = built(artefacts, parents, "bert", "forgetful", {})
+    _, found = built(artefacts, parents, "bert", "untidy", {})
     assert found["verdict"] == "not delivered"
     assert found["reason"] == (
-        "forgetful promised nothing left on the model, but 20 pruning masks "
+        "untidy promised nothing left on the model, but 20 pruning masks "
         "(bert.encoder.layer.0.attention.self.query.weight_mask)"
     )
+
+
+def test_what_a_forgotten_mask_keeps_from_being_loaded_is_not_published(
+    artefacts: Artefacts, parents: dict[str, str]
+) -> None:
+    from bench.errors import BadInput
+
+    with pytest.raises(BadInput, match=r"forgetful has left 20 pruning masks \(.*, and so .* lacks the weights"):
+        built(artefacts, parents, "bert", "forgetful", {})
 
 
 def test_a_step_that_does_not_expect_such_a_model_promises_nothing(
