@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 QUOTED = 120  # characters of what was given that a sentence repeats at most
@@ -79,6 +79,12 @@ def quoted(text: object) -> str:
     """What was given, in quotation marks: of a very long text the beginning, so that a sentence stays one."""
     whole = repr(str(text))
     return whole if len(whole) <= QUOTED else f"{whole[:QUOTED]}... ({len(str(text)):,} characters)"
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """The first so many names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> BadInput:

@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.architecture import MARKER, architecture_of, check_model_folder, is_batch_dependent, model_files
-from bench.errors import BadInput, unknown
+from bench.errors import BadInput, few, unknown
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -115,9 +115,8 @@ def _whole(folder: Path, **settings: Any) -> PreTrainedModel:
         folder, dtype="auto", local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
     )
     if lacking := sorted(found["missing_keys"]):
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise BadInput(
-            f"The model folder {folder} lacks the weights {', '.join(lacking[:3])}{more}, which its architecture "
+            f"The model folder {folder} lacks the weights {few(lacking, 3)}, which its architecture "
             f"{type(model).__name__} needs: save the model whole, or set 'architectures' in config.json to a class "
             "that does without (`finetune` can give it a new head)."
         )

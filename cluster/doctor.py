@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import BadInput
+from bench.errors import BadInput, few
 from bench.store.bucket import Bucket
 from bench.store.places import Place
 from cluster.examine import LIBRARIES, REFUSED, Facts, Sign, answer, examine, free_bytes, place_of, reason
@@ -122,7 +122,7 @@ def _all(count: int) -> str:
 def _strays(where: str, facts: Facts) -> Finding:
     if not facts.strays:  # results of libraries other than torch and transformers share keys
         return Finding("packages", where, "as the constraints file says", "ok")
-    listed = ", ".join(facts.strays[:4]) + (f" and {len(facts.strays) - 4} more" if len(facts.strays) > 4 else "")
+    listed = few(facts.strays, 4)
     return Finding("packages", where, listed, "warning", "pip install -c constraints.txt, with the file that ships.")
 
 

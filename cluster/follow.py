@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from rich.console import Console
 
-from bench.errors import BadInput, ClusterLost, DiskFull, StaleLease, Unreachable
+from bench.errors import BadInput, ClusterLost, DiskFull, StaleLease, Unreachable, few
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -58,8 +58,7 @@ def say_gone(err: Console, gone: Mapping[str, str]) -> None:
     """Name what was built, is gone from the store and could not be built again: one line for each reason."""
     for reason in dict.fromkeys(gone.values()):
         names = [name for name, why in gone.items() if why == reason]
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        say(err, "Not rebuilt", f"{', '.join(names[:MOST_NAMED])}{more}: gone from the store. {reason}")
+        say(err, "Not rebuilt", f"{few(names, MOST_NAMED)}: gone from the store. {reason}")
     if gone:
         say(err, "", "Numbers that are known stay on the board. `paredown retry` lets the next run build it again.")
 

@@ -74,11 +74,6 @@ class Flight:
     def node_id(self) -> str:
         return self.begun.node_id if self.begun else self.lease.node_id
 
-    @property
-    def pinned(self) -> bool:
-        """Whether Ray may start it on the node of its lease alone."""
-        return self.job.exclusive or bool(self.lease.cards)
-
 
 class RayPool:
     """The cluster's workers. `nodes` have begun."""
@@ -153,7 +148,7 @@ class RayPool:
         """The task of an attempt, with what it asks of Ray."""
         # It may go elsewhere if its node is lost, or full of another driver's jobs. But once a node is being emptied,
         # or has a measurement, nothing may slip onto it from a queue elsewhere.
-        soft = not (job.exclusive or lease.cards)
+        soft = not _pinned(job, lease)
         alone = self._ledger.emptying or any(flight.job.exclusive for flight in self._flights.values())
         where: Any = NodeAffinitySchedulingStrategy(lease.node_id, soft=soft, _spill_on_unavailable=soft and not alone)
         options: dict[str, Any] = {"num_cpus": lease.cpus, "name": job.title, "scheduling_strategy": where}
@@ -203,7 +198,7 @@ class RayPool:
             gone = flight.lease.node_id not in self._nodes.fit
             # What was submitted last may be work that was lost already, which is to keep its place in the queue.
             before = lost if gone else lost - NOTICED_SECONDS
-            if flight.begun is None and flight.submitted < before and (gone or not flight.pinned):
+            if flight.begun is None and flight.submitted < before and (gone or not _pinned(flight.job, flight.lease)):
                 del self._flights[answers]
                 self._ledger.give(flight.mark)
                 with suppress(RayError):
@@ -300,7 +295,8 @@ class RayPool:
             return "out of memory", "Ray ended the worker because the node ran out of memory."
         name = flight.begun.node if flight.begun else node_name("a node", flight.node_id)
         gone = isinstance(error, (NodeDiedError, TaskUnschedulableError)) or not self._nodes.is_alive(flight.node_id)
-        if gone and (flight.begun or flight.pinned):  # before the next attempt is sent there as well
+        if gone and (flight.begun or _pinned(flight.job, flight.lease)):
+            # Before the next attempt is sent there as well.
             self._nodes.lose(flight.node_id)
             self._ledger.use(self._nodes.fit)
         if self._nodes.was_taken_back(flight.node_id):
@@ -341,6 +337,11 @@ class RayPool:
         self._log.close()
         self._writer.report.remote(self._progress)
         end_writer(self._writer, CLOSE_SECONDS)
+
+
+def _pinned(job: Job, lease: Lease) -> bool:
+    """Whether Ray may start it on the node of its lease alone."""
+    return job.exclusive or bool(lease.cards)
 
 
 def _overdue(limits: Limits) -> str:

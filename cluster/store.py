@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from bench.errors import BadInput, DiskFull, StaleLease
+from bench.errors import BadInput, DiskFull, StaleLease, few
 from cluster.options import STORE, StoreOption, err, out
 
 Found = TypeVar("Found")
@@ -52,8 +52,7 @@ def merge(
         (found.broken, "not what their names say, and were left out: `paredown verify` on their store says more"),
     ):
         if names:
-            few = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-            out.print(f"{_count(len(names), 'artefact')} ({few}) are {why}.", highlight=False, soft_wrap=True)
+            out.print(f"{_count(len(names), 'artefact')} ({few(names, 8)}) are {why}.", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.objectives import Evidence, Objective, extension
 from bench.statistics.pruned import DOMINATED, NOT_EVALUATED, Ends, Judged, Spread, count_pairs, ends, judge, reasons
 from bench.store.reader import Snapshot
 from leaderboard.facts import Facts
@@ -245,9 +245,7 @@ def _evidence(
     if axis.better == "higher":
         least, most = -most, -least
     about = Spread(np.where(drawn, spread.deviation[mine], np.inf), least, most, spread.own[mine])
-    extended = found.extended[mine]
-    times = None if np.isnan(extended).all() else np.where(np.isnan(extended), np.inf, extended)
-    return Evidence(objective, estimates, None, n, span, freedom, times), about
+    return Evidence(objective, estimates, None, n, span, freedom, extension(found.extended[mine])), about
 
 
 def _draws(index: Index, found: Column, places: NDArray[np.intp], estimates: Floats) -> Floats:

@@ -117,11 +117,10 @@ def worth(pieces: Sequence[int | None], span: float) -> tuple[int | None, FloatA
     return None, np.array([math.inf if n is None else max(n - 1, 1) for n in pieces])
 
 
-def extension(each: Sequence[float | None]) -> FloatArray | None:
-    """`extended` of evidence; None where nothing was measured in leases, infinite for a variant that was not."""
-    if all(times is None for times in each):
-        return None
-    return np.array([math.inf if times is None else times for times in each])
+def extension(each: Sequence[float | None] | FloatArray) -> FloatArray | None:
+    """`extended` of evidence, infinite for a variant that was not measured in leases (None, NaN); None if none was."""
+    times = np.asarray(each, dtype=np.float64)
+    return None if np.isnan(times).all() else np.where(np.isnan(times), math.inf, times)
 
 
 def count_variants(evidence: tuple[Evidence, ...]) -> int:

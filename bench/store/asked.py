@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from bench.errors import BadInput, quoted, unknown
+from bench.errors import BadInput, few, quoted, unknown
 from bench.store.reader import Snapshot
 
 Row = Mapping[str, Any]
@@ -82,16 +82,13 @@ def find_variant(variants: Sequence[Row], asked: str) -> Row:
     for test in tests:
         found = [v for v in variants if test(v)]
         if len(found) > 1:
-            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-            listed = ", ".join(repr(str(v["name"])) for v in found[:MOST_NAMED])
-            raise BadInput(
-                f"{quoted(asked)} may mean {listed}{more}: give more of the name, or the start of its recipe_id."
-            )
+            listed = few([repr(str(v["name"])) for v in found], MOST_NAMED)
+            raise BadInput(f"{quoted(asked)} may mean {listed}: give more of the name, or the start of its recipe_id.")
         if found:
             return found[0]
     hint = _near(asked, names)
-    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    raise BadInput(f"There is no variant called {quoted(asked)} in this sweep.{hint} It has {shown}.")
+    known = few(names, MOST_NAMED)
+    raise BadInput(f"There is no variant called {quoted(asked)} in this sweep.{hint} It has {known}.")
 
 
 def _near(asked: str, names: Sequence[str]) -> str:
