@@ -104,10 +104,13 @@ class Listing(Sequence[Row]):
 
     @property
     def variants(self) -> int:
-        """How many rows, bases apart; remembered, as a page tells it in several sentences."""
-        return self.source.remembered(
-            ("variants", *self._kept_rows), lambda: int(self.ask("count(*)", "and not r.is_base")[0][0])
+        """How many rows, bases apart: of their places, which are known, as the rows are counted and shown too."""
+        ask = "select place from rows where sweep_id = ? and is_base"
+        bases = self.source.remembered(
+            ("bases", self.sweep_id),
+            lambda: self.source.cursor().execute(ask, [self.sweep_id]).fetchnumpy()["place"],
         )
+        return len(self) - int(np.isin(bases, self.places()).sum())
 
     @property
     def _kept_rows(self) -> tuple[Any, ...]:
