@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +59,7 @@ def beside(snapshot: Snapshot, board: Board, asked: str) -> tuple[Row, tuple[Bes
     draws = read_draws(snapshot, board, board.objectives)
     evidence = tuple(evidence_of(board, key, rows, draws) for key in board.objectives)
     compared = against(evidence, at, half_widths(evidence, 0.95))
-    tests = _tests(snapshot, board.sweep_id, reference.recipe_id)
+    tests = _tests(snapshot, board.sweep_id, reference.recipe_id, [row.recipe_id for row in rows])
     found = (
         Beside(row, tuple(column[i] for column in compared), tests.get(row.recipe_id, {}))
         for i, row in enumerate(rows)
@@ -81,17 +81,28 @@ def _row_of(snapshot: Snapshot, board: Board, asked: str) -> Row:
     return row
 
 
-def _tests(snapshot: Snapshot, sweep_id: str, reference: str) -> dict[str, dict[Key, Tested]]:
-    """Exact tests of every variant with the reference by recipe_id, adjusted for all that there could be (Holm)."""
-    hits = _hits(snapshot, sweep_id)
+def _tests(snapshot: Snapshot, sweep_id: str, reference: str, shown: Sequence[str]) -> dict[str, dict[Key, Tested]]:
+    """Exact tests of every variant with the reference by recipe_id, adjusted for all that there could be (Holm).
+
+    Of a large sweep only those shown are tested: that the others might be tested too still counts, as if none of them
+    differed, which makes no p smaller.
+    """
+    ((others, metrics),) = (
+        tuple(row.values())
+        for row in snapshot.rows(
+            "select (select count(*) from variants where sweep_id = $1 and not is_base), "
+            "(select count(distinct (metric, scope)) from hits where sweep_id = $1)",
+            [sweep_id],
+        )
+    )
+    hits = _hits(snapshot, sweep_id, shown if others > LARGE else None)
     found: dict[tuple[str, Key], tuple[int, int, int, float]] = {}
     for key, by_variant in hits.items():
         theirs = by_variant.get(reference)
         for recipe_id, mine in by_variant.items():
             if theirs is not None and recipe_id != reference and mine.size == theirs.size:
                 found[recipe_id, key] = (*flips(theirs, mine), mine.size, mcnemar_exact(mine, theirs))
-    others = snapshot.rows("select 1 from variants where sweep_id = ? and not is_base", [sweep_id])
-    to_come = np.ones(max(0, len(others) * len(hits) - len(found)))
+    to_come = np.ones(max(0, others * metrics - len(found)))
     adjusted = holm(np.concatenate([np.array([each[3] for each in found.values()], dtype=np.float64), to_come]))
     result: dict[str, dict[Key, Tested]] = {}
     for ((recipe_id, key), (gained, lost, n, p)), p_holm in zip(found.items(), adjusted.tolist(), strict=False):
@@ -99,9 +110,10 @@ def _tests(snapshot: Snapshot, sweep_id: str, reference: str) -> dict[str, dict[
     return result
 
 
-def _hits(snapshot: Snapshot, sweep_id: str) -> Hits:
+def _hits(snapshot: Snapshot, sweep_id: str, shown: Sequence[str] | None) -> Hits:
     found: Hits = {}
-    for r in snapshot.rows("select * from hits where sweep_id = ?", [sweep_id]):
+    some, asked = ("", []) if shown is None else (" and recipe_id in (select unnest(?))", [list(shown)])
+    for r in snapshot.rows(f"select * from hits where sweep_id = ?{some}", [sweep_id, *asked]):  # noqa: S608 - fixed
         packed = np.frombuffer(r["bits"], dtype=np.uint8)
         found.setdefault((r["metric"], r["scope"]), {})[r["recipe_id"]] = np.unpackbits(packed, count=r["n"])
     return found

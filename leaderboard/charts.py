@@ -11,7 +11,7 @@ from leaderboard.choices import View
 from leaderboard.extent import reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
-from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of
+from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of, with_bounds
 from leaderboard.points import Ends, Point, Scale, band_outline, frontier_line, knee_of, placed, points, scale, xs, ys
 from leaderboard.rows import VERDICT_ORDER, Axis, Draws
 from leaderboard.table import full_name, label, share
@@ -54,6 +54,10 @@ def figure(
     on_line = {place for line in lines.values() for place in line}
     kept = [p.row.is_base or (p.x[1], p.y[1]) in on_line for p in found]
     ranges = [reach(ends, kept, everything=overlays.everything) for ends in (across, up)] if found else []
+    ranges = [
+        with_bounds(between, view.board.constraints, axis, each.factor, as_log=as_log)
+        for between, axis, each, as_log in zip(ranges, (x, y), (sx, sy), log, strict=False)
+    ]
     if overlays.band and draws is not None and found and not any(log):
         for place, base in enumerate(view.board.bases):
             rows = [p.row for p in field if p.row.base == base]
@@ -74,8 +78,11 @@ def figure(
         mine = [p for p in found if p.row.verdict == verdict]
         if mine:
             drawn.add_trace(_trace(verdict, mine, view, (x, y), (sx, sy), overlays, len(found)))
-    _rings(drawn, found, (sx, sy), selected, _knee(found, x, y) if len(view.board.bases) == 1 else None)
-    add_constraints(drawn, view.board.constraints, (x, y), (sx.factor, sy.factor))
+    # Of all that compete: rows that a filter only hides bend the frontier too.
+    bend = _knee(field, x, y) if len(view.board.bases) == 1 else None
+    shown = {p.row.recipe_id for p in found}
+    _rings(drawn, found, (sx, sy), selected, bend if bend and bend.row.recipe_id in shown else None)
+    add_constraints(drawn, view.board.constraints, (x, y), (sx.factor, sy.factor), log)
     _layout(drawn, x, y, (sx, sy), log)
     if overlays.third is not None and overlays.by == "colour":
         _colour_bar(drawn, view, overlays.third)

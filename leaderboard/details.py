@@ -115,7 +115,7 @@ def draw_decisions(found: Decisions) -> None:
             markup.block(markup.heading("Layers", 3), markup.line(markup.text(layers_sentence(pruned)), css="small"))
         )
         if pruned.get("distance"):
-            st.plotly_chart(heat_map(pruned), config={"displayModeBar": False})
+            st.plotly_chart(heat_map(pruned), config={"displayModeBar": False}, alt=heat_map_sentence(pruned))
             st.caption(heat_map_sentence(pruned))
     searched = found.get("fallback")
     if searched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,13 @@ def _value(value: Any) -> str:
         return " + ".join(_value(item) for item in value)
     text = str(value)
     return f"{text[:SHORT]}…" if len(text) == 64 and text.isalnum() else text
+
+
+def why_command(row: Row, key: Key, sweep: str) -> str:
+    """Prints what stands behind a number. A scope may name a part of the data in its own words: it is quoted."""
+    metric, scope = key
+    where = ["--scope", scope] if scope else []
+    return shlex.join(["paredown", "why", row.recipe_id[:SHORT], metric, *where, "--sweep", sweep, "--raw"])
 
 
 def number_rows(row: Row, view: View) -> list[tuple[str, str, str, str]]:

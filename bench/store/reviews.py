@@ -37,7 +37,7 @@ TRIES = 200  # numbers that others may take before ours is written
 
 def _said(text: str) -> str:
     if not text.strip():
-        raise ValueError("a text has words")
+        raise ValueError("it is empty, and must be said in words")
     return text
 
 
@@ -248,7 +248,8 @@ def _made(**fields: Any) -> Event:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "event"
-        raise BadInput(f"This cannot be written into a review: {where}: {first['msg']}.") from error
+        said = first.get("ctx", {}).get("error", first["msg"])  # without pydantic's "Value error"
+        raise BadInput(f"This cannot be written into a review: {where}: {said}.") from error
 
 
 def _created(folder: Folder, event: Event, data: bytes) -> bool:

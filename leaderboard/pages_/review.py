@@ -214,7 +214,7 @@ def _one(chosen: str, loaded: Loaded) -> None:
     st.html(markup.block(markup.table(("constraints", "weights"), [(asked, weights)])))
     drawing.draw_shortlist(case.found)
     drawing.draw_sensitivity(case.found)
-    row = drawing.choose_variant(case, subject(case, history))
+    row = drawing.choose_variant(case, subject(case, history), history.review)
     if row is not None:
         with st.container(border=True):
             drawing.draw_evidence(case, row, loaded)

@@ -16,6 +16,7 @@ from leaderboard.rows import Board
 from leaderboard.running import Bar, Cause, running_now, runs, work_rows
 from leaderboard.source import Loaded, StoreError, version
 from leaderboard.timeline import timeline
+from leaderboard.wording import SHORT
 
 STATUSES = ("complete", "stopped", "partial", "waiting", "failed")
 
@@ -43,7 +44,7 @@ def main() -> None:
     _timeline(told)
     _failures(told.causes, told.command)
     _races(told)
-    _contested(told, board.name)
+    _contested(told, board.sweep_id[:SHORT] if board.name != loaded.called else board.name)
 
 
 def _variants(loaded: Loaded) -> None:
@@ -78,8 +79,10 @@ def _timeline(told: Told) -> None:
         name = st.selectbox("Run", names, key="run", bind="query-params", width=420)
         chosen = names.index(str(name))
     bars = found[chosen]
-    st.plotly_chart(timeline(bars), config={"displaylogo": False, "displayModeBar": False}, key="timeline")
     nodes = len({bar.node for bar in bars})
+    said = f"{len(bars):,} attempts over time, by node ({nodes}); the tables here have counts and failures."
+    config = {"displaylogo": False, "displayModeBar": False}
+    st.plotly_chart(timeline(bars), config=config, key="timeline", alt=said)
     st.caption(
         f"{len(bars):,} attempts on {nodes} node{'s' * (nodes != 1)}. A row is a node, and one more for each job that "
         "ran beside another; crossed bars failed. Drag to move, point at a bar for the job."

@@ -25,7 +25,7 @@ from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, version
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
-from leaderboard.wording import OBJECTIVES, group_rows, objective_rows, slice_rows
+from leaderboard.wording import OBJECTIVES, SHORT, group_rows, objective_rows, slice_rows, why_command
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
 
@@ -167,9 +167,7 @@ def _why(row: Row, view: View, known: Dossier) -> None:
             *(markup.line(markup.text(each), css="small") for each in found.outside),
         )
     )
-    asked = names[str(chosen)]
-    scope = f" --scope '{asked[1]}'" if asked[1] else ""
-    st.html(markup.command(f"paredown why {row.recipe_id[:12]} {asked[0]}{scope} --raw"))
+    st.html(markup.command(why_command(row, names[str(chosen)], view.board.sweep_id[:SHORT])))
     st.html(markup.block(markup.line(markup.text("prints all of its raw material."), css="quiet small")))
 
 

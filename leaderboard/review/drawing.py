@@ -92,8 +92,8 @@ def draw_sensitivity(found: Shortlist) -> None:
         st.html(markup.block(markup.table(("scale", "loss 0", "loss 1"), words.scale_rows(found), frozenset({1, 2}))))
 
 
-def choose_variant(case: Case, first: Row | None) -> Row | None:
-    """A box with the shortlist, what may be on it, and what was decided on."""
+def choose_variant(case: Case, first: Row | None, review: str = "") -> Row | None:
+    """A box with the shortlist, what may be on it, and what was decided on; each review has a box of its own."""
     offered = {each.row.recipe_id: each.row for each in case.found.candidates[:OFFERED]}
     offered |= {row.recipe_id: row for row in case.found.open[:OFFERED]}
     if first is not None:
@@ -103,7 +103,7 @@ def choose_variant(case: Case, first: Row | None) -> Row | None:
     picked = st.selectbox(
         "Variant",
         list(offered),
-        key=f"looked at {case.board.sweep_id}",
+        key=f"looked at {case.board.sweep_id} {review}",
         format_func=lambda recipe_id: plain(label(offered[recipe_id], case.board)),
         help="Whose evidence is shown below, and whom a comment or a decision is about.",
     )
@@ -133,7 +133,9 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
     )
     if command:
         st.html(markup.command(plain(command)))
-    to = in_address(loaded, variant=row.recipe_id[:16])
+    # The review's own sweep, which need not be the one that the page was opened with.
+    named = dict(loaded.sweeps).get(case.board.sweep_id, case.board.name)
+    to = in_address(loaded, sweep=named, variant=row.recipe_id[:16])
     st.page_link("pages_/variant.py", label="Everything known of it →", query_params=to)
 
 

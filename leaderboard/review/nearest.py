@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from bench.metrics import of_base
+from bench.errors import BadInput
+from bench.metrics import TIMED, of_base
+from bench.metrics.bounds import bound, read
 from bench.statistics.constraints import Constraint
 from leaderboard.format import number
 from leaderboard.review.question import Question
-from leaderboard.rows import Board, Kept, Required, Row
+from leaderboard.rows import Board, Kept, Required, Row, judged_as
 from leaderboard.where import understand
+
+RATIOS = frozenset(f"{name}_ratio" for name in TIMED)
 
 
 def nearest(every: Board, asked: Question, may: int, *, has_met: bool) -> str:
@@ -29,7 +34,11 @@ def nearest(every: Board, asked: Question, may: int, *, has_met: bool) -> str:
         return "No variant has all the numbers that are weighed: run the sweep on, or weigh others."
     told = [_alone(every.rows, required, i) for i in range(len(required))]
     found = sorted((each for each in told if each is not None), key=lambda each: each[0])
-    open_ = f" {may} may keep {_them(required)}: more rounds (`paredown settle`) or examples would tell." if may else ""
+    open_ = ""
+    if may:
+        open_ = f" {may} may keep {_them(required)}: an interval straddles a bound, or there is no number yet."
+        if any(judged_as((each.constraint.metric, each.constraint.scope))[0] in RATIOS for each in required):
+            open_ += " `paredown settle` narrows times, not scores."
     if found:
         _, row, which, value = found[0]
         constraint = required[which].constraint
@@ -37,12 +46,25 @@ def nearest(every: Board, asked: Question, may: int, *, has_met: bool) -> str:
         others = ", and keeps all others" if len(required) > 1 else ""
         return (
             f"No variant is known to keep {_them(required)}. Nearest is {required[which].text!r}: loosened to "
-            f"{number(value, unit, constraint.metric)} it would be kept by {row.name}{others}.{open_}"
+            f"{_bound_text(value, constraint, unit)} it would be kept by {row.name}{others}.{open_}"
         )
     return (
         f"No variant is known to keep all of {', '.join(repr(r.text) for r in required)}, and loosening one of them is "
         f"not enough: leave one out.{open_}"
     )
+
+
+def _bound_text(value: float, constraint: Constraint, unit: str) -> str:
+    """A bound that a value keeps, in few digits: what rounding takes away from it is given back."""
+    away = (abs(value) or 1.0) * (1 if constraint.upper else -1)
+    text = number(value, unit, constraint.metric)
+    with suppress(BadInput):  # a bound that everyone keeps is none
+        for more in (0.0, 1e-4, 1e-3, 3e-3, 1e-2):
+            text = number(value + more * away, unit, constraint.metric)
+            (written,) = read([f"{constraint.metric} {constraint.operator} {text.replace(',', '')}"])
+            if bound(written, constraint.metric, constraint.scope, unit).holds(value):
+                break
+    return text
 
 
 def _them(required: Sequence[Required]) -> str:

@@ -54,7 +54,7 @@ def test_from_constraints_to_a_decision_that_newer_results_flag(page: Page, grow
         page.get_by_role("button", name="Comment", exact=True).click()
         expect(page.get_by_text("commented: Is it <b>fast</b> enough?")).to_be_visible(timeout=SETTLED)
         page.get_by_role("button", name=re.compile("^Approve")).click()
-        expect(page.get_by_text("reason: Value error, a text has words")).to_be_visible(timeout=SETTLED)
+        expect(page.get_by_text("reason: it is empty, and must be said in words")).to_be_visible(timeout=SETTLED)
         page.get_by_label("Reason", exact=True).fill("Smallest that keeps its accuracy.")
         page.get_by_role("button", name=re.compile("^Approve")).click()
         expect(page.get_by_text(f"Approved: {BASE}: int8, by Dora Decides.")).to_be_visible(timeout=SETTLED)

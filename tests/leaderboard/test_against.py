@@ -1,5 +1,7 @@
 """Every variant beside one of them: differences from the draws, exact tests from the outcomes themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from bench.errors import BadInput
 from bench.statistics.paired import flips, holm, mcnemar_exact
 from bench.store.reader import Snapshot
+from leaderboard import against
 from leaderboard.against import beside
 from leaderboard.rows import Board, Draws
 from leaderboard.where import with_constraints
@@ -50,6 +53,29 @@ def test_the_family_does_not_shrink_with_what_is_shown(snapshot: Snapshot, board
     whole = {other.row.name: other.tests for other in every}
     assert 0 < len(some) < len(every)
     assert all(other.tests == whole[other.row.name] for other in some)
+
+
+def test_of_a_large_sweep_only_those_shown_are_tested(
+    snapshot: Snapshot, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test takes a tenth of a millisecond, and a page of 90,000 variants would make all of them for each it shows."""
+    _, every = beside(snapshot, board, "int8")
+    whole = {other.row.name: other.tests for other in every}
+    made = []
+
+    def counted(*scores: NDArray[np.uint8]) -> float:
+        made.append(scores)
+        return mcnemar_exact(*scores)
+
+    monkeypatch.setattr(against, "LARGE", 5)
+    monkeypatch.setattr(against, "mcnemar_exact", counted)
+    few = replace(board, rows=tuple(row for row in board.rows if row.name in (INT8, SQL, f"{BASE}: base")))
+    _, some = beside(snapshot, few, "int8")
+    assert len(made) == len(some) == 2
+    for other in some:
+        test, told = other.tests[ACCURACY], whole[other.row.name][ACCURACY]
+        assert (test.p, test.gained, test.lost) == (told.p, told.gained, told.lost)
+        assert told.p_holm <= test.p_holm <= 10 * test.p
 
 
 def test_differences_agree_with_the_verdicts(snapshot: Snapshot, board: Board, draws: Draws) -> None:

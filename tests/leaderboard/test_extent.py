@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -94,6 +96,40 @@ def test_overlays_are_drawn(board: Board, draws: Draws, axes: tuple[Axis, Axis])
     (line,) = drawn.layout.shapes
     assert (line.x0, line.x1) == (0.8, 0.8)
     assert any(a.text == "latency &lt;b&gt; 0.8" for a in drawn.layout.annotations)
+
+
+@pytest.mark.parametrize("as_log", [False, True])
+def test_a_bound_is_seen_and_named_where_it_is(
+    board: Board, draws: Draws, axes: tuple[Axis, Axis], *, as_log: bool
+) -> None:
+    texts = {0.2: "near", 90.0: "far"}
+    bounds = tuple(Required(Constraint("latency_ratio", SCOPE, ">=", at), text) for at, text in texts.items())
+    rows = tuple(replace(row, kept=()) for row in board.rows)
+    view = look(replace(board, constraints=bounds, rows=rows), Choice(), board.objectives, draws)
+    drawn = figure(view, *axes, log=(as_log, False), selected=None, overlays=Overlays(), draws=draws)
+    place = {text: math.log10(at) if as_log else at for at, text in texts.items()}
+    assert {a.text: a.x for a in drawn.layout.annotations if a.text in place} == pytest.approx(place)
+    assert [line.x0 for line in drawn.layout.shapes] == list(texts)  # plotly takes lines at their value on any axis
+    low, high = drawn.layout.xaxis.range
+    assert low < place["near"] < high < place["far"]
+
+
+def test_the_knee_is_of_all_that_compete(board: Board, draws: Draws) -> None:
+    marked = set()
+    for axes in permutations(board.axes.values(), 2):
+        view = look(board, Choice(), [axis.key for axis in axes], draws)
+        bend = _knee_in(figure(view, *axes, selected=None, draws=draws))
+        for verdict in ("certain", "contested", "dominated"):
+            some = look(board, Choice(standings=(verdict,)), [axis.key for axis in axes], draws)
+            drawn = _knee_in(figure(some, *axes, selected=None, draws=draws))
+            listed = bend in {row.recipe_id for row in some.rows}
+            assert drawn == (bend if listed else None)
+            marked.add((bend is not None, listed))
+    assert marked == {(True, True), (True, False), (False, False)}
+
+
+def _knee_in(drawn: go.Figure) -> str | None:
+    return next((trace.customdata[0][0] for trace in drawn.data if trace.name == "knee"), None)
 
 
 def test_a_third_number_is_colour_or_size(board: Board, view: View, axes: tuple[Axis, Axis], draws: Draws) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 from bench.store.folder import open_folder
 from bench.store.reviews import list_reviews
 from leaderboard import PAGE, signing
 from leaderboard.signing import SIGNING
 from leaderboard.source import STORE
-from tests.leaderboard import newer
-from tests.leaderboard.sample import BASE, VARIANTS, make_store
+from tests.leaderboard import newer, sample
+from tests.leaderboard.sample import BASE, SQL, VARIANTS, make_store
 from tests.leaderboard.test_page import words
 
 
@@ -103,7 +105,7 @@ def test_a_review_from_question_to_decision(written: Path) -> None:
     press(page, "Reject")
     assert "Rejected: " in words(page)
     press(page, "Withdraw")
-    assert "reason: Value error, a text has words" in words(page)
+    assert "reason: it is empty, and must be said in words" in words(page)
     page.text_area[1].input("I was wrong")
     press(page, "Withdraw")
     assert "Open: nobody has decided yet." in words(page)
@@ -162,6 +164,37 @@ def test_a_review_of_a_sweep_that_is_gone_still_shows_its_history(
     text = words(on_review(review=found.review))
     assert "There is no sweep in this store called" in text
     assert "opened: A phone" in text
+
+
+def test_a_review_opens_at_what_was_decided_on(written: Path) -> None:
+    page = begin(on_review())
+    chosen = next(v.recipe_id for v in VARIANTS if v.name == SQL)
+    looked_at(page).set_value(chosen).run()
+    page.text_area[1].input("Smallest")
+    press(page, "Approve")
+    page = on_review()  # where the box shows the first of the shortlist
+    assert looked_at(page).value != chosen
+    page.query_params["review"] = list_reviews(open_folder(written))[0].review
+    assert looked_at(page.run()).value == chosen
+
+
+def looked_at(page: AppTest) -> Selectbox[str]:
+    return next(box for box in page.selectbox if box.label == "Variant")
+
+
+def test_evidence_leads_to_the_sweep_of_the_review(written: Path) -> None:
+    begin(on_review())
+    with sample.writing(written) as writer:
+        writer.append([sample.declaration(VARIANTS[:1], "newer", day=21)])
+    page = on_review(review=list_reviews(open_folder(written))[0].review)
+    (link,) = [each.proto for each in page.get("page_link") if each.proto.label.startswith("Everything known")]
+    told = dict(parse_qsl(link.query_string))
+    page.switch_page("pages_/variant.py")
+    for key, value in told.items():
+        page.query_params[key] = value
+    text = words(page.run())
+    assert told["sweep"] == sample.SWEEP
+    assert "There is no variant" not in text
 
 
 def test_a_page_with_a_provider_asks_to_sign_in(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

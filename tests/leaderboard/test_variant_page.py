@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from leaderboard.dossier import job_words, read_dossier
 from leaderboard.downloads import variant_json
 from leaderboard.rows import Board
 from leaderboard.source import STORE
-from leaderboard.wording import objective_rows, rank_text
+from leaderboard.wording import objective_rows, rank_text, why_command
 from tests.leaderboard.commands import commands
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SQL, TASK, VARIANTS
 
@@ -87,6 +88,17 @@ def test_why_has_the_raw_material_and_no_path(page: AppTest, store: Path) -> Non
     assert str(store) not in text
     page.selectbox(key="why").set_value("latency_ratio:batch 1 x 128 tokens").run()
     assert "Leases" in words(page)
+
+
+def test_the_command_asks_the_sweep_that_is_shown_and_runs_nothing_else(page: AppTest, board: Board) -> None:
+    row = next(r for r in board.rows if r.name == INT8)
+    hostile = f"{TASK} / it's; rm -rf x; '"
+    assert shlex.split(why_command(row, ("accuracy", hostile), board.name)) == [
+        *("paredown", "why", row.recipe_id[:12], "accuracy", "--scope", hostile, "--sweep", board.name, "--raw")
+    ]
+    on(page, INT8, tab="Why this number")
+    page.selectbox(key="why").set_value("size").run()
+    assert commands(page)[0] == f"paredown why {row.recipe_id[:12]} size --sweep {board.sweep_id[:12]} --raw"
 
 
 def test_attempts_name_the_cause(page: AppTest) -> None:
@@ -191,6 +203,7 @@ def test_reasons_are_text(page: AppTest) -> None:
     page.switch_page("pages_/sweeps.py")
     text = words(page.run())
     assert "Running now" in text
+    assert "attempts over time, by node (1)" in page.get("plotly_chart")[0].proto.alt
     assert "<li>build bart-large: distilled</li><li>evaluate bart-large: &lt;img src=x" in text
     assert "bad spec in build" in text
     assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.errors import BadInput
+from bench.statistics.constraints import Constraint
 from leaderboard.review import words
+from leaderboard.review.nearest import _bound_text
 from leaderboard.review.question import question, read_weights
 from leaderboard.review.record import shortlist_record
 from leaderboard.review.shortlist import Shortlist, shortlist
@@ -122,6 +125,32 @@ def test_the_advice_is_enough(board: Board, draws: Draws) -> None:
     assert tight.advice is not None
     bound = tight.advice.split("loosened to ")[1].split(" it")[0]
     assert ask(board, draws, f"size <= {bound}").candidates
+
+
+@pytest.mark.parametrize(
+    ("metric", "operator", "value", "unit", "told"),
+    [
+        ("accuracy", ">=", 0.82546, "1", "82.5%"),
+        ("accuracy", ">=", 0.82476, "1", "82.4%"),
+        ("latency_ratio", "<=", 0.34949, "1", "0.350×"),
+        ("latency_ratio", "<", 0.35, "1", "0.351×"),
+        ("latency_ms", "<=", 4.6249, "ms", "4.63 ms"),
+        ("accuracy_difference", ">", 0.0, "1", "−0.1 pts"),
+        ("parameters", "<", 692_611.0, "count", "692,680"),
+        ("accuracy", ">=", 0.0, "1", "0.0%"),
+    ],
+)
+def test_the_bound_that_is_advised_is_kept(metric: str, operator: Any, value: float, unit: str, told: str) -> None:
+    assert _bound_text(value, Constraint(metric, "", operator, 1.0), unit) == told
+
+
+def test_what_is_open_is_not_promised_to_be_settled(board: Board, draws: Draws) -> None:
+    scores, times = (ask(board, draws, text).advice for text in ("accuracy >= 84%", "latency_ratio <= 0.2"))
+    assert scores is not None
+    assert times is not None
+    assert "7 may keep 'accuracy >= 84%': an interval straddles a bound, or there is no number yet." in scores
+    assert "settle" not in scores
+    assert "`paredown settle` narrows times, not scores." in times
 
 
 def test_what_is_weighed_must_tell_variants_apart(board: Board, draws: Draws) -> None:
