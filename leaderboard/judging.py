@@ -27,7 +27,7 @@ def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) ->
     if len(set(keys)) < len(keys):
         raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
     for key in keys:
-        sentence = separates_nothing(board, key)
+        sentence = separates_nothing(board, key) or tells_no_pair(board, key)
         if sentence is not None:
             raise BadInput(sentence)
     return judged_anew(snapshot, replace(board, objectives=keys))
@@ -58,6 +58,26 @@ def separates_nothing(board: Board, key: Key) -> str | None:
     return (
         f"All {len(values)} variants with a number have the same {axis.title}, {value}: it separates nothing; choose "
         "another objective."
+    )
+
+
+def tells_no_pair(board: Board, key: Key) -> str | None:
+    """One sentence on a noisy number that has an interval for each row, and none for the difference of two.
+
+    Such as the 95th percentile of latency: each is known by itself, and whoever judged on it would show nothing.
+    """
+    of = judged_as(key)
+    if isinstance(board.rows, Listing):
+        found = column(board.rows.source, board.rows.sweep_id, of)
+        noisy, paired = bool((found.low < found.high).any()), not np.isnan(found.evidence).all()
+    else:
+        cells = [row.cells[of] for row in board.rows if of in row.cells]
+        noisy, paired = any(c.low < c.high for c in cells), any(c.evidence is not None for c in cells)
+    if paired or not noisy:
+        return None
+    return (
+        f"{board.axes[key].title} is known of each variant by itself, not of the difference of two, so that no "
+        f"frontier can be told from it: choose another objective, or bound it with --where '{key[0]} ...'."
     )
 
 

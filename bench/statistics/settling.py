@@ -97,16 +97,15 @@ def _priced(
     reach: FloatArray,
 ) -> OpenPair:
     """A pair with the fewest leases that either way to close it takes."""
-    ways: dict[str, list[int]] = {"better": [], "beaten": []}
-    for at, (gap, width) in enumerate(zip(gaps, widths, strict=True)):
-        needed = _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if measured[at] else None
-        if needed is None:
-            continue
-        if gap[i, j] < 0:
-            ways["better"].append(needed)
-        elif all(no_worse[k][j, i] for k in range(len(gaps)) if k != at):
-            ways["beaten"].append(needed)
-    return OpenPair(i, j, *(min(ways[shows], default=None) for shows in ("better", "beaten")))
+    needed = [
+        _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if more else None
+        for gap, width, more in zip(gaps, widths, measured, strict=True)
+    ]
+    better = [n for n, gap in zip(needed, gaps, strict=True) if n is not None and gap[i, j] < 0]
+    # Whoever beats it is shown better everywhere: by now, or once the last of what is measured shows it.
+    left = [(n, gap) for n, gap, shown in zip(needed, gaps, no_worse, strict=True) if not shown[j, i]]
+    beaten = [n for n, gap in left if n is not None and gap[i, j] > 0]
+    return OpenPair(i, j, min(better, default=None), max(beaten) if beaten and len(beaten) == len(left) else None)
 
 
 @lru_cache(maxsize=4096)

@@ -107,6 +107,29 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
     assert again == last  # a second buys nothing
 
 
+@pytest.mark.parametrize(
+    ("name", "found", "sentence"),
+    [
+        ("hardware_class", "another class", "was measured on .*, and here is 'another class'"),
+        ("library_versions", {"torch": "0.1"}, r"was measured under .*, and here is torch 0\.1"),
+    ],
+)
+def test_leases_are_of_the_machine_and_the_code_that_the_sweep_was_measured_with(
+    store: Path, monkeypatch: pytest.MonkeyPatch, name: str, found: object, sentence: str
+) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        before = contests(snapshot, sweep)
+    batch = next_batch(sweep, [wished(before[0])], 45)
+    assert batch is not None
+    monkeypatch.setattr(f"cluster.session.{name}", lambda *_: found)
+    with pytest.raises(BadInput, match=sentence):
+        list(run_batch(batch, Options(store, "local", workers=1), lambda *_: {}, lambda *_: None))
+    with open_snapshot(store) as snapshot:
+        assert [contest.leases for contest in contests(snapshot, sweep)] == [contest.leases for contest in before]
+        assert not snapshot.rows("select 1 from records where job_type = 'LatencyJob' and status = 'failed'")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 h ", 7200)])
 def test_budgets(text: str, seconds: float) -> None:
     assert budget_seconds(text) == seconds

@@ -77,6 +77,25 @@ def test_what_is_slower_is_shown_beaten_only_where_everything_else_is_shown() ->
     assert (pair.better, pair.beaten) == (None, None)
 
 
+def test_two_measured_objectives_are_shown_together() -> None:
+    """As latency and energy: the same leases show both, so that either being open keeps the other from nothing."""
+    slower, hungrier = evidence([1.0, 1.05], 0.03), evidence([1.0, 1.08], 0.03, Objective("energy", "lower"), seed=1)
+    better = evidence([0.9, 0.6], 0.02, SCORE, seed=2)
+    (pair,) = [p for p in found(better, slower, hungrier, measured=(False, True, True)) if p.of == 1]
+    each = [
+        p.beaten
+        for other in (slower, hungrier)
+        for p in found(better, other, measured=(False, True))
+        if p.of == 1 and p.beaten is not None
+    ]
+    assert len(each) == 2
+    assert pair.beaten is not None
+    assert pair.beaten >= max(each)  # of three objectives at once intervals are a little wider
+    tied = evidence([1.0, 1.0], 0.03, Objective("energy", "lower"), seed=1)
+    (pair,) = [p for p in found(better, slower, tied, measured=(False, True, True)) if p.of == 1]
+    assert pair.beaten is None
+
+
 def test_more_leases_already_taken_ask_for_more() -> None:
     sizes = Evidence(SIZE, np.array([3.0, 2.0]))
     few, many = (
