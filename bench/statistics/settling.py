@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -168,13 +169,21 @@ def _decision(of: int, more: Mapping[int, int], most: int, never: frozenset[int]
     return Decision(of, (frozenset({of}) - never) | frozenset(others[: most - 1]), max(more.values()))
 
 
-def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], int]:
+class Group(NamedTuple):
+    """Variants to time together for so many leases, and how many variants that decides."""
+
+    members: list[int]
+    leases: int
+    decided: int
+
+
+def group_to_measure(found: Sequence[Decision], most: int) -> Group:
     """Which up to `most` variants to time, and for how many leases, to decide the most variants for the time.
 
     A lease takes as long as it has models, the base among them. Variants are taken by how few leases decide them, and
     of all such beginnings the one that decides most a model and lease is measured. Without any, nobody and 0.
     """
-    best: tuple[float, list[int], int] = (0.0, [], 0)
+    best, best_rate = Group([], 0, 0), 0.0
     group: list[int] = []
     decided = 0
     for each in found:
@@ -183,9 +192,9 @@ def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], i
             continue
         group, decided = group + new, decided + 1
         rate = decided / (each.leases * (1 + len(group)))
-        if rate > best[0]:
-            best = (rate, group, each.leases)
-    return best[1], best[2]
+        if rate > best_rate:
+            best, best_rate = Group(group, each.leases, decided), rate
+    return best
 
 
 def best_rounds(looks: Sequence[int], between: float, within: float, fixed: float, each: float) -> int:
