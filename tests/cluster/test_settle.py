@@ -23,6 +23,7 @@ from leaderboard.rows import find_sweep
 from tests import tiny
 
 LATENCY = {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2}
+VERDICTS = ("certain", "contested", "certain")  # of the base and two variants, once settled
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,24 @@ def test_of_several_bases_the_one_that_decides_most_for_its_time(store: Path) ->
         batch = next_batch(sweep, found, 1e9)
         assert batch is not None
         assert batch.seconds == pytest.approx(LARGEST_BATCH * 3 * 11)
+
+
+def test_json_holds_what_the_notes_say(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        (contest,) = contests(snapshot, find_sweep(snapshot))
+    rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
+    pairs = (OpenPair(1, 0, None, None), OpenPair(1, 2, 4, None), OpenPair(2, 1, 4, None))
+    before = replace(contest, rows=rows, pairs=pairs, lease_seconds=10.0)
+    table = settled_table([before], [replace(before, pairs=pairs[:2])], ["About seeds."])
+    mine, other = table.records["variants"]
+    assert (table.records["contested"], table.records["decided"]) == (2, 1)
+    assert (mine["variant"], mine["leases"]) == (rows[1].name, contest.leases[1])
+    assert mine["price"] == {"closed": 1, "never": 1, "leases": 4, "seconds": 120.0}
+    assert (other["verdict"], other["open"], other["price"]) == ("certain", "", None)
+    assert table.records["price"] == {"closed": 1, "never": 1, "leases": 4, "seconds": 120.0}
+    assert table.records["seeds"] == ["About seeds."]
+    assert table.notes[0].startswith("1 of 2 contested variants decided.")
+    assert "would decide 1 of 2 open comparisons" in table.notes[1]
 
 
 def test_what_cannot_be_settled(store: Path) -> None:
