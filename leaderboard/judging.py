@@ -27,9 +27,11 @@ def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) ->
     if len(set(keys)) < len(keys):
         raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
     for key in keys:
-        sentence = separates_nothing(board, key) or tells_no_pair(board, key)
+        sentence = separates_nothing(board, key)
         if sentence is not None:
             raise BadInput(sentence)
+        if (sentence := tells_no_pair(board, key)) is not None:
+            raise BadInput(f"{sentence}: choose another objective, or bound it with --where '{key[0]} ...'.")
     return judged_anew(snapshot, replace(board, objectives=keys))
 
 
@@ -62,7 +64,7 @@ def separates_nothing(board: Board, key: Key) -> str | None:
 
 
 def tells_no_pair(board: Board, key: Key) -> str | None:
-    """One sentence on a noisy number that has an interval for each row, and none for the difference of two.
+    """Why no verdict rests on a noisy number that has an interval for each row, and none for the difference of two.
 
     Such as the 95th percentile of latency: each is known by itself, and whoever judged on it would show nothing.
     """
@@ -77,7 +79,7 @@ def tells_no_pair(board: Board, key: Key) -> str | None:
         return None
     return (
         f"{board.axes[key].title} is known of each variant by itself, not of the difference of two, so that no "
-        f"frontier can be told from it: choose another objective, or bound it with --where '{key[0]} ...'."
+        "frontier can be told from it"
     )
 
 
