@@ -96,13 +96,14 @@ def next_batch(
     for contest in found:
         room = int(budget / contest.lease_seconds) - 1  # beside the base; an overrun leaves less than nothing
         decided = decisions(contest.pairs, LARGEST_GROUP, frozenset({0}))
-        group = group_to_measure(decided, min(LARGEST_GROUP, room))
-        if group.leases:
-            options.append((group.decided / (group.leases * contest.cost(group.members)), contest, group))
+        best = group_to_measure(decided, min(LARGEST_GROUP, room))
+        if best.leases:
+            options.append((best.decided / (best.leases * contest.cost(best.members)), contest, best))
     if not options:
         return None
-    _, contest, (group, wanted, _) = max(options, key=lambda option: option[0])
-    count = max(1, min(wanted, LARGEST_BATCH, int(budget / contest.cost(group))))
+    _, contest, best = max(options, key=lambda option: option[0])
+    group = best.members
+    count = max(1, min(best.leases, LARGEST_BATCH, int(budget / contest.cost(group))))
     jobs = tuple(_job(contest, group, contest.next_lease + number) for number in range(count))
     body = sweep["body"]
     statement = {

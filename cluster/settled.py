@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
@@ -56,7 +57,7 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
 
     `seeds` are sentences about recipes that more seeds would tell apart, which settling does not train.
     """
-    records = []
+    records: list[dict[str, Any]] = []
     for first, last in zip(before, after, strict=True):
         now = {row.recipe_id: (row, n) for row, n in zip(last.rows, last.leases, strict=True)}
         for each in first.contested:

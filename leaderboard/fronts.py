@@ -80,9 +80,7 @@ def about_recipes(recipes: Sequence[Row]) -> list[str]:
         if each["estimate"] is not None and not each["other"]:
             split = _split(each)
             what = f"{METRICS[each['metric']].title}, {each['scope']}"
-            found.append(
-                f"{each['name']} {_over(each)}, {what}: {_shown(each)}{'; ' + split if split else ''}."
-            )
+            found.append(f"{each['name']} {_over(each)}, {what}: {_shown(each)}{'; ' + split if split else ''}.")
     return found + not_told_apart(recipes)
 
 
