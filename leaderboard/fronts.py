@@ -18,6 +18,7 @@ from leaderboard.listing import Listing
 from leaderboard.rows import Board, read_draws
 
 Row = Mapping[str, Any]
+ENOUGH_SEEDS = 5  # of training, for a sentence about a method
 PARTS = {
     "seeds": "seed to seed",
     "sessions": "lease to lease",
@@ -79,9 +80,7 @@ def about_recipes(recipes: Sequence[Row]) -> list[str]:
         if each["estimate"] is not None and not each["other"]:
             split = _split(each)
             what = f"{METRICS[each['metric']].title}, {each['scope']}"
-            found.append(
-                f"{each['name']} over {each['seeds']} seeds, {what}: {_shown(each)}{'; ' + split if split else ''}."
-            )
+            found.append(f"{each['name']} {_over(each)}, {what}: {_shown(each)}{'; ' + split if split else ''}.")
     return found + not_told_apart(recipes)
 
 
@@ -93,10 +92,16 @@ def not_told_apart(recipes: Sequence[Row]) -> list[str]:
     for each in recipes:
         nothing = 1.0 if each["metric"].endswith("_ratio") else 0.0
         if each["other"] and each["low"] <= nothing <= each["high"]:
-            pair = f"{each['name']} and {names[each['other']]} are not told apart over {each['seeds']} seeds on"
+            pair = f"{each['name']} and {names[each['other']]} are not told apart {_over(each)} on"
             more = _more(each, family[_of(each)])
             found.append(f"{pair} {METRICS[each['metric']].title}, {each['scope']}: {_shown(each)}; {more}.")
     return found
+
+
+def _over(each: Row) -> str:
+    """Over how many seeds, and whether they are too few for a sentence about a method."""
+    few = f" (fewer than {ENOUGH_SEEDS})" if each["seeds"] < ENOUGH_SEEDS else ""
+    return f"over {each['seeds']} seeds{few}"
 
 
 def _of(each: Row) -> tuple[str, ...]:

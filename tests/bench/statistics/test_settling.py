@@ -174,9 +174,9 @@ def test_a_group_decides_the_most_for_its_time() -> None:
         Decision(3, frozenset({1, 3}), 5),
         Decision(4, frozenset({4, 5}), 40),
     )
-    assert group_to_measure([alone, beside, dear], 6) == ([1, 2, 3], 5)  # 2 of 20 against 1 of 12 and 3 of 240
-    assert group_to_measure([alone, beside, dear], 2) == ([1, 2], 4)
-    assert group_to_measure([], 6) == ([], 0)
+    assert group_to_measure([alone, beside, dear], 6) == ([1, 2, 3], 5, 2)  # 2 of 20 against 1 of 12 and 3 of 240
+    assert group_to_measure([alone, beside, dear], 2) == ([1, 2], 4, 1)
+    assert group_to_measure([], 6) == ([], 0, 0)
 
 
 def test_without_a_number_nothing_is_open() -> None:

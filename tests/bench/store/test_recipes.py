@@ -115,12 +115,14 @@ def _right(variant: Variant) -> Any:
 def test_words_name_recipes_and_what_more_seeds_would_do(snapshot: Snapshot) -> None:
     whole = whole_of(snapshot, read_board(snapshot))
     said = about_recipes(whole.recipes)
-    timed = next(s for s in said if s.startswith(f"{BASE}: few over 3 seeds, latency"))
+    timed = next(s for s in said if s.startswith(f"{BASE}: few over 3 seeds (fewer than 5), latency"))
     assert "% seed to seed" in timed
     assert "% lease to lease" in timed
-    assert any(f"{BASE}: few and {BASE}: many are not told apart over 3 seeds" in s for s in said)
+    assert any(f"{BASE}: few and {BASE}: many are not told apart over 3 seeds (fewer than 5) on" in s for s in said)
     assert all("seeds of each would" in s or "sensible would" in s for s in said if "not told apart" in s)
     assert len(whole.fronts) == 1
+    enough = about_recipes([{**each, "seeds": 5} for each in whole.recipes])
+    assert any(f"{BASE}: few over 5 seeds, latency" in s for s in enough)
 
 
 def test_more_seeds_are_told_at_the_level_of_one_pair_of_many() -> None:
