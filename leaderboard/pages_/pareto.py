@@ -54,8 +54,7 @@ def main() -> None:
         return
     for axis in (x, y):
         if (sentence := tells_no_pair(view.board, axis.key)) is not None:
-            st.html(markup.box(f"{sentence}: choose another axis, or limit it under Constraints."))
-            return
+            st.html(markup.box(f"{sentence}: the points are drawn, and none of them is judged."))
     with st.spinner("Choosing what to draw …", show_time=True):
         shown, thin = thinned(view, x, y)
     if not points(shown.rows, x, y):
