@@ -10,7 +10,7 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.axes import default_axes
-from leaderboard.caption import described, left_out_for_size
+from leaderboard.caption import described, left_out
 from leaderboard.charts import figure
 from leaderboard.choices import View
 from leaderboard.controls import COMPETE, HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
@@ -19,7 +19,7 @@ from leaderboard.index import LARGE
 from leaderboard.large import column
 from leaderboard.listing import Listing
 from leaderboard.overlays import Overlays
-from leaderboard.points import MOST_IN_BAND, left_out, points, scale
+from leaderboard.points import MOST_IN_BAND, far_outside, points, scale
 from leaderboard.rows import Axis, Row
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, full_name
@@ -70,7 +70,7 @@ def main() -> None:
         told = (
             _counted(shown, len(view.rows), thin, (x, y), log, overlays),
             described(drawn, overlays),
-            left_out_for_size(shown, (x, y), log, overlays, loaded.draws),
+            left_out(drawn, shown, (x, y), log, overlays, loaded.draws),
         )
         st.caption(" ".join(filter(None, told)))
     _take(event)
@@ -234,7 +234,7 @@ def _counted(
     if not thin:
         said = f"{drawn:,} of {count:,} rows drawn"
         said += f"; {count - drawn:,} have no number on one axis." if drawn < count else "."
-    far = 0 if overlays.everything else left_out(view, x, y, log=log)
+    far = 0 if overlays.everything else far_outside(view, x, y, log=log)
     if far:
         said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Drawing, draws all."
     return said

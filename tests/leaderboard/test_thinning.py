@@ -58,7 +58,7 @@ def test_points_on_one_line_are_no_error() -> None:
 def test_the_frontier_and_its_knee_are_of_all_that_compete(choice: Choice, board: Board, large: Board) -> None:
     """Seen in a large sweep too, where one listed is on the line or none is."""
     small, view = (look(each, choice, each.objectives, {}) for each in (board, large))
-    seen = set()
+    seen: set[str] = set()
     for x, y in itertools.permutations([axis for axis in board.axes.values() if axis.metric in NUMBERS], 2):
         some, _ = thinned(view, x, y)
         found, expected = (marks(each, x, y) for each in (some, small))
