@@ -293,8 +293,10 @@ def test_a_slider_writes_the_constraint(page: AppTest) -> None:
     on_pareto(page)
     page.selectbox(key="limited").set_value("size on disk").run()
     page.slider(key="limit size on disk").set_value(1000.0).run()
-    assert page.text_input(key="where").value == "size <= 1e+09"
-    assert "do not meet size &lt;= 1e+09" in words(page)
+    assert page.text_input(key="where").value == "size <= 1000 MB"
+    assert "do not meet size &lt;= 1000 MB" in words(page)
+    page.slider(key="limit size on disk").set_value(1625.0).run()  # its end: nobody is left out
+    assert page.text_input(key="where").value == ""
 
 
 def test_a_third_number_is_the_size_of_the_points(page: AppTest) -> None:
