@@ -243,7 +243,7 @@ def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
         if case.opened
         else "Held-back examples are opened once: confirm the shortlist that you mean, not one after another."
     )
-    names = shlex.join([case.board.name, row.name])
+    names = shlex.join([case.called, row.name])
     return f"Not confirmed on unopened data. {fresh} This command does it:", f"paredown confirm {names} --store STORE"
 
 

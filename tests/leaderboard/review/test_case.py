@@ -29,7 +29,7 @@ from leaderboard.review.document import Table, as_html, as_markdown, document
 from leaderboard.review.reopening import reopened_by
 from leaderboard.review.words import confirmation_sentence, history_rows, state_sentence
 from leaderboard.rows import Board
-from tests.leaderboard import newer
+from tests.leaderboard import newer, sample
 from tests.leaderboard.sample import BASE, HTML, SQL, SWEEP, TASK
 
 ANNA = Person(subject="anna", name="<script>alert(1)</script>", issuer="this machine", how="local")
@@ -192,6 +192,17 @@ def test_licences_are_shown_as_they_were_stated(store: Path) -> None:
         ("base model", "b", "not stated", ""),
         ("task data", "t", "MIT", "sweep file"),
     ]
+
+
+def test_of_two_sweeps_with_one_name_the_one_of_the_review_is_confirmed(tmp_path: Path) -> None:
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([sample.declaration(), sample.declaration(day=21, hardware_class="another")])
+    with open_snapshot(tmp_path / "two") as snapshot:
+        older = str(snapshot.sweeps()[1]["sweep_id"])
+        case = replace(read_case(snapshot, older), holds_back=True)
+    _, command = confirmation_sentence(case, case.board.rows[1])
+    assert command is not None
+    assert command.startswith(f"paredown confirm {older[:12]} ")
 
 
 def test_what_is_not_confirmed_says_how(store: Path) -> None:
