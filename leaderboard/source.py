@@ -13,7 +13,7 @@ import duckdb
 import streamlit as st
 
 from bench.errors import BadInput
-from bench.store.folder import open_folder, store_id
+from bench.store.folder import bucket_url, open_folder, store_id
 from bench.store.reader import Snapshot, current_name, open_snapshot
 from leaderboard.axes import default_axes
 from leaderboard.decisions import Decisions, read_decisions
@@ -53,6 +53,12 @@ class Loaded:
 def store_root() -> Path:
     """The folder of the store."""
     return Path(os.environ.get(STORE, DEFAULT))
+
+
+def store_option() -> str:
+    """What a command needs to find this store, to be put behind it: nothing where it looks there by itself."""
+    root = store_root()
+    return "" if bucket_url(root) is None and root.parts[-2:] == Path(DEFAULT).parts else " --store STORE"
 
 
 def newest() -> str | None:

@@ -22,7 +22,7 @@ from leaderboard.format import clock
 from leaderboard.reading import attempts, dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
-from leaderboard.source import Loaded, StoreError, decisions, version
+from leaderboard.source import Loaded, StoreError, decisions, store_option, version
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
 from leaderboard.wording import OBJECTIVES, SHORT, group_rows, objective_rows, slice_rows, why_command
@@ -167,7 +167,8 @@ def _why(row: Row, view: View, known: Dossier) -> None:
             *(markup.line(markup.text(each), css="small") for each in found.outside),
         )
     )
-    st.html(markup.command(why_command(row, names[str(chosen)], view.board.sweep_id[:SHORT])))
+    command = why_command(row, names[str(chosen)], view.board.sweep_id[:SHORT])
+    st.html(markup.command(command + store_option()))
     st.html(markup.block(markup.line(markup.text("prints all of its raw material."), css="quiet small")))
 
 
@@ -195,7 +196,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
     said = f"{len(rows)} attempts at jobs that concern this variant, {failed} failed; the newest first."
     st.html(markup.block(markup.line(markup.text(said)), markup.table(head, rows, frozenset({0, 3, 4, 5}))))
     if failed:
-        st.html(markup.command("paredown retry"))
+        st.html(markup.command(f"paredown retry{store_option()}"))
         st.html(
             markup.block(markup.line(markup.text("lets the next `paredown run` try failed jobs again."), css="small"))
         )

@@ -98,7 +98,9 @@ def test_the_command_asks_the_sweep_that_is_shown_and_runs_nothing_else(page: Ap
     ]
     on(page, INT8, tab="Why this number")
     page.selectbox(key="why").set_value("size").run()
-    assert commands(page)[0] == f"paredown why {row.recipe_id[:12]} size --sweep {board.sweep_id[:12]} --raw"
+    assert (
+        commands(page)[0] == f"paredown why {row.recipe_id[:12]} size --sweep {board.sweep_id[:12]} --raw --store STORE"
+    )
 
 
 def test_attempts_name_the_cause(page: AppTest) -> None:
