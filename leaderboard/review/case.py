@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.statistics.constraints import State
 from bench.store.reader import Snapshot
 from bench.store.reviews import Decision, Figure, History, Seen
 from bench.store.seen import data_digest
@@ -174,9 +175,9 @@ def licences_of(case: Case, recipe_id: str) -> list[tuple[str, str, str, str]]:
     return licence_rows(case.body, recipe_id)
 
 
-def constraints_met(row: Row, board: Board) -> tuple[str, ...]:
-    """The constraints that a row is known to keep."""
-    return tuple(r.text for r, kept in zip(board.constraints, row.kept, strict=True) if kept.state == "met")
+def constraints_that_are(state: State, row: Row, board: Board) -> tuple[str, ...]:
+    """The constraints that a row is known to keep, or not to, or that are open."""
+    return tuple(r.text for r, kept in zip(board.constraints, row.kept, strict=True) if kept.state == state)
 
 
 def weights_text(weights: Mapping[Key, float]) -> str:

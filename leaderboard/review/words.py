@@ -292,7 +292,8 @@ def state_sentence(history: History, reasons: Sequence[str]) -> str:
     said = STATES[history.state]
     if history.state == "approved" and history.choice is not None:
         names = ", ".join(dict.fromkeys(d.person.name for d in history.decisions))
-        said = f"Approved: {history.choice.name}, by {names}."
+        unsure = f"; not known to keep {', '.join(history.choice.open)}" if history.choice.open else ""
+        said = f"Approved: {history.choice.name}, by {names}{unsure}."
     elif history.state == "rejected":
         said = f"Rejected: {', '.join(dict.fromkeys(d.name for d in history.decisions))}."
     if reasons:
