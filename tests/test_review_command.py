@@ -45,7 +45,11 @@ def approved(store: Path) -> History:
     begun = open_review(folder, ANNA, case.seen, constraints=asked.constraints, weights=asked.written(), **stated)
     row = next(each.row for each in case.found.candidates if each.row.name == f"{BASE}: int8")
     said: dict[str, Any] = {"recipe_id": row.recipe_id, "artefact_id": row.artefact_id, "name": row.name}
-    said |= {"reason": "small", "figures": figures(row, asked), "met": constraints_that_are(row, case.found.board)}
+    said |= {
+        "reason": "small",
+        "figures": figures(row, asked),
+        "met": constraints_that_are("met", row, case.found.board),
+    }
     return append(folder, begun.review, "approve", ANNA, case.seen, read_to=1, confirmed="no", **said)
 
 
