@@ -21,6 +21,7 @@ from leaderboard.index import PREPARING, Index, open_index
 from leaderboard.large import board_in
 from leaderboard.rows import Board, Draws, Key, read_draws
 from leaderboard.table import full_name
+from leaderboard.waiting import told_if_long
 
 T = TypeVar("T")
 STORE = "PAREDOWN_STORE"  # environment variable: the folder to show
@@ -88,8 +89,8 @@ def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
     Raises StoreError, with the reason, where there is nothing to draw.
     """
     root = store_root()
-
-    return in_words(lambda: _read(str(root), version(), sweep, tuple(axes)))
+    with told_if_long("Reading the store …"):
+        return in_words(lambda: _read(str(root), version(), sweep, tuple(axes)))
 
 
 def in_words(read: Callable[[], T]) -> T:

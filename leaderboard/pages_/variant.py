@@ -25,6 +25,7 @@ from leaderboard.sheets import sheet_html, shortened
 from leaderboard.source import Loaded, StoreError, decisions, store_option, version
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
+from leaderboard.waiting import told_if_long
 from leaderboard.wording import OBJECTIVES, SHORT, group_rows, objective_rows, slice_rows, why_command
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
@@ -47,7 +48,8 @@ def main() -> None:
         st.page_link("pages_/board.py", label="Leaderboard", query_params=in_address(loaded))
         return
     try:
-        known = dossier(loaded.board.sweep_id, row.recipe_id, version())
+        with told_if_long("Reading what is known of the variant …"):
+            known = dossier(loaded.board.sweep_id, row.recipe_id, version())
     except StoreError as error:
         st.html(markup.box(str(error)))
         return
