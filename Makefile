@@ -6,7 +6,7 @@ PEERS := .venv-peers
 # Only what is imported is compiled, when it is: half the time of an installation goes into compiling all the rest.
 PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-cluster board lint types check benchmark calibration chaos clean
+.PHONY: demo test test-cluster board lint types check benchmark calibration chaos screenshots clean
 
 demo: $(VENV)/.run
 	$(BIN)/paredown run demo
@@ -56,6 +56,12 @@ calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.racing
 	$(BIN)/python -m tests.calibration.settling
 	$(BIN)/python -m tests.calibration.confirming
+
+# Every page of a store at two widths, light and dark, to be looked at: make screenshots STORE=FOLDER OUT=FOLDER
+STORE ?= results/store
+OUT ?= build/screenshots
+screenshots: $(VENV)/.test
+	$(BIN)/python -m tests.browser.screenshots --store $(STORE) --out $(OUT)
 
 # Random kills of any process or host, with the workers' own notes as witnesses. Needs root and about an hour.
 chaos: $(VENV)/.test

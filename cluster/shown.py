@@ -15,13 +15,12 @@ from leaderboard.against import Beside, beside
 from leaderboard.format import MINUS, SIGNS, difference, interval, number, rank
 from leaderboard.fronts import Whole, about_fronts, about_recipes, whole_of
 from leaderboard.judging import separates_nothing
-from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
+from leaderboard.table import Ties, shared, ties_among
 from leaderboard.where import asked_board
 
 FLIPS = ("flips_gained", "flips_lost")  # of whole tasks; those of parts are in JSON
 NOTHING_WHOLE = Whole()
-Groups = dict[tuple[str, Key, str], list[Row]]
 
 
 def shown(
@@ -67,7 +66,8 @@ def board_table(board: Board, limit: int | None = None, whole: Whole = NOTHING_W
     main, rest = [board.axes[k] for k in board.objectives], [board.axes[k] for k in keys]
     columns: tuple[str, ...] = ("variant", "verdict", "share", *(axis.title for axis in main))
     columns += (*(required.text for required in board.constraints), *(axis.title for axis in rest))
-    rows = tuple(_cells(board, row, main, rest) for row in shown)
+    ties = ties_among(board.rows)
+    rows = tuple(_cells(board, ties, row, main, rest) for row in shown)
     marked = [row for row in shown if row.undelivered]
     if marked:
         columns += ("notes",)
@@ -116,9 +116,9 @@ def _notes(board: Board, shown: Sequence[Row], whole: Whole) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _cells(board: Board, row: Row, main: Sequence[Axis], rest: Sequence[Axis]) -> tuple[str, ...]:
+def _cells(board: Board, ties: Ties, row: Row, main: Sequence[Axis], rest: Sequence[Axis]) -> tuple[str, ...]:
     share = f"{100 * row.share:.0f}%" if row.verdict != "not evaluated" else "–"
-    judged = (_join(_cell(row, axis), _place(row.places.get(axis.key))) for axis in main)
+    judged = (_join(_cell(row, axis), _place(row, axis.key, ties)) for axis in main)
     kept = (_kept(board, *pair) for pair in zip(board.constraints, row.kept, strict=True))
     told = f"{SIGNS[row.verdict]} {row.verdict}"
     return (row.name, told, share, *judged, *kept, *(_cell(row, axis) for axis in rest))
@@ -138,9 +138,10 @@ def _cell(row: Row, axis: Axis) -> str:
     return f"{text} {cell.note}" if cell.note else text
 
 
-def _place(place: Place | None) -> str:
+def _place(row: Row, key: Key, ties: Ties) -> str:
     """As "ranks 2 to 5, groups ab, worse"."""
-    told = "" if place is None else rank(place.rank, place.tie)
+    place = row.places.get(key)
+    told = "" if place is None else rank(place.rank, shared(row, key, ties))
     return f"{told}, {place.relation}" if told and place and place.relation else told
 
 
@@ -158,7 +159,7 @@ def _kept(board: Board, required: Required, kept: Kept) -> str:
 
 def board_records(board: Board, shown: Sequence[Row], whole: Whole) -> dict[str, Any]:
     """Everything the board holds of the rows shown, for programs."""
-    groups = _groups(board)
+    ties = ties_among(board.rows)
     return {
         "sweep": board.name,
         "sweep_id": board.sweep_id,
@@ -172,11 +173,11 @@ def board_records(board: Board, shown: Sequence[Row], whole: Whole) -> dict[str,
         "fronts": list(whole.fronts),
         "recipes": list(whole.recipes),
         "rows": len(board.rows),
-        "variants": [_record(board, groups, row) for row in shown],
+        "variants": [_record(board, ties, row) for row in shown],
     }
 
 
-def _record(board: Board, groups: Groups, row: Row) -> dict[str, Any]:
+def _record(board: Board, ties: Ties, row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
         "recipe_id": row.recipe_id,
@@ -191,7 +192,7 @@ def _record(board: Board, groups: Groups, row: Row) -> dict[str, Any]:
         "verdict_reason": row.verdict_reason,
         "undelivered": list(row.undelivered),
         "stopped": row.stopped is not None,
-        "standings": [_standing(groups, row, key, place) for key, place in sorted(row.places.items())],
+        "standings": [_standing(ties, row, key, place) for key, place in sorted(row.places.items())],
         "constraints": [
             {
                 "text": required.text,
@@ -225,18 +226,8 @@ def _record(board: Board, groups: Groups, row: Row) -> dict[str, Any]:
     }
 
 
-def _groups(board: Board) -> Groups:
-    """Who shares a letter, by base, number and letter. Large sweeps have no letters."""
-    found: Groups = {}
-    for row in () if isinstance(board.rows, Listing) else board.rows:
-        for key, place in row.places.items():
-            for letter in place.letters:
-                found.setdefault((row.base, key, letter), []).append(row)
-    return found
-
-
-def _standing(groups: Groups, row: Row, key: Key, place: Place) -> dict[str, Any]:
-    sharing = {other.recipe_id: other for letter in place.letters for other in groups.get((row.base, key, letter), ())}
+def _standing(ties: Ties, row: Row, key: Key, place: Place) -> dict[str, Any]:
+    sharing = {other.recipe_id: other for letter in place.letters for other in ties.get((row.base, key, letter), ())}
     tied = [other.name for other in sharing.values() if other.recipe_id != row.recipe_id]
     beside_base = {"relation": place.relation, "difference": place.difference, "low": place.low, "high": place.high}
     return {

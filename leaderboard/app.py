@@ -7,6 +7,7 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.components import component
 from leaderboard.live import follow
+from leaderboard.signing import mode, signed_in
 
 FAILED = (
     "This page could not be drawn. Load it again; if that does not help, `paredown verify` looks for damage in the "
@@ -30,6 +31,8 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     with st.container(key="early"):
         component("early")(key="early component")
+        if mode() == "oidc":
+            component("back")(key="back component", data={"signed_in": signed_in() is not None})
     try:
         page.run()
     except Exception:

@@ -1,4 +1,4 @@
-"""What is said below a Pareto plot: of what is drawn, and of what a filter would bring back. Draws nothing."""
+"""What is said below a Pareto plot: of what is drawn, and of what was asked for and is not. Draws nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from leaderboard.charts import LOOKS, MOST_WHISKERS
 from leaderboard.choices import View
+from leaderboard.index import LARGE
+from leaderboard.listing import Listing
 from leaderboard.overlays import BAND_NAME, Overlays
 from leaderboard.points import MOST_IN_BAND, of_base, points
 from leaderboard.rows import Axis, Draws, judged_as
@@ -36,18 +38,30 @@ def _reaches(ends: go.scatter.ErrorX | go.scatter.ErrorY) -> bool:
     return any(length for side in (ends.array, ends.arrayminus) if side is not None for length in side)
 
 
-def left_out_for_size(
-    view: View, axes: tuple[Axis, Axis], log: tuple[bool, bool], overlays: Overlays, draws: Draws
+def left_out(
+    drawn: go.Figure, view: View, axes: tuple[Axis, Axis], log: tuple[bool, bool], overlays: Overlays, draws: Draws
 ) -> str:
-    """Sentences on what was asked for and is not drawn because there are too many variants; empty otherwise."""
-    x, y = axes
-    found = points(view.rows, x, y)
+    """Sentences on what was asked for and is not in the figure; empty otherwise."""
     said = []
+    found = points(view.rows, *axes)
     if overlays.whiskers and len(found) > MOST_WHISKERS and any(a < b for p in found for a, _, b in (p.x, p.y)):
         said.append(f"Whiskers are drawn for up to {MOST_WHISKERS} points: a filter brings them back.")
-    # Where no filter would bring the band back, nothing is said of it.
+    if overlays.band:
+        said.append(_no_band(drawn, view, axes, log, draws))
+    return " ".join(filter(None, said))
+
+
+def _no_band(drawn: go.Figure, view: View, axes: tuple[Axis, Axis], log: tuple[bool, bool], draws: Draws) -> str:
+    """Why a frontier has no band; empty where each has one."""
+    if any(log):
+        return "The band is drawn on linear axes alone."
+    if any(judged_as(axis.key) != axis.key for axis in axes):
+        return "The band is drawn of timings as ratios and of scores as they are: choose these as axes."
+    if isinstance(view.board.rows, Listing):
+        return f"The band is drawn in sweeps of up to {LARGE:,} variants."
     noisy = any(key in {axis.key for axis in axes} for _, key in draws)
-    possible = overlays.band and noisy and not any(log) and all(judged_as(axis.key) == axis.key for axis in axes)
-    if possible and max(len(of_base(view, base, x, y)) for base in view.board.bases) > MOST_IN_BAND:
-        said.append(f"The band is drawn for up to {MOST_IN_BAND} variants of a base: a filter brings it back.")
-    return " ".join(said)
+    if noisy and any(len(of_base(view, base, *axes)) > MOST_IN_BAND for base in view.board.bases):
+        return f"The band is drawn for up to {MOST_IN_BAND} variants of a base: a filter brings it back."
+    if BAND_NAME not in {trace.name for trace in drawn.data}:
+        return "There is no band: neither number was resampled."
+    return ""

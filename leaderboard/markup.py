@@ -10,6 +10,13 @@ from types import MappingProxyType
 
 from leaderboard.glossary import help_html, meaning_of
 
+STANDS_FOR = MappingProxyType(  # in commands
+    {
+        " STORE": "STORE stands for the folder or bucket of this store.",
+        "…/": "… stands for a folder: name the file where it lies.",
+    }
+)
+
 
 def style() -> str:
     """The style sheet of everything below."""
@@ -83,8 +90,12 @@ def block(*parts: str) -> str:
 
 
 def command(text_: str) -> str:
-    """Something to run: a click selects all of it. Streamlit's own element loads 1.5 MB to colour words."""
-    return block(f'<pre class="command" title="A click selects all of it">{escape(text_)}</pre>')
+    """Something to run: a click selects all of it. Streamlit's own element loads 1.5 MB to colour words.
+
+    What stands for a path, of which pages tell none, is explained below it.
+    """
+    told = (line(escape(said), css="quiet small") for mark, said in STANDS_FOR.items() if mark in text_)
+    return block(f'<pre class="command" title="A click selects all of it">{escape(text_)}</pre>', *told)
 
 
 def box(sentence: str) -> str:

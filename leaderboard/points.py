@@ -96,7 +96,7 @@ def placed(
     return [[math.log10(v / scale_.factor) if as_log and v > 0 else v / scale_.factor for v in where(p)] for p in found]
 
 
-def left_out(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, False)) -> int:
+def far_outside(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, False)) -> int:
     """How many points lie outside of what is drawn where outliers may not squeeze the plot."""
     found = points(view.rows, x, y)
     if not found:

@@ -13,7 +13,7 @@ import duckdb
 import streamlit as st
 
 from bench.errors import BadInput
-from bench.store.folder import open_folder, store_id
+from bench.store.folder import bucket_url, open_folder, store_id
 from bench.store.reader import Snapshot, current_name, open_snapshot
 from leaderboard.axes import default_axes
 from leaderboard.decisions import Decisions, read_decisions
@@ -21,6 +21,7 @@ from leaderboard.index import PREPARING, Index, open_index
 from leaderboard.large import board_in
 from leaderboard.rows import Board, Draws, Key, read_draws
 from leaderboard.table import full_name
+from leaderboard.waiting import told_if_long
 
 T = TypeVar("T")
 STORE = "PAREDOWN_STORE"  # environment variable: the folder to show
@@ -55,6 +56,12 @@ def store_root() -> Path:
     return Path(os.environ.get(STORE, DEFAULT))
 
 
+def store_option() -> str:
+    """What a command needs to find this store, to be put behind it: nothing where it looks there by itself."""
+    root = store_root()
+    return "" if bucket_url(root) is None and root.parts[-2:] == Path(DEFAULT).parts else " --store STORE"
+
+
 def newest() -> str | None:
     """Name of the newest snapshot; None where there is none or it cannot be told. Costs one small file."""
     try:
@@ -82,8 +89,8 @@ def load(sweep: str | None, axes: Sequence[str | None]) -> Loaded:
     Raises StoreError, with the reason, where there is nothing to draw.
     """
     root = store_root()
-
-    return in_words(lambda: _read(str(root), version(), sweep, tuple(axes)))
+    with told_if_long("Reading the store …"):
+        return in_words(lambda: _read(str(root), version(), sweep, tuple(axes)))
 
 
 def in_words(read: Callable[[], T]) -> T:

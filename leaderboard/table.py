@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ VERDICT = f"{meaning_of('verdict')} Below it the share on the frontier: {meaning
 RANKED = "Ranks: all that the intervals leave possible among those compared"
 LETTERED = f"{RANKED}; variants of one group tie: they were not told apart."
 A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
+Ties = Mapping[tuple[str, Key, str], Sequence[Row]]  # who has a letter, by base, number and letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,25 @@ def notes(row: Row, board: Board) -> tuple[str, ...]:
     return tuple(found)
 
 
+def ties_among(rows: Sequence[Row]) -> Ties:
+    """Who shares a letter; one that is told apart from all others has a letter that nobody else has, and is not told.
+
+    Large sweeps have no letters.
+    """
+    found: dict[tuple[str, Key, str], list[Row]] = {}
+    for row in () if isinstance(rows, Listing) else rows:
+        for key, place in row.places.items():
+            for letter in place.letters:
+                found.setdefault((row.base, key, letter), []).append(row)
+    return {name: several for name, several in found.items() if len(several) > 1}
+
+
+def shared(row: Row, key: Key, ties: Ties) -> str:
+    """The letters of a row's ties on a number that others have too, between commas."""
+    mine = row.places[key].tie.split(",")
+    return ",".join(letter for letter in mine if (row.base, key, letter) in ties)
+
+
 def shown(cell: Cell | None, axis: Axis, ends: tuple[float, float] | None) -> Shown:
     """A number as a cell; `ends` are the smallest and largest of its column."""
     if cell is None:
@@ -123,7 +143,7 @@ def payload(
     """The table as plain data for the page: every string in it is text, never markup."""
     board = view.board
     axes = [board.axes[key] for key in keys]
-    ends = {key: column_ends(rows, key) for key in keys}
+    ends, ties = {key: column_ends(rows, key) for key in keys}, ties_among(view.field)
     # Of a large sweep each row knows its own.
     seeds = {} if isinstance(board.rows, Listing) else several_seeds(board.rows)
     seeds |= {row.group: row.seeds for row in rows if row.seeds is not None and row.seeds > 1}
@@ -156,7 +176,7 @@ def payload(
             ),
             {"id": "notes", "title": "notes", "scope": "", "better": "", "meaning": meaning_of("notes")},
         ],
-        "rows": [_row(row, view, axes, ends, seeds) for row in rows],
+        "rows": [_row(row, view, axes, ends, seeds, ties) for row in rows],
         "sort": {"id": sort[0], "descending": sort[1]} if sort else None,
         "ticked": list(ticked),
     }
@@ -168,6 +188,7 @@ def _row(
     axes: Sequence[Axis],
     ends: dict[Key, tuple[float, float] | None],
     seeds: dict[str, int],
+    ties: Ties,
 ) -> dict[str, Any]:
     seed = f" · seed {row.seed}, one of {seeds[row.group]}" if row.group in seeds else ""
     cells = []
@@ -178,7 +199,8 @@ def _row(
             # Bars only where the decision is made: on every column they would be noise.
             found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)
         place = row.places.get(axis.key) if axis.key in view.keys else None
-        stands = "" if place is None else rank(place.rank, place.tie, place.tied)
+        letters = "" if place is None else shared(row, axis.key, ties)
+        stands = "" if place is None else rank(place.rank, letters, place.tied)
         cells.append(
             {
                 "text": found.text,
@@ -186,7 +208,7 @@ def _row(
                 "note": found.note,
                 "bar": found.bar,
                 "rank": stands,
-                "ranked": "" if place is None or not stands else LETTERED if place.tie else f"{RANKED}.",
+                "ranked": "" if place is None or not stands else LETTERED if letters else f"{RANKED}.",
             }
         )
     return {

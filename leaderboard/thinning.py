@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.statistics.frontier import nondominated
 from bench.statistics.pruned import DOMINATED
 from leaderboard.choices import View
-from leaderboard.large import column
+from leaderboard.large import column, members
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis
 
@@ -20,14 +21,15 @@ CELLS = 64  # of a grid over the plot, each way
 def thinned(view: View, x: Axis, y: Axis) -> tuple[View, str]:
     """A view with the rows to draw, and a sentence on which these are; of a small sweep the view as it is.
 
-    Of dominated variants one stays in each cell of a grid, where many would lie on each other.
+    Of dominated variants one stays in each cell of a grid, where many would lie on each other. The field becomes those
+    on the frontier of estimates, among all that compete: neither a filter that hides nor thinning bends the line.
     """
-    rows = view.rows
-    if not isinstance(rows, Listing):
+    rows, field = view.rows, view.field
+    if not isinstance(rows, Listing) or not isinstance(field, Listing):
         return view, ""
     told = rows.arrays(f"r.place as place, {rows.standing} as standing, r.is_base as is_base", "order by r.place")
     places = np.asarray(told["place"])
-    found = np.column_stack([column(rows.source, rows.sweep_id, axis.key).estimate[places] for axis in (x, y)])
+    found = _estimates(rows, places, (x, y))
     both = np.isfinite(found).all(axis=1)
     kept = chosen(found[both], np.asarray(told["standing"])[both] != DOMINATED, np.asarray(told["is_base"])[both])
     drawn = tuple(rows.read(places[both][kept].tolist()))
@@ -36,7 +38,27 @@ def thinned(view: View, x: Axis, y: Axis) -> tuple[View, str]:
         f"{len(drawn):,} of {count:,} variants with both numbers are drawn, so that single points can be seen: "
         "all that are certain or contested, unless these are thousands, and one of the others in each small area."
     )
-    return replace(view, field=drawn, rows=drawn), said if len(drawn) < count else ""
+    front = tuple(field.read(_front(field, (x, y))))
+    return replace(view, field=front, rows=drawn), said if len(drawn) < count else ""
+
+
+def _estimates(rows: Listing, places: NDArray[np.intp], axes: tuple[Axis, Axis]) -> NDArray[np.float64]:
+    """[P, 2]: both numbers of the variants at these places, NaN where there is none."""
+    return np.column_stack([column(rows.source, rows.sweep_id, axis.key).estimate[places] for axis in axes])
+
+
+def _front(field: Listing, axes: tuple[Axis, Axis]) -> list[int]:
+    """Places of the variants whose estimates no other of the same base beats; of equals the first."""
+    places = np.sort(field.places()).astype(np.intp)
+    found = _estimates(field, places, axes)
+    base = members(field.source, field.sweep_id).base[places]
+    signs = [1 if axis.better == "lower" else -1 for axis in axes]
+    kept: list[int] = []
+    for each in np.unique(base):
+        at = np.flatnonzero(base == each)
+        on = at[nondominated(found[at] * signs)]
+        kept += places[on[np.unique(found[on], axis=0, return_index=True)[1]]].tolist()
+    return sorted(kept)
 
 
 def chosen(found: NDArray[np.float64], near: NDArray[np.bool_], base: NDArray[np.bool_]) -> NDArray[np.intp]:

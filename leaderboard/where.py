@@ -14,7 +14,7 @@ from leaderboard.facts import keeps
 from leaderboard.judging import judged_anew, with_objectives
 from leaderboard.large import board_in, kept_by
 from leaderboard.listing import Listing
-from leaderboard.rows import Board, Required, Row
+from leaderboard.rows import Board, Key, Required, Row
 
 
 def asked_board(snapshot: Snapshot, sweep: str | None, objectives: str | None, where: Sequence[str]) -> Board:
@@ -73,10 +73,17 @@ def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
     return replace(row, kept=(*row.kept, *(keeps(row.cells, row.is_base, each.constraint) for each in asked)))
 
 
-def with_limit(text: str, name: str, bound: str) -> str:
+def with_limit(board: Board, text: str, key: Key, bound: str) -> str:
     """Typed constraints with one more, in place of those on the same number; what cannot be read is replaced."""
     try:
-        kept = [each.text for each in read([text]) if each.asked != name] if text.strip() else []
+        kept = [each.text for each in read([text]) if not _is_on(board, each.asked, key)] if text.strip() else []
     except BadInput:
         kept = []
-    return ", ".join([*kept, bound])
+    return ", ".join(filter(None, [*kept, bound]))
+
+
+def _is_on(board: Board, asked: str, key: Key) -> bool:
+    try:
+        return find_axis(board, asked) == key
+    except BadInput:
+        return False

@@ -14,7 +14,7 @@ from bench.store.folder import open_folder
 from bench.store.reader import open_snapshot
 from bench.store.reviews import History, Person, append, open_review
 from cluster.cli import app
-from leaderboard.review.case import Case, constraints_met, figures, read_case
+from leaderboard.review.case import Case, constraints_that_are, figures, read_case
 from tests.leaderboard import newer
 from tests.leaderboard.sample import BASE, SQL, make_store
 
@@ -45,7 +45,11 @@ def approved(store: Path) -> History:
     begun = open_review(folder, ANNA, case.seen, constraints=asked.constraints, weights=asked.written(), **stated)
     row = next(each.row for each in case.found.candidates if each.row.name == f"{BASE}: int8")
     said: dict[str, Any] = {"recipe_id": row.recipe_id, "artefact_id": row.artefact_id, "name": row.name}
-    said |= {"reason": "small", "figures": figures(row, asked), "met": constraints_met(row, case.found.board)}
+    said |= {
+        "reason": "small",
+        "figures": figures(row, asked),
+        "met": constraints_that_are("met", row, case.found.board),
+    }
     return append(folder, begun.review, "approve", ANNA, case.seen, read_to=1, confirmed="no", **said)
 
 

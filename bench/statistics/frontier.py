@@ -257,8 +257,13 @@ def _why_dominated(kept: tuple[Evidence, ...], widths: Sequence[FloatArray], by:
     for each, width in zip(kept, widths, strict=True):
         clear = each.costs[by] - each.costs[at] < -width[by, at]
         (better if clear else same).append(each.objective.name)
-    text = f"another is better beyond the interval on {', '.join(better)}"
-    return f"{text} and equal on {', '.join(same)}" if same else text
+    return why_beaten(better, same)
+
+
+def why_beaten(better: Sequence[str], same: Sequence[str]) -> str:
+    """The reason of a verdict, by what the other is better and equal on. Names hold commas, so none stands between."""
+    text = f"another is better beyond the interval on {' and on '.join(better)}"
+    return f"{text}, and equal on {' and on '.join(same)}" if same else text
 
 
 def why_certain(others: int) -> str:

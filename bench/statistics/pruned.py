@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics.frontier import State, nondominated, verdicts, why_certain
+from bench.statistics.frontier import State, nondominated, verdicts, why_beaten, why_certain
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.simultaneous import PSEUDO_EXAMPLES, half_widths, quantiles_beside, widest_quantiles
 
@@ -227,8 +227,7 @@ def reasons(found: Judged, between: Sequence[Ends], names: Sequence[str]) -> NDA
     for code in range(1 << len(between)):
         mine = [name for k, name in enumerate(names) if code >> k & 1]
         others = [name for k, name in enumerate(names) if not code >> k & 1]
-        text = f"another is better beyond the interval on {', '.join(mine)}"
-        told[clear == code] = f"{text} and equal on {', '.join(others)}" if others else text
+        told[clear == code] = why_beaten(mine, others)
     for code in range(1, 1 << len(between)):
         mine = [name for k, name in enumerate(names) if code >> k & 1]
         told[(missing == code) & (found.states == NOT_EVALUATED)] = f"no finite number for {' and '.join(mine)}"

@@ -117,6 +117,7 @@ class Decision(_Event):
     reason: Text
     figures: tuple[Figure, ...]
     met: tuple[str, ...]  # constraints that it was known to meet
+    open: tuple[str, ...] = ()  # and those that it may meet
     confirmed: str  # what was known from examples that nobody chose by
 
 

@@ -13,6 +13,7 @@ from leaderboard.controls import carry_over
 from leaderboard.live import Live, note
 from leaderboard.reading import claims
 from leaderboard.source import StoreError, newest, version
+from leaderboard.waiting import told_if_long
 
 SIGNS = {"reproduced": "✓", "not reproduced": "✗", "not comparable": "≠", "needs weights": "○"}
 MEANING = (
@@ -38,7 +39,8 @@ def main() -> None:
         )
     )
     try:
-        found = claims(version())
+        with told_if_long("Reading claims …"):
+            found = claims(version())
     except StoreError as error:
         st.html(markup.box(str(error)))
         return

@@ -15,6 +15,7 @@ from leaderboard.reading import dossier, pairs
 from leaderboard.rows import Row
 from leaderboard.source import Loaded, StoreError, version
 from leaderboard.table import label
+from leaderboard.waiting import told_if_long
 
 OF_ONE = "A chosen variant; the first is whom the others are compared with."
 OFFERED = 500  # names in the box: the first of the leaderboard
@@ -131,7 +132,8 @@ def _disagreements(view: View, chosen: Sequence[Row], names: Sequence[str]) -> N
         return
     base = view.base_of(chosen[0]) or chosen[0]
     try:
-        tasks = dossier(view.board.sweep_id, chosen[0].recipe_id, version()).tasks
+        with told_if_long("Reading the tasks …"):
+            tasks = dossier(view.board.sweep_id, chosen[0].recipe_id, version()).tasks
     except StoreError as error:
         st.html(markup.box(str(error)))
         return

@@ -10,7 +10,7 @@ import streamlit as st
 
 from leaderboard import markup
 from leaderboard.axes import default_axes
-from leaderboard.caption import described, left_out_for_size
+from leaderboard.caption import described, left_out
 from leaderboard.charts import figure
 from leaderboard.choices import View
 from leaderboard.controls import COMPETE, HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
@@ -20,8 +20,9 @@ from leaderboard.judging import tells_no_pair
 from leaderboard.large import column
 from leaderboard.listing import Listing
 from leaderboard.overlays import Overlays
-from leaderboard.points import MOST_IN_BAND, left_out, points, scale
-from leaderboard.rows import Axis, Row
+from leaderboard.points import MOST_IN_BAND, far_outside, points
+from leaderboard.rows import Axis, Board, Row
+from leaderboard.slider import SliderEnds, slider_ends
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, full_name
 from leaderboard.thinning import thinned
@@ -74,7 +75,7 @@ def main() -> None:
         told = (
             _counted(shown, len(view.rows), thin, (x, y), log, overlays),
             described(drawn, overlays),
-            left_out_for_size(shown, (x, y), log, overlays, loaded.draws),
+            left_out(drawn, shown, (x, y), log, overlays, loaded.draws),
         )
         st.caption(" ".join(filter(None, told)))
     _take(event)
@@ -113,21 +114,21 @@ def _by_slider(view: View) -> None:
     with st.popover("Constraint by slider"):
         st.caption(f"**{COMPETE}**. The slider writes into the box Constraints.")
         axis = numbers[str(st.selectbox("Number", list(numbers), key="limited"))]
-        values = _values(rows, axis)
-        each = scale(axis, values)
-        low, high = min(values) / each.factor, max(values) / each.factor
-        if low == high:
+        upper = axis.better == "lower"
+        ends = slider_ends(axis, _values(rows, axis))
+        if ends.low == ends.high:
             st.caption("All variants have the same: there is nothing to limit.")
             return
-        upper = axis.better == "lower"
         st.slider(
-            f"{'At most' if upper else 'At least'}{f', in{each.suffix}' if each.suffix else ''}",
-            float(low),
-            float(high),
-            float(high if upper else low),
+            f"{'At most' if upper else 'At least'}{f', in{ends.suffix}' if ends.suffix else ''}",
+            ends.low,
+            ends.high,
+            ends.high if upper else ends.low,
+            ends.step,
+            f"%.{ends.digits}f",
             key=f"limit {axis.title}",
             on_change=_limit,
-            args=(axis, each.factor, upper),
+            args=(view.board, axis, ends),
         )
 
 
@@ -140,12 +141,14 @@ def _values(rows: Sequence[Row], axis: Axis) -> list[float]:
     return [float(found.min()), float(found.max())] if found.size else []
 
 
-def _limit(axis: Axis, factor: float, upper: bool) -> None:
-    """Put the slider's constraint into the box, in place of one on the same number."""
-    value = factor * float(st.session_state[f"limit {axis.title}"])
-    bound = f"{column_name(axis.key)} {'<=' if upper else '>='} {value:.6g}"
+def _limit(board: Board, axis: Axis, ends: SliderEnds) -> None:
+    """Put the slider's constraint into the box, in place of one on the same number; where all keep it, none."""
+    value = float(st.session_state[f"limit {axis.title}"])
+    upper = axis.better == "lower"
+    bound = f"{column_name(axis.key)} {'<=' if upper else '>='} {value:.{ends.digits}f}{ends.suffix}"
     text = str(st.session_state.get(WHERE) or "")
-    st.session_state[WHERE] = with_limit(text, column_name(axis.key), bound)
+    loosest = ends.high if upper else ends.low
+    st.session_state[WHERE] = with_limit(board, text, axis.key, "" if value == loosest else bound)
 
 
 def _links(row: Row, loaded: Loaded) -> None:
@@ -238,7 +241,7 @@ def _counted(
     if not thin:
         said = f"{drawn:,} of {count:,} rows drawn"
         said += f"; {count - drawn:,} have no number on one axis." if drawn < count else "."
-    far = 0 if overlays.everything else left_out(view, x, y, log=log)
+    far = 0 if overlays.everything else far_outside(view, x, y, log=log)
     if far:
         said += f" {far} lie{'s' * (far == 1)} far outside of what is drawn: 'Outliers too', under Drawing, draws all."
     return said

@@ -304,7 +304,7 @@ def _with_provider() -> None:
         for name in known:
             at = f" with {name}" if name else ""
             st.button(f"Sign in{at}", key=f"sign in {name}", on_click=st.login, args=(name,) if name else ())
-        said = "Only signed-in people can write. " + ("Signing in leads back to the leaderboard." if known else HOW)
+        said = "Only signed-in people can write. " + ("Signing in leads back here." if known else HOW)
         st.html(markup.block(markup.line(markup.text(said), css="quiet small")), width="content")
 
 

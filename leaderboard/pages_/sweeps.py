@@ -14,7 +14,7 @@ from leaderboard.live import draw_progress
 from leaderboard.reading import Told, told_of
 from leaderboard.rows import Board
 from leaderboard.running import Bar, Cause, running_now, runs, work_rows
-from leaderboard.source import Loaded, StoreError, version
+from leaderboard.source import Loaded, StoreError, store_option, version
 from leaderboard.timeline import timeline
 from leaderboard.wording import SHORT
 
@@ -42,7 +42,7 @@ def main() -> None:
         st.html(markup.box(str(error)))
         return
     _timeline(told)
-    _failures(told.causes, told.command)
+    _failures(told.causes, told.command + store_option())
     _races(told)
     _contested(told, board.sweep_id[:SHORT] if board.name != loaded.called else board.name)
 
@@ -132,7 +132,7 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     if lasting:
         said = f"{', '.join(lasting).capitalize()}: these stay until what caused them has changed. Once it has:"
         st.html(markup.block(markup.line(markup.text(said), css="small")))
-        retries = "\n".join(f"paredown retry --where {shlex.quote(kind)}" for kind in lasting)
+        retries = "\n".join(f"paredown retry --where {shlex.quote(kind)}{store_option()}" for kind in lasting)
         st.html(markup.command(f"{retries}\n{command}"))
     else:
         st.html(markup.command(command))
@@ -162,7 +162,7 @@ def _contested(told: Told, name: str) -> None:
     st.html(markup.block(markup.table(head, told.contested.rows, frozenset({1}))))
     if not told.contested.budget:
         return
-    command = f"paredown settle {shlex.quote(name)} --budget {told.contested.budget}"
+    command = f"paredown settle {shlex.quote(name)} --budget {told.contested.budget}{store_option()}"
     st.html(markup.command(command))
     said = "Measures where that decides most for its time, and stops at the budget; a smaller one decides less."
     st.html(markup.block(markup.line(markup.text(said), css="quiet small")))

@@ -22,9 +22,10 @@ from leaderboard.format import clock
 from leaderboard.reading import attempts, dossier, why
 from leaderboard.rows import Row
 from leaderboard.sheets import sheet_html, shortened
-from leaderboard.source import Loaded, StoreError, decisions, version
+from leaderboard.source import Loaded, StoreError, decisions, store_option, version
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
+from leaderboard.waiting import told_if_long
 from leaderboard.wording import OBJECTIVES, SHORT, group_rows, objective_rows, slice_rows, why_command
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
@@ -47,7 +48,8 @@ def main() -> None:
         st.page_link("pages_/board.py", label="Leaderboard", query_params=in_address(loaded))
         return
     try:
-        known = dossier(loaded.board.sweep_id, row.recipe_id, version())
+        with told_if_long("Reading what is known of the variant …"):
+            known = dossier(loaded.board.sweep_id, row.recipe_id, version())
     except StoreError as error:
         st.html(markup.box(str(error)))
         return
@@ -167,7 +169,8 @@ def _why(row: Row, view: View, known: Dossier) -> None:
             *(markup.line(markup.text(each), css="small") for each in found.outside),
         )
     )
-    st.html(markup.command(why_command(row, names[str(chosen)], view.board.sweep_id[:SHORT])))
+    command = why_command(row, names[str(chosen)], view.board.sweep_id[:SHORT])
+    st.html(markup.command(command + store_option()))
     st.html(markup.block(markup.line(markup.text("prints all of its raw material."), css="quiet small")))
 
 
@@ -195,7 +198,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
     said = f"{len(rows)} attempts at jobs that concern this variant, {failed} failed; the newest first."
     st.html(markup.block(markup.line(markup.text(said)), markup.table(head, rows, frozenset({0, 3, 4, 5}))))
     if failed:
-        st.html(markup.command("paredown retry"))
+        st.html(markup.command(f"paredown retry{store_option()}"))
         st.html(
             markup.block(markup.line(markup.text("lets the next `paredown run` try failed jobs again."), css="small"))
         )

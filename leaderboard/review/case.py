@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.statistics.constraints import State
 from bench.store.reader import Snapshot
 from bench.store.reviews import Decision, Figure, History, Seen
 from bench.store.seen import data_digest
@@ -20,6 +21,7 @@ from leaderboard.review.reopening import reopened_by
 from leaderboard.review.shortlist import Shortlist, shortlist
 from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_draws
 from leaderboard.table import column_name
+from leaderboard.wording import SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Case:
     digest: Callable[[float | None], str | None]  # hash of the data, if known within so many seconds; None waits
     confirmations: tuple[Mapping[str, Any], ...]
     opened: bool  # whether held-back examples of the sweep were ever opened
+    called: str  # on a command line: its sweep's name, or the beginning of its id where others have that name too
     holds_back: bool  # whether the sweep holds examples back at all
 
     @property
@@ -76,6 +79,7 @@ def answer(snapshot: Snapshot, board: Board, asked: Question, watched: str | Non
     told = [*(each.row for each in found.candidates), *found.open]
     body = snapshot.body(sweep_id, [*(row.recipe_id for row in told), *([watched] if watched else [])])
     assert body is not None
+    ((alike,),) = (row.values() for row in snapshot.rows("select count(*) from sweeps where name = ?", [board.name]))
     return Case(
         board=board,
         body=body,
@@ -84,6 +88,7 @@ def answer(snapshot: Snapshot, board: Board, asked: Question, watched: str | Non
         digest=_digest(snapshot, sweep_id),
         confirmations=tuple(snapshot.rows("select * from confirmations where sweep_id = ?", [sweep_id])),
         opened=bool(snapshot.rows("select 1 from openings where sweep_id = ? limit 1", [sweep_id])),
+        called=board.name if alike == 1 else sweep_id[:SHORT],
         holds_back=all("held_back" in task for task in body["tasks"]),
     )
 
@@ -170,9 +175,9 @@ def licences_of(case: Case, recipe_id: str) -> list[tuple[str, str, str, str]]:
     return licence_rows(case.body, recipe_id)
 
 
-def constraints_met(row: Row, board: Board) -> tuple[str, ...]:
-    """The constraints that a row is known to keep."""
-    return tuple(r.text for r, kept in zip(board.constraints, row.kept, strict=True) if kept.state == "met")
+def constraints_that_are(state: State, row: Row, board: Board) -> tuple[str, ...]:
+    """The constraints that a row is known to keep, or not to, or that are open."""
+    return tuple(r.text for r, kept in zip(board.constraints, row.kept, strict=True) if kept.state == state)
 
 
 def weights_text(weights: Mapping[Key, float]) -> str:

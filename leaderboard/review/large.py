@@ -57,7 +57,9 @@ def read_large(board: Board, asked: Question, watched: str | None = None) -> Lar
     keys = tuple(asked.weights)
     known = met & _present(listing, board, keys, who, mine)
     bound = replace(board, constraints=every)
-    rows, beaten_by, beaten, seen = _judged(bound, listing, keys, mine[known], watched)
+    rows, beaten = _judged(bound, listing, keys, mine[known])
+    itself = listing.place_of(watched) if watched is not None else None
+    seen, beaten_by = _watched(bound, listing, keys, mine[known | (~met & ~broken & (mine == itself))], watched)
     may = listing.read(mine[~met & ~broken][:MOST_OPEN].tolist())
     near = () if known.any() else tuple(listing.read(_nearest(listing, every, who, mine)))
     if watched is not None and seen is None:
@@ -129,21 +131,32 @@ def _present(listing: Listing, board: Board, keys: Sequence[Key], who: Members, 
     return found
 
 
-def _judged(
-    board: Board, listing: Listing, keys: Sequence[Key], places: Places, watched: str | None
-) -> tuple[list[Row], dict[str, str], int, Row | None]:
-    """Who of these is not dominated among them, by whom the watched one is, how many are, and the watched one."""
+def _judged(board: Board, listing: Listing, keys: Sequence[Key], places: Places) -> tuple[list[Row], int]:
+    """Who of these is not dominated among them, and how many are."""
     if not places.size:
-        return [], {}, 0, None
-    field = listing.narrowed(Clause("r.place in (select unnest(?))", (tuple(places.tolist()),)))
-    judged = replace(field, anew=judge_field(board, field, keys))
+        return [], 0
+    field, judged = _among(board, listing, keys, places)
     best = (VERDICT_ORDER["certain"], VERDICT_ORDER["contested"])
     kept = judged.narrowed(Clause(f"{judged.standing} in (select unnest(?))", (best,)))
     some = _best(listing, board, keys, np.sort(kept.places()).astype(np.intp))
-    seen = judged.find(watched) if watched is not None else None
+    return judged.read(some.tolist()), len(field) - len(kept)
+
+
+def _watched(
+    board: Board, listing: Listing, keys: Sequence[Key], places: Places, watched: str | None
+) -> tuple[Row | None, dict[str, str]]:
+    """A variant as it is judged among these, if it is one of them, and by whom it is dominated."""
+    if watched is None or not places.size:
+        return None, {}
+    seen = _among(board, listing, keys, places)[1].find(watched)
     by = listing.find(seen.dominated_by) if seen is not None and seen.dominated_by else None
-    beaten = {seen.recipe_id: by.name} if seen is not None and by is not None else {}
-    return judged.read(some.tolist()), beaten, len(field) - len(kept), seen
+    return seen, {seen.recipe_id: by.name} if seen is not None and by is not None else {}
+
+
+def _among(board: Board, listing: Listing, keys: Sequence[Key], places: Places) -> tuple[Listing, Listing]:
+    """The variants at these places, and the same judged among themselves."""
+    field = listing.narrowed(Clause("r.place in (select unnest(?))", (tuple(places.tolist()),)))
+    return field, replace(field, anew=judge_field(board, field, keys))
 
 
 def _best(listing: Listing, board: Board, keys: Sequence[Key], places: Places) -> Places:

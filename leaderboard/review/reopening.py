@@ -31,13 +31,16 @@ def _reasons(found: Shortlist, choice: Decision, row: Row) -> Iterator[str]:
         if kept.state != "met" and required.text in choice.met:
             now = "open" if kept.state == "open" else "not so"
             yield f"It was known to keep {required.text!r}; that is {now} now."
+        elif kept.state == "not met":
+            yield f"It was open whether it keeps {required.text!r}; now it is known not to."
     yield from _moved(board, choice, row)
-    if any(kept.state != "met" for kept in row.kept):
-        return
+    met = all(kept.state == "met" for kept in row.kept)
     beaten = found.beaten_by.get(choice.recipe_id)
     if beaten is not None:
-        yield f"Newer results dominate it: {beaten} is better on every objective beyond the interval."
-    elif found.find(choice.recipe_id) is None:
+        # One that was open may have been dominated already when it was approved.
+        who = "Newer results dominate it" if met else "One that is known to keep all constraints dominates it"
+        yield f"{who}: {beaten} is better on every objective beyond the interval."
+    elif met and found.find(choice.recipe_id) is None:
         yield "It is no longer on the shortlist: it lacks a number that is weighed, or others beat it."
 
 

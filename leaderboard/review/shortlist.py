@@ -51,7 +51,7 @@ class Shortlist:
     candidates: tuple[Candidate, ...]  # the best score first
     open: tuple[Row, ...]  # may keep the constraints: an interval straddles, or there is no number
     counts: Mapping[str, int]  # of the base's variants: all, not met, open, unknown, beaten
-    beaten_by: Mapping[str, str]  # recipe_id of who keeps the constraints and is dominated -> name of one that does it
+    beaten_by: Mapping[str, str]  # recipe_id of who may keep the constraints and is dominated -> name of who does it
     scale: Mapping[Key, tuple[float, float]]  # from loss 0 to loss 1, in the unit of what is judged
     sensitivity: Mapping[Key, tuple[Segment, ...]]  # choices are places among the candidates
     advice: str | None  # what to do where nobody is known to keep the constraints
@@ -94,6 +94,9 @@ def shortlist(board: Board, asked: Question, draws: Draws, watched: str | None =
     }
     names = {row.recipe_id: row.name for row in bound.rows}
     beaten = {row.recipe_id: names[row.dominated_by] for row in judged if row.dominated_by is not None}
+    for row in (row for row in may if row.recipe_id == watched):  # who is open beats nobody, and may be beaten
+        *_, itself = judge(bound, [*known, row], keys, draws)
+        beaten |= {row.recipe_id: names[itself.dominated_by]} if itself.dominated_by is not None else {}
     advice = None if known else nearest(mine, asked, len(may), has_met=bool(met))
     if not kept:
         return Shortlist(asked, bound, (), may, counts, beaten, {}, {}, advice)

@@ -243,7 +243,7 @@ def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
         if case.opened
         else "Held-back examples are opened once: confirm the shortlist that you mean, not one after another."
     )
-    names = shlex.join([case.board.name, row.name])
+    names = shlex.join([case.called, row.name])
     return f"Not confirmed on unopened data. {fresh} This command does it:", f"paredown confirm {names} --store STORE"
 
 
@@ -292,7 +292,8 @@ def state_sentence(history: History, reasons: Sequence[str]) -> str:
     said = STATES[history.state]
     if history.state == "approved" and history.choice is not None:
         names = ", ".join(dict.fromkeys(d.person.name for d in history.decisions))
-        said = f"Approved: {history.choice.name}, by {names}."
+        unsure = f"; not known to keep {', '.join(history.choice.open)}" if history.choice.open else ""
+        said = f"Approved: {history.choice.name}, by {names}{unsure}."
     elif history.state == "rejected":
         said = f"Rejected: {', '.join(dict.fromkeys(d.name for d in history.decisions))}."
     if reasons:

@@ -9,7 +9,7 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reviews import History, append, open_review, read_review
-from leaderboard.review.case import Case, constraints_met, figures
+from leaderboard.review.case import Case, constraints_that_are, figures
 from leaderboard.review.words import confirmation_sentence
 from leaderboard.rows import Row
 from leaderboard.signing import signer
@@ -76,7 +76,8 @@ def decide(
         name=row.name,
         reason=reason,
         figures=figures(row, case.found.question),
-        met=() if mine is None else constraints_met(mine, case.found.board),
+        met=() if mine is None else constraints_that_are("met", mine, case.found.board),
+        open=() if mine is None else constraints_that_are("open", mine, case.found.board),
         confirmed=confirmation_sentence(case, row)[0],
     )
 

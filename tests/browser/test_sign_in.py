@@ -69,8 +69,8 @@ def signed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         end(process)
 
 
-def to_provider(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/review")
+def to_provider(page: Page, site: Site, question: str = "") -> None:
+    page.goto(f"{site.url}/review{question}")
     expect(page.get_by_text("Only signed-in people can write.")).to_be_visible(timeout=SETTLED)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Who are you?")).to_be_visible(timeout=SETTLED)
@@ -78,10 +78,11 @@ def to_provider(page: Page, site: Site) -> None:
 
 def test_a_person_signs_in_and_the_event_names_them(page: Page, signed: Site) -> None:
     signed.fault("")
-    to_provider(page, signed)
+    to_provider(page, signed, "?where=size+<=+600+MB")
     page.get_by_role("link", name="anna").click()
-    expect(page.get_by_role("link", name="Review")).to_be_visible(timeout=SETTLED)
-    page.get_by_role("link", name="Review").click()
+    # Back at the question that was left for the provider.
+    expect(page).to_have_url(re.compile(r"/review\?(.*&)?where=size"), timeout=SETTLED)
+    expect(page.get_by_label("Constraints", exact=True)).to_have_value("size <= 600 MB", timeout=SETTLED)
     name = PEOPLE["anna"]["name"]
     who = f"{name}, anna@example.invalid (subject 8f3a-anna at {signed.issuer})"
     expect(page.get_by_text(f"Signed in as {who}")).to_be_visible(timeout=SETTLED)

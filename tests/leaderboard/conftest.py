@@ -8,7 +8,9 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 
 from bench.store.reader import Snapshot, open_snapshot
+from leaderboard import index
 from leaderboard.choices import Choice, View, look
+from leaderboard.large import board_in
 from leaderboard.rows import Axis, Board, Draws, read_board, read_draws
 from tests.leaderboard.sample import SCOPE, TASK, make_store
 
@@ -35,6 +37,17 @@ def snapshot(store: Path) -> Iterator[Snapshot]:
 @pytest.fixture(scope="session")
 def board(snapshot: Snapshot) -> Board:
     return read_board(snapshot)
+
+
+@pytest.fixture(scope="session")
+def large(snapshot: Snapshot) -> Board:
+    """The same board, read as that of a large sweep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LARGE", 1)
+        made = index.open_index(snapshot)
+    assert made is not None
+    with made.snapshot() as indexed:
+        return board_in(indexed, None)
 
 
 @pytest.fixture(scope="session")

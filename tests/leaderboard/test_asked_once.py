@@ -7,25 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.store.reader import open_snapshot
-from leaderboard import index as index_module
 from leaderboard.choices import Choice, look, variants_in
-from leaderboard.index import open_index
-from leaderboard.large import board_in
 from leaderboard.listing import Clause, Listing
 from leaderboard.rows import Board
-from tests.leaderboard import sample
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    store = sample.make_store(tmp_path_factory.mktemp("asked") / "store")
-    with pytest.MonkeyPatch.context() as patch, open_snapshot(store) as found:
-        patch.setattr(index_module, "LARGE", 1)
-        index = open_index(found)
-    assert index is not None
-    with index.snapshot() as indexed:
-        return board_in(indexed, None)
 
 
 def test_a_clause_that_keeps_all_leaves_another_as_it_is() -> None:

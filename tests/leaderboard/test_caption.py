@@ -4,11 +4,12 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-from leaderboard.caption import described, left_out_for_size
+from leaderboard.caption import described, left_out
 from leaderboard.charts import figure
-from leaderboard.choices import View
+from leaderboard.choices import Choice, View, look
 from leaderboard.overlays import Overlays
 from leaderboard.rows import Axis, Board, Draws
+from leaderboard.thinning import thinned
 from tests.leaderboard.sample import SCOPE
 
 EVERYTHING = Overlays()
@@ -18,6 +19,13 @@ WORDS = ("Whiskers: 95% intervals.", "dotted line", "Shapes and colours say", "T
 def told(view: View, axes: tuple[Axis, Axis], draws: Draws, overlays: Overlays = EVERYTHING, **more: Any) -> list[bool]:
     said = described(figure(view, *axes, selected=None, overlays=overlays, draws=draws, **more), overlays)
     return [word in said for word in WORDS]
+
+
+def missing(
+    view: View, axes: tuple[Axis, Axis], draws: Draws, overlays: Overlays = EVERYTHING, *, log: bool = False
+) -> str:
+    drawn = figure(view, *axes, selected=None, overlays=overlays, draws=draws, log=(log, False))
+    return left_out(drawn, view, axes, (log, False), overlays, draws)
 
 
 def times(view: View, count: int) -> View:
@@ -34,7 +42,7 @@ def test_everything_that_is_drawn_is_named(view: View, axes: tuple[Axis, Axis], 
 def test_what_is_switched_off_is_not_named(view: View, axes: tuple[Axis, Axis], draws: Draws) -> None:
     plain = Overlays(band=False, whiskers=False, third=view.board.axes["size", ""])
     assert told(view, axes, draws, plain) == [False, True, False, False]
-    assert left_out_for_size(times(view, 40), axes, (False, False), plain, draws) == ""
+    assert missing(times(view, 40), axes, draws, plain) == ""
 
 
 def test_no_band_on_a_logarithmic_axis_in_milliseconds_or_without_resamples(
@@ -69,18 +77,26 @@ def test_the_knee_is_named_where_there_is_one(view: View, board: Board, draws: D
 def test_only_what_a_filter_brings_back_is_promised(
     view: View, board: Board, axes: tuple[Axis, Axis], draws: Draws
 ) -> None:
-    many, linear = times(view, 40), (False, False)
+    many = times(view, 40)
     assert told(many, axes, draws) == [False, True, True, False]
     whiskers, band = "Whiskers are drawn for up to 300 points", "The band is drawn for up to 300 variants of a base"
-    said = left_out_for_size(many, axes, linear, EVERYTHING, draws)
+    said = missing(many, axes, draws)
     assert whiskers in said
     assert band in said
-    assert left_out_for_size(view, axes, linear, EVERYTHING, draws) == ""
     in_ms = board.axes["latency_ms", SCOPE], axes[1]
-    for said in (
-        left_out_for_size(many, axes, linear, EVERYTHING, {}),  # as of a large sweep
-        left_out_for_size(many, axes, (True, False), EVERYTHING, draws),
-        left_out_for_size(many, in_ms, linear, EVERYTHING, draws),
-    ):
+    for said in (missing(many, axes, {}), missing(many, axes, draws, log=True), missing(many, in_ms, draws)):
         assert whiskers in said
         assert band not in said
+
+
+def test_a_band_that_was_asked_for_and_is_not_drawn_says_why(
+    view: View, board: Board, large: Board, axes: tuple[Axis, Axis], draws: Draws
+) -> None:
+    assert missing(view, axes, draws) == ""
+    assert missing(view, axes, draws, log=True) == "The band is drawn on linear axes alone."
+    assert "of timings as ratios" in missing(view, (board.axes["latency_ms", SCOPE], axes[1]), draws)
+    some, _ = thinned(look(large, Choice(), large.objectives, {}), *axes)
+    assert missing(some, axes, {}) == "The band is drawn in sweeps of up to 2,000 variants."
+    exact = board.axes["size", ""], board.axes["parameters", ""]
+    assert missing(view, exact, draws) == "There is no band: neither number was resampled."
+    assert missing(view, exact, draws, Overlays(band=False)) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from bench.identity import digest
 from bench.store.journal import Entry
-from leaderboard import PAGE
+from leaderboard import PAGE, markup
 from leaderboard.pages_.claims import chosen, summary
 from leaderboard.source import STORE
 from tests.leaderboard import sample
@@ -78,6 +79,11 @@ def test_a_store_without_claims_names_the_command(store: Path, monkeypatch: pyte
     assert commands(page)[0].startswith("paredown claims")
 
 
+def test_what_stands_for_a_folder_in_a_command_is_explained() -> None:
+    assert "… stands for a folder" in markup.command("paredown run …/sick.yaml")
+    assert "stands for" not in markup.command("paredown run demo")
+
+
 def test_filters_keep_what_is_named() -> None:
     rows = [dict(zip(KEYS, claim, strict=True)) for claim in CLAIMS]
     assert chosen(rows, (), ()) == rows
@@ -112,7 +118,15 @@ def test_a_sweep_shows_progress_causes_commands_and_its_race(tmp_path: Path, mon
     assert f"<td>{stopped.name}</td><td>{better.name}</td><td>examples</td>" in text
     assert "2 of 4" in text
     assert f"{TASK}: 512" in text
-    assert commands(page)[0] == "paredown retry --where 'bad spec'\nparedown run SWEEP.yaml"
+    retry, run = "paredown retry --where 'bad spec'", "paredown run SWEEP.yaml"
+    assert commands(page)[0] == f"{retry} --store STORE\n{run} --store STORE"
+    assert "STORE stands for the folder or bucket of this store." in text
+    usual = tmp_path / "results" / "store"
+    shutil.copytree(root, usual)
+    monkeypatch.setenv(STORE, str(usual))
+    page = on("sweeps")
+    assert commands(page)[0] == f"{retry}\n{run}"
+    assert "STORE stands for" not in words(page)
     assert f"{BASE}: decoder 12 to 0" in text
 
 

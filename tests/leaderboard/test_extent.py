@@ -15,9 +15,8 @@ from leaderboard.charts import figure
 from leaderboard.choices import Choice, View, look
 from leaderboard.extent import far, outside, reach
 from leaderboard.overlays import LARGEST, SMALLEST, Overlays
-from leaderboard.points import band_outline, frontier_line, knee_of, left_out, points
+from leaderboard.points import band_outline, far_outside, frontier_line, knee_of, points
 from leaderboard.rows import Axis, Board, Cell, Draws, Required
-from leaderboard.where import with_limit
 from tests.leaderboard.sample import BASE, SCOPE, TASK
 
 CROWD = [(v - 0.1, v, v + 0.1) for v in np.linspace(1, 2, 20)]
@@ -177,10 +176,4 @@ def test_ten_thousand_points_are_drawn_without_whiskers_and_with_names_only(
     assert trace.error_x.array is None
     assert len(trace.text[0]) < 120
     assert len(drawn.to_json()) < 4_000_000
-    assert left_out(view, *axes) == 0
-
-
-def test_a_slider_replaces_the_bound_on_its_number_and_keeps_the_others() -> None:
-    assert with_limit("", "size", "size <= 5") == "size <= 5"
-    assert with_limit("size <= 9 MB, recovery >= 99%", "size", "size <= 5") == "recovery >= 99%, size <= 5"
-    assert with_limit("nonsense", "size", "size <= 5") == "size <= 5"
+    assert far_outside(view, *axes) == 0

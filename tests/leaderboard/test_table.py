@@ -71,6 +71,20 @@ def test_a_rank_without_letters_stands_alone(view: View, board: Board) -> None:
     assert "group" not in row["cells"][0]["ranked"]
 
 
+def test_a_letter_that_nobody_shares_is_no_tie(view: View, board: Board) -> None:
+    key = board.objectives[0]
+    base, one, *others = board.rows
+    told = [Place((1, 1), "a,e", None, None, None, None), Place((1, 2), "a,f", None, None, None, None)]
+    base, one = (replace(row, places={key: place}) for row, place in zip((base, one), told, strict=True))
+    elsewhere = replace(others[0], base="another", places={key: told[1]})
+    alone = replace(others[1], places={key: Place((8, 8), "g", None, None, None, None)})
+    among = replace(view, field=(base, one, elsewhere, alone))
+    found = payload(among, among.field, [key], None)["rows"]
+    stands = ["rank 1, group a", "ranks 1 to 2, group a", "ranks 1 to 2", "rank 8"]
+    assert [row["cells"][0]["rank"] for row in found] == stands
+    assert "group" not in found[3]["cells"][0]["ranked"]
+
+
 def test_the_payload_is_plain_json_with_names_as_they_are(view: View, board: Board) -> None:
     data = payload(view, view.rows, usual_columns(board), ("size", True))
     assert json.loads(json.dumps(data, allow_nan=False)) == json.loads(json.dumps(data))

@@ -1,10 +1,17 @@
 """Which points a plot of a large sweep draws."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from leaderboard import thinning
-from leaderboard.thinning import chosen
+from leaderboard.charts import figure
+from leaderboard.choices import Choice, View, look
+from leaderboard.rows import Axis, Board
+from leaderboard.thinning import chosen, thinned
+
+NUMBERS = ("accuracy", "latency_ratio", "parameters")
 
 
 def cloud(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -45,3 +52,23 @@ def test_points_on_one_line_are_no_error() -> None:
     found[:, 0] = 1.0
     near[:] = False
     assert 0 < len(chosen(found, near, base)) <= thinning.MOST_DRAWN
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(standings=("dominated",)), Choice(statuses=("failed",))], ids=str)
+def test_the_frontier_and_its_knee_are_of_all_that_compete(choice: Choice, board: Board, large: Board) -> None:
+    """Seen in a large sweep too, where one listed is on the line or none is."""
+    small, view = (look(each, choice, each.objectives, {}) for each in (board, large))
+    seen: set[str] = set()
+    for x, y in itertools.permutations([axis for axis in board.axes.values() if axis.metric in NUMBERS], 2):
+        some, _ = thinned(view, x, y)
+        found, expected = (marks(each, x, y) for each in (some, small))
+        assert found == expected
+        seen |= found.keys()
+    assert "frontier" in seen
+    assert ("knee" in seen) is (not choice.statuses)
+
+
+def marks(view: View, x: Axis, y: Axis) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """Where the frontier line and the knee are drawn."""
+    traces = figure(view, x, y, selected=None).data
+    return {t.name: (tuple(t.x), tuple(t.y)) for t in traces if t.name in ("frontier", "knee")}

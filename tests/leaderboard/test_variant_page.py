@@ -19,7 +19,7 @@ from leaderboard.rows import Board
 from leaderboard.source import STORE
 from leaderboard.wording import objective_rows, rank_text, why_command
 from tests.leaderboard.commands import commands
-from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SQL, TASK, VARIANTS
+from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SCOPE, SQL, TASK, VARIANTS
 
 BY_NAME = {v.name: v for v in VARIANTS}
 INT8 = f"{BASE}: int8"
@@ -81,13 +81,15 @@ def test_examples_can_be_filtered_and_paged(page: AppTest) -> None:
 
 
 def test_why_has_the_raw_material_and_no_path(page: AppTest, store: Path) -> None:
-    text = on(page, INT8, tab="Why this number", why=f"accuracy:{TASK}")
+    text = on(page, INT8, tab="Why this number", why=f"latency relative to base, {SCOPE}")  # as the box shows it
+    assert page.selectbox(key="why").value == f"latency_ratio:{SCOPE}"
+    assert "Leases" in text
+    page.selectbox(key="why").set_value(f"accuracy:{TASK}").run()
+    text = words(page)
     assert "Wilson" in text
     assert "<h3>Flips against the base</h3>" in text
     assert "paredown why" in commands(page)[0]
     assert str(store) not in text
-    page.selectbox(key="why").set_value("latency_ratio:batch 1 x 128 tokens").run()
-    assert "Leases" in words(page)
 
 
 def test_the_command_asks_the_sweep_that_is_shown_and_runs_nothing_else(page: AppTest, board: Board) -> None:
@@ -98,7 +100,8 @@ def test_the_command_asks_the_sweep_that_is_shown_and_runs_nothing_else(page: Ap
     ]
     on(page, INT8, tab="Why this number")
     page.selectbox(key="why").set_value("size").run()
-    assert commands(page)[0] == f"paredown why {row.recipe_id[:12]} size --sweep {board.sweep_id[:12]} --raw"
+    asked = f"paredown why {row.recipe_id[:12]} size --sweep {board.sweep_id[:12]} --raw"
+    assert commands(page)[0] == f"{asked} --store STORE"
 
 
 def test_attempts_name_the_cause(page: AppTest) -> None:

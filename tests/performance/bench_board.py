@@ -163,6 +163,26 @@ def variants(page: Page, watch: Watch) -> list[Lap]:
     return found
 
 
+def others(browser: Browser, watch: Watch, two: str) -> Iterator[str]:
+    """The other pages, each to new visitors until its last part stands there."""
+    for what, path, css, words in (
+        ("Sweeps", "sweeps", "h2", "What more measuring would decide"),
+        ("Review", "review", "p, div, span", "the base among them"),
+        ("Compare of two variants", f"compare?variants={two}", "h3", "Disagreements"),
+    ):
+        yield line(f"{what}, a new visitor", [first_view(browser, watch, path, css, words) for _ in range(3)])
+
+
+def two_of(store: Path) -> str:
+    """Two variants of one base of the newest sweep, as an address has them."""
+    with open_snapshot(store) as snapshot:
+        rows = snapshot.rows(
+            "select recipe_id from variants where sweep_id = ? and not is_base order by base, position limit 2",
+            [snapshot.sweeps()[0]["sweep_id"]],
+        )
+    return ",".join(str(row["recipe_id"])[:16] for row in rows)
+
+
 def _await(page: Page, css: str, words: str) -> None:
     """Asked before every frame: a locator's own waiting looks but twice a second once a quarter of one has passed."""
     page.wait_for_function(STANDS, arg=[css, words], timeout=PATIENCE, polling="raf")
@@ -235,6 +255,7 @@ def measure(store: Path, path: str) -> Iterator[str]:
             yield line(
                 "very first view of a snapshot: its index is written, once", [first_view(browser, Watch(server))]
             )
+        os.sync()  # else the disk goes on writing the index while the next lines are measured
         with served(store) as server:
             watch = Watch(server)
             yield line("first view of a server that has just started", [first_view(browser, watch)])
@@ -254,6 +275,7 @@ def measure(store: Path, path: str) -> Iterator[str]:
             yield line("variant page, by a click on its row", variants(page, watch), 0.5)
             plots = [first_view(browser, watch, "pareto", PLOT) for _ in range(3)]
             yield line("Pareto plot, a new visitor", plots)
+            yield from others(browser, watch, two_of(store))
             yield _memory("server memory after one visitor at a time, at most", server.peak)
         browser.close()
     with served(store) as server:

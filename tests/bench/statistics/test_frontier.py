@@ -109,7 +109,7 @@ def test_a_trade_off_is_certain_and_the_beaten_is_named() -> None:
     first, second, third = verdicts(evidence)
     assert (first.state, second.state) == ("certain", "certain")
     assert (third.state, third.dominated_by) == ("dominated", 1)
-    assert "better beyond the interval on quality, latency and equal on size" in third.reason
+    assert "better beyond the interval on quality and on latency, and equal on size" in third.reason
     assert (first.share, third.share) == (1.0, 0.0)
 
 

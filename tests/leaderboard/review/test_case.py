@@ -15,10 +15,11 @@ from bench.store.folder import open_folder
 from bench.store.reader import open_snapshot
 from bench.store.reviews import Decision, History, Person, append, open_review, read_review
 from bench.store.upkeep import rebuild
+from leaderboard import index
 from leaderboard.licences import licence_rows
 from leaderboard.review.case import (
     Case,
-    constraints_met,
+    constraints_that_are,
     figures,
     for_review,
     read_case,
@@ -29,7 +30,7 @@ from leaderboard.review.document import Table, as_html, as_markdown, document
 from leaderboard.review.reopening import reopened_by
 from leaderboard.review.words import confirmation_sentence, history_rows, state_sentence
 from leaderboard.rows import Board
-from tests.leaderboard import newer
+from tests.leaderboard import newer, sample
 from tests.leaderboard.sample import BASE, HTML, SQL, SWEEP, TASK
 
 ANNA = Person(subject="anna", name="<script>alert(1)</script>", issuer="this machine", how="local")
@@ -57,7 +58,8 @@ def approved(store: Path, name: str, *constraints: str) -> History:
         constraints=asked.constraints,
         weights=asked.written(),
     )
-    row = next(each.row for each in case.found.candidates if each.row.name == name)
+    allowed = (*(each.row for each in case.found.candidates), *case.found.open)
+    row = next(row for row in allowed if row.name == name)
     return append(
         folder,
         begun.review,
@@ -70,7 +72,8 @@ def approved(store: Path, name: str, *constraints: str) -> History:
         name=row.name,
         reason="It is small.\n# Not a heading | not a cell",
         figures=figures(row, asked),
-        met=constraints_met(row, case.found.board),
+        met=constraints_that_are("met", row, case.found.board),
+        open=constraints_that_are("open", row, case.found.board),
         confirmed=confirmation_sentence(case, row)[0],
     )
 
@@ -106,6 +109,35 @@ def test_newer_results_that_dominate_flag_a_decision(tmp_path: Path) -> None:
     assert case.found.choice.row.name == f"{BASE}: better"
     assert read_review(open_folder(store), history.review) == history  # nothing was written
     assert now(store, replace(history, events=history.events[:1]))[1] == ()  # nothing decided, nothing to reopen
+
+
+def test_who_was_approved_though_open_says_so_and_is_flagged_once_dominated(tmp_path: Path) -> None:
+    limit = "accuracy >= 84%"
+    store = newer.store_before(tmp_path / "store")
+    history = approved(store, f"{BASE}: int8", limit)
+    assert now(store, history)[1] == ()
+    assert state_sentence(history, ()).endswith(f", by {ANNA.name}; not known to keep {limit}.")
+    newer.let_it_come(store)
+    reason = f"dominates it: {BASE}: better is better on every objective beyond the interval."
+    assert now(store, history)[1] == (f"One that is known to keep all constraints {reason}",)
+    with open_snapshot(store) as snapshot, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LARGE", 1)
+        made = index.open_index(snapshot)
+    assert made is not None
+    with made.snapshot() as indexed:
+        case = for_review(indexed, history)
+    assert reasons_to_reopen(case, history) == (f"One that is known to keep all constraints {reason}",)
+
+
+def test_who_was_open_and_is_known_not_to_keep_it_is_flagged(store: Path) -> None:
+    case = case_of(store, LIMIT)
+    out = next(row for row in case.board.rows if row.name == f"{BASE}: bf16")
+    broken = replace(out, kept=(replace(case.found.board.rows[1].kept[0], state="not met"),))
+    found = replace(case.found, board=replace(case.found.board, rows=(broken,)))
+    decision = Decision.model_construct(
+        recipe_id=out.recipe_id, artefact_id=out.artefact_id, name=out.name, figures=(), met=(), open=(LIMIT,)
+    )
+    assert reopened_by(found, decision) == (f"It was open whether it keeps {LIMIT!r}; now it is known not to.",)
 
 
 def _decision(history: History) -> Decision:
@@ -192,6 +224,17 @@ def test_licences_are_shown_as_they_were_stated(store: Path) -> None:
         ("base model", "b", "not stated", ""),
         ("task data", "t", "MIT", "sweep file"),
     ]
+
+
+def test_of_two_sweeps_with_one_name_the_one_of_the_review_is_confirmed(tmp_path: Path) -> None:
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([sample.declaration(), sample.declaration(day=21, hardware_class="another")])
+    with open_snapshot(tmp_path / "two") as snapshot:
+        older = str(snapshot.sweeps()[1]["sweep_id"])
+        case = replace(read_case(snapshot, older), holds_back=True)
+    _, command = confirmation_sentence(case, case.board.rows[1])
+    assert command is not None
+    assert command.startswith(f"paredown confirm {older[:12]} ")
 
 
 def test_what_is_not_confirmed_says_how(store: Path) -> None:
