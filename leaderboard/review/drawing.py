@@ -10,9 +10,9 @@ from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
 from leaderboard.live import awaits
+from leaderboard.markdown import plain
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of
-from leaderboard.review.document import plain
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
 from leaderboard.source import Loaded
