@@ -11,7 +11,7 @@ from leaderboard.glossary import meaning_of
 CONTROLS = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # What Markdown, its dialect of GitHub or HTML would read as more than text: anywhere, and where a line begins.
 SPECIAL = re.compile(
-    r"([\\`*\[\]~|$<>&]|(?<!\w)_|_(?!\w)|(?<=\w)@(?=\w)|:(?=//|[\w+-]+:)|(?<=www)\.|(?<=mailto):"
+    r"([\\`*\[\]~|$<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=\w)@(?=\w)|:(?=//|[\w+-]+:)|(?<=www)\.|(?<=mailto):"
     r"|^#(?=#*(?: |$))|^[+-](?=[ -]|$)|^=(?==*$))"
 )
 NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")  # the beginning of a list

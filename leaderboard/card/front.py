@@ -75,10 +75,12 @@ def _word(text: str) -> str:
 
 def stated_licence(rows: Sequence[tuple[str, str, str, str]]) -> dict[str, Any]:
     """What all models that went into it state alike; nothing where one states none, or another: that is no guess."""
-    stated = {licence for part, _, licence, _ in rows if part in MODELS}
-    if len(stated) != 1 or (licence := stated.pop()) == NOT_STATED or licence.startswith(NOT_RECORDED):
+    stated = {"-".join(licence.casefold().split()): licence for part, _, licence, _ in rows if part in MODELS}
+    if len(stated) != 1:
         return {}
-    found = "-".join(licence.casefold().split())
+    ((found, licence),) = stated.items()
+    if licence == NOT_STATED or licence.startswith(NOT_RECORDED):
+        return {}
     return {"license": found} if found in IDENTIFIERS.split() else {"license": "other", "license_name": _word(licence)}
 
 

@@ -55,8 +55,9 @@ def read_subject(snapshot: Snapshot, board: Board, recipe_id: str, loading: Load
     view = View(board, board.objectives, board.rows, board.rows, narrowed=False)
     row = view.find(recipe_id)
     known = read_dossier(snapshot, board.sweep_id, recipe_id)
-    body = snapshot.body(board.sweep_id, [recipe_id])
     assert row is not None
+    base = view.base_of(row)
+    body = snapshot.body(board.sweep_id, [recipe_id, *([base.recipe_id] if base else [])])
     assert body is not None
     confirmations = snapshot.rows(
         "select * from confirmations where sweep_id = ? and recipe_id = ?", [board.sweep_id, recipe_id]
