@@ -47,7 +47,7 @@ class Loading:
         """Python that loads model and tokenizer."""
         at = f"folder = {folder!r}" + ("  # where this file lies" if folder == HERE else "")
         if self.plain:
-            name = auto_class(str(self.architecture.class_name))
+            name = auto_class(self.architecture.class_name)
             return (
                 f"from transformers import {name}, AutoTokenizer\n\n{at}\n"
                 f'model = {name}.from_pretrained(folder, dtype="auto").eval()\n'
@@ -59,8 +59,10 @@ class Loading:
         )
 
 
-def auto_class(name: str) -> str:
+def auto_class(name: str | None) -> str:
     """The class of transformers to load an architecture by; its own where none finds it."""
+    if name is None:
+        return "AutoModel"
     return next((auto for ending, auto in AUTO.items() if name.endswith(ending)), name)
 
 
