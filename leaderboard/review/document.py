@@ -13,8 +13,8 @@ from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
 from leaderboard.review.case import Case, find_row, licences_of, weights_text
 from leaderboard.rows import Row
+from leaderboard.wording import SHORT, TAKEN, export_command
 
-MOST_CANDIDATES = 200
 MOST_CANDIDATES = 200
 
 
@@ -31,6 +31,9 @@ def _head(case: Case, history: History | None, reasons: Sequence[str]) -> Iterat
         yield Paragraph(words.state_sentence(history, reasons))
         for reason in reasons:
             yield Paragraph(f"To look at again: {reason}")
+        if history.state == "approved" and history.choice is not None:
+            yield Code(export_command(history.choice.recipe_id, board.sweep_id[:SHORT]))
+            yield Paragraph(TAKEN, quiet=True)
         for problem in history.problems:
             yield Paragraph(f"The history is damaged: {problem}")
     rows = [
