@@ -118,6 +118,7 @@ def test_the_recipe_is_a_sweep_file_that_names_the_variant(exported: dict[str, P
         found = load_sweep(str(folder / "recipe.yaml"))
         assert [r.recipe_id for r in found.recipes if r.recipe_id == recipe_id] == [recipe_id]
         assert len(found.recipes) <= 2
+        assert {section.licence for section in found.file.teachers.values()} <= {"apache-2.0"}
         with open_snapshot(store) as snapshot:
             body = snapshot.sweeps()[0]["body"]
         assert [task.fingerprint for task in found.tasks] == [task["fingerprint"] for task in body["tasks"]]
@@ -134,7 +135,7 @@ def test_plan_knows_the_recipe(exported: dict[str, Path], store: Path, capsys: p
     assert not [job for job in json.loads(out)["jobs"] if job["status"] != "done"]
 
 
-def test_the_files_hash_to_the_artefact(exported: dict[str, Path], variants: list[Any]) -> None:
+def test_the_files_hash_to_the_artefact(exported: dict[str, Path], variants: list[Any], sweep: Path) -> None:
     for variant, folder in zip(variants, exported.values(), strict=True):
         assert files_digest(folder, model_files(folder)) == variant["artefact_id"]
         beside = {path.name for path in folder.iterdir()} - set(model_files(folder))
@@ -142,6 +143,7 @@ def test_the_files_hash_to_the_artefact(exported: dict[str, Path], variants: lis
         numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
         assert numbers["artefact_id"] == variant["artefact_id"]
         assert numbers["variant"] == variant["name"]
+        assert str(sweep.parent) not in json.dumps(numbers)
 
 
 def test_numbers_are_in_full_precision(exported: dict[str, Path], store: Path) -> None:

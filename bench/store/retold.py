@@ -12,6 +12,7 @@ import yaml
 from bench.data import DataSpec
 from bench.errors import BadInput
 from bench.job import parts_of
+from bench.licences import SWEEP_FILE
 from bench.recipe import OWN_BASE
 from bench.store.asked import Row
 from bench.store.origin import builds_of
@@ -35,7 +36,7 @@ def sweep_of(snapshot: Snapshot, sweep: Row, recipe_id: str) -> Values:
     """
     declared = next(v for v in sweep["variants"] if v["recipe_id"] == recipe_id)
     base = next((v for v in sweep["variants"] if v["is_base"] and v["base"] == declared["base"]), declared)
-    told = _Told(snapshot, declared["prefixes"])
+    told = _Told(snapshot, declared["prefixes"], _licences(sweep))
     chain = told.chain(recipe_id)
     prepared = len(base["steps"])
     name = str(declared["base"])
@@ -57,8 +58,8 @@ def sweep_of(snapshot: Snapshot, sweep: Row, recipe_id: str) -> Values:
 class _Told:
     """What the builds behind a variant say, gathered into sections of a file."""
 
-    def __init__(self, snapshot: Snapshot, among: Sequence[str]) -> None:
-        self._snapshot, self._among = snapshot, list(among)
+    def __init__(self, snapshot: Snapshot, among: Sequence[str], licences: Mapping[str, str]) -> None:
+        self._snapshot, self._among, self._licences = snapshot, list(among), licences
         self.data: Values = {}
         self.teachers: Values = {}
 
@@ -104,7 +105,9 @@ class _Told:
         for name, artefact_id in job["teachers"].items():
             if name != OWN_BASE and name not in self.teachers:
                 self.teachers[name] = {}  # a teacher's own chain may not ask for it again
-                self.teachers[name] = self.model(self.chain(self._recipe_of(artefact_id)), None)
+                chain = self.chain(self._recipe_of(artefact_id))
+                licence = self._licences.get(json.loads(chain[0]["job"])["name"])
+                self.teachers[name] = self.model(chain, licence)
         return {str(job["step"]): {key: _closed(value) for key, value in job["settings"].items()}}
 
     def add_data(self, name: str, spec: DataSpec) -> None:
@@ -124,6 +127,14 @@ class _Told:
             name += "_data"
         self.add_data(name, task.data)
         return name
+
+
+def _licences(sweep: Row) -> dict[str, str]:
+    """The licences of teachers, by their model, as the sweep file stated them."""
+    stated = sweep.get("licences", ())
+    return {
+        each["name"]: each["licence"] for each in stated if each["part"] == "teacher" and each["said_by"] == SWEEP_FILE
+    }
 
 
 def _closed(value: Any) -> Any:

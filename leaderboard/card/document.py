@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,18 @@ def numbers(about: Subject, made: Made) -> str:
         "exported": made.at,
         "exported_by": made.program,
     }
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    return json.dumps(_stated(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _stated(value: Any) -> Any:
+    """As JSON can hold it: no infinities, no folders of the machine."""
+    if isinstance(value, Mapping):
+        return {key: _stated(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_stated(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def _against(key: tuple[str, str], place: Any) -> dict[str, Any]:

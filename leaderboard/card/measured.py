@@ -28,7 +28,7 @@ def measured(about: Subject) -> Iterator[Part]:
     row, board = about.row, about.board
     yield Heading(2, "What was measured")
     yield Paragraph(f"{SIGNS[row.verdict]} {row.verdict}. {VERDICTS.get(row.verdict, '')}")
-    yield Paragraph(verdict_sentence(row, about.view))
+    yield Paragraph(without_folders(verdict_sentence(row, about.view)))
     yield Paragraph("All verdicts of the sweep hold together at 95%; they speak of its variants alone.")
     for note in notes(row, board):
         yield Paragraph(f"Note: {without_folders(note)}")
