@@ -116,7 +116,7 @@ def _print(about: Subject, made: Made, folder: Path, sizes: dict[str, int], form
 
     row, loading = about.row, about.loading
     warnings = list(notes(row, about.board))
-    if row.verdict in ("dominated", "not evaluated"):
+    if row.verdict in ("dominated", "not evaluated") and not any(row.verdict_reason in each for each in warnings):
         warnings.insert(0, f"{row.verdict}: {row.verdict_reason}")
     if made.problem:
         warnings.append(f"recipe.yaml: {made.problem}")
@@ -130,7 +130,7 @@ def _print(about: Subject, made: Made, folder: Path, sizes: dict[str, int], form
         ("variant", row.name),
         ("verdict", f"{SIGNS[row.verdict]} {row.verdict}"),
         ("recipe", row.recipe_id),
-        ("artefact", f"{row.artefact_id}: the bytes that were measured"),
+        ("artefact", f"{row.artefact_id}: its files hash to this name"),
         ("needs", ", ".join(loading.needs)),
     )
     record: dict[str, Any] = {
