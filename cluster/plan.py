@@ -103,13 +103,16 @@ class Planner:
         return standing(job, known, in_flight, self._attempts)
 
     def _built(self, artefacts: Mapping[str, str]) -> Iterator[tuple[Recipe, str]]:
-        """The sweep's recipes that are built, each artefact once."""
-        seen: set[str] = set()
+        """The sweep's recipes that are built, each artefact once: as the base, or else as one that is pinned."""
+        found: dict[str, Recipe] = {}
         for recipe in self._sweep.recipes:
             artefact_id = artefacts.get(recipe.recipe_id)
-            if artefact_id is not None and artefact_id not in seen:
-                seen.add(artefact_id)
-                yield recipe, artefact_id
+            if artefact_id is None:
+                continue
+            first = found.setdefault(artefact_id, recipe)
+            if recipe.recipe_id in self._sweep.pinned and not first.is_base:
+                found[artefact_id] = recipe
+        return ((recipe, artefact_id) for artefact_id, recipe in found.items())
 
     def _groups(self, built: Sequence[tuple[Recipe, str]]) -> Iterator[Group]:
         """For each base model: its artefact_id, and artefact_id -> name of its variants with other bytes."""

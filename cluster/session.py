@@ -141,13 +141,33 @@ def run_batch(batch: Batch, options: Options, watch: Watch, started: Started) ->
     """Run the leases of a batch that is to settle something; as `run_sweep`."""
 
     def work(offers: Collection[Offer] | None) -> Work:
-        if offers is None:
-            require_device(batch.device)
+        _require_alike(batch, offers)
         return Work(
             batch, batch.entry, batch.sweep_id, batch.limits, batch.hardware_class, verb="settle", run=batch.run
         )
 
     return run_work(work, batch.device, options, watch, started)
+
+
+def _require_alike(batch: Batch, offers: Collection[Offer] | None) -> None:
+    """Raise BadInput where leases would not be of the sweep's question: on another kind of machine, or other code."""
+    job = batch.jobs[0]
+    if offers is None:
+        require_device(batch.device)
+        here = frozenset({hardware_class(job.threads, batch.device)})
+    else:
+        here = frozenset[str]().union(*(offer.classes for offer in offers))
+    if batch.hardware_class not in here:
+        raise BadInput(
+            f"The sweep was measured on {batch.hardware_class!r}, and here is {'; '.join(map(repr, sorted(here)))}: "
+            "settle it there, or run it here, which makes a board of its own."
+        )
+    if (versions := library_versions()) != job.versions:
+        theirs, ours = (", ".join(f"{k} {v}" for k, v in found.items()) for found in (job.versions, versions))
+        raise BadInput(
+            f"The sweep was measured under {theirs}, and here is {ours}: install those, or run the sweep again under "
+            "these, and then settle it."
+        )
 
 
 def _machine_of(offers: Collection[Offer], file: SweepFile, asked: str | None) -> Machine:

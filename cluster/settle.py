@@ -84,7 +84,7 @@ class Batch:
 def next_batch(
     sweep: Mapping[str, Any], found: Sequence[Contest], budget: float, run: Mapping[str, int] | None = None
 ) -> Batch | None:
-    """The leases that close the most for their time; None where none that fits into the budget closes anything.
+    """The leases that decide the most for their time; None where none that fits into the budget decides anything.
 
     Args:
         sweep: a row of `Snapshot.sweeps`.
@@ -94,14 +94,16 @@ def next_batch(
     """
     options = []
     for contest in found:
+        room = int(budget / contest.lease_seconds) - 1  # beside the base; an overrun leaves less than nothing
         decided = decisions(contest.pairs, LARGEST_GROUP, frozenset({0}))
-        group, wanted = group_to_measure(decided, LARGEST_GROUP)
-        count = min(wanted, LARGEST_BATCH, int(budget / contest.cost(group)))
-        if count >= 1:  # an overrun leaves less than nothing
-            options.append((wanted * contest.cost(group), contest, group, count))
+        best = group_to_measure(decided, min(LARGEST_GROUP, room))
+        if best.leases:
+            options.append((best.decided / (best.leases * contest.cost(best.members)), contest, best))
     if not options:
         return None
-    _, contest, group, count = min(options, key=lambda option: option[0])
+    _, contest, best = max(options, key=lambda option: option[0])
+    group = best.members
+    count = max(1, min(best.leases, LARGEST_BATCH, int(budget / contest.cost(group))))
     jobs = tuple(_job(contest, group, contest.next_lease + number) for number in range(count))
     body = sweep["body"]
     statement = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
@@ -14,6 +16,7 @@ from cluster.progress import of_the_run
 from cluster.session import Options, run_batch
 from cluster.settle import Contest, contests, next_batch
 from cluster.show import Printable
+from leaderboard.contests import price
 from leaderboard.fronts import not_told_apart, whole_of
 from leaderboard.rows import find_sweep, read_board
 
@@ -54,18 +57,29 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
 
     `seeds` are sentences about recipes that more seeds would tell apart, which settling does not train.
     """
-    lines = []
+    records: list[dict[str, Any]] = []
     for first, last in zip(before, after, strict=True):
-        now = {row.recipe_id: row for row in last.rows}
-        counts = {row.recipe_id: n for row, n in zip(last.rows, last.leases, strict=True)}
-        for row in first.contested:
-            found = now[row.recipe_id]
-            open_still = last.missing(found) if found.verdict == "contested" else ""
-            lines.append((row.name, found.verdict, str(counts[row.recipe_id]), open_still))
-    decided = sum(line[1] != "contested" for line in lines)
+        now = {row.recipe_id: (row, n) for row, n in zip(last.rows, last.leases, strict=True)}
+        for each in first.contested:
+            row, leases = now[each.recipe_id]
+            still = row.verdict == "contested"
+            records.append(
+                {
+                    "variant": row.name,
+                    "verdict": row.verdict,
+                    "leases": leases,
+                    "open": last.missing(row) if still else "",
+                    "price": asdict(last.price_of(row)) if still else None,
+                }
+            )
+    lines = tuple((each["variant"], each["verdict"], str(each["leases"]), each["open"]) for each in records)
+    decided = sum(each["verdict"] != "contested" for each in records)
+    rest = price(after)
     notes = (
         f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together, over all looks.",
+        rest.sentence(),
         *seeds,
     )
-    records = [dict(zip(("variant", "verdict", "leases", "open"), line, strict=True)) for line in lines]
-    return Printable("settled", ("variant", "verdict", "leases", "still open"), tuple(lines), records, notes)
+    told = {"contested": len(lines), "decided": decided, "variants": records, "price": asdict(rest), "seeds": [*seeds]}
+    columns = ("variant", "verdict", "leases", "still open")
+    return Printable("settled", columns, lines, told, tuple(filter(None, notes)), right=frozenset({"leases"}))

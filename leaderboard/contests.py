@@ -100,20 +100,24 @@ class Open:
             seconds=sum(more[group[0]] * self.cost(group) for group in groups),
         )
 
+    def price_of(self, row: Row) -> Price:
+        """Of what keeps one row contested."""
+        mine = [pair.leases for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
+        closed = [leases for leases in mine if leases is not None]
+        more = max(closed, default=0)
+        return Price(len(closed), len(mine) - len(closed), more, more * self.cost([0, 0]))
+
     def missing(self, row: Row) -> str:
         """What would decide a contested row, in words."""
-        mine = [pair for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
-        closed = [pair.leases for pair in mine if pair.leases is not None]
-        never = len(mine) - len(closed)
+        price = self.price_of(row)
         told = []
-        if closed:
-            more = max(closed)
+        if price.closed:
             told.append(
-                f"{len(closed)} of {len(mine)} open comparisons by about {more} more leases "
-                f"({takes(more * self.cost([0, 0]))})"
+                f"{price.closed} of {price.closed + price.never} open comparisons by about {price.leases} more leases "
+                f"({takes(price.seconds)})"
             )
-        if never:
-            told.append(f"{never} by no number of leases: tied on time, or a matter of scores")
+        if price.never:
+            told.append(f"{price.never} by no number of leases: tied on time, or a matter of scores")
         return "; ".join(told)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.metrics import METRICS
 from bench.statistics.front import front_of
-from bench.statistics.seeds import seeds_needed
+from bench.statistics.seeds import level_of_each, seeds_needed
 from bench.store.reader import Snapshot
 from leaderboard.format import difference, interval, number
 from leaderboard.judging import evidence_of
@@ -17,6 +18,7 @@ from leaderboard.listing import Listing
 from leaderboard.rows import Board, read_draws
 
 Row = Mapping[str, Any]
+ENOUGH_SEEDS = 5  # of training, for a sentence about a method
 PARTS = {
     "seeds": "seed to seed",
     "sessions": "lease to lease",
@@ -78,22 +80,33 @@ def about_recipes(recipes: Sequence[Row]) -> list[str]:
         if each["estimate"] is not None and not each["other"]:
             split = _split(each)
             what = f"{METRICS[each['metric']].title}, {each['scope']}"
-            found.append(
-                f"{each['name']} over {each['seeds']} seeds, {what}: {_shown(each)}{'; ' + split if split else ''}."
-            )
+            found.append(f"{each['name']} {_over(each)}, {what}: {_shown(each)}{'; ' + split if split else ''}.")
     return found + not_told_apart(recipes)
 
 
 def not_told_apart(recipes: Sequence[Row]) -> list[str]:
     """One sentence a pair of recipes whose interval over seeds holds no difference, with the seeds that would tell."""
     names = {each["recipe_group"]: each["name"] for each in recipes}
+    family = Counter(_of(each) for each in recipes if each["other"])
     found = []
     for each in recipes:
         nothing = 1.0 if each["metric"].endswith("_ratio") else 0.0
         if each["other"] and each["low"] <= nothing <= each["high"]:
-            pair = f"{each['name']} and {names[each['other']]} are not told apart over {each['seeds']} seeds on"
-            found.append(f"{pair} {METRICS[each['metric']].title}, {each['scope']}: {_shown(each)}; {_more(each)}.")
+            pair = f"{each['name']} and {names[each['other']]} are not told apart {_over(each)} on"
+            more = _more(each, family[_of(each)])
+            found.append(f"{pair} {METRICS[each['metric']].title}, {each['scope']}: {_shown(each)}; {more}.")
     return found
+
+
+def _over(each: Row) -> str:
+    """Over how many seeds, and whether they are too few for a sentence about a method."""
+    few = f" (fewer than {ENOUGH_SEEDS})" if each["seeds"] < ENOUGH_SEEDS else ""
+    return f"over {each['seeds']} seeds{few}"
+
+
+def _of(each: Row) -> tuple[str, ...]:
+    """What recipes are compared on, all of them together."""
+    return each["base"], each["metric"], each["scope"]
 
 
 def _shown(each: Row) -> str:
@@ -119,11 +132,11 @@ def _split(each: Row) -> str:
     return f"a single value deviates by {', '.join(told)}" if told else ""
 
 
-def _more(each: Row) -> str:
+def _more(each: Row, comparisons: int) -> str:
     """How many seeds would tell two recipes apart, if their difference stays what it is."""
     if each["metric"].endswith("_ratio"):
         gap, reach = abs(math.log(each["estimate"])), math.log(each["high"] / each["low"]) / 2
     else:
         gap, reach = abs(each["estimate"]), (each["high"] - each["low"]) / 2
-    wanted = seeds_needed(gap, reach, each["seeds"])
+    wanted = seeds_needed(gap, reach, each["seeds"], level_of_each(comparisons))
     return "no number of seeds that is sensible would" if wanted is None else f"about {wanted} seeds of each would"

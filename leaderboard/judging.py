@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.errors import BadInput
-from bench.statistics.objectives import Evidence, Objective, extension, worth
+from bench.statistics.objectives import Evidence, Objective, Piece, put_together
 from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
@@ -30,6 +30,8 @@ def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) ->
         sentence = separates_nothing(board, key)
         if sentence is not None:
             raise BadInput(sentence)
+        if (sentence := tells_no_pair(board, key)) is not None:
+            raise BadInput(f"{sentence}: choose another objective, or bound it with --where '{key[0]} ...'.")
     return judged_anew(snapshot, replace(board, objectives=keys))
 
 
@@ -58,6 +60,26 @@ def separates_nothing(board: Board, key: Key) -> str | None:
     return (
         f"All {len(values)} variants with a number have the same {axis.title}, {value}: it separates nothing; choose "
         "another objective."
+    )
+
+
+def tells_no_pair(board: Board, key: Key) -> str | None:
+    """Why no verdict rests on a noisy number that has an interval for each row, and none for the difference of two.
+
+    Such as the 95th percentile of latency: each is known by itself, and whoever judged on it would show nothing.
+    """
+    of = judged_as(key)
+    if isinstance(board.rows, Listing):
+        found = column(board.rows.source, board.rows.sweep_id, of)
+        noisy, paired = bool((found.low < found.high).any()), not np.isnan(found.evidence).all()
+    else:
+        cells = [row.cells[of] for row in board.rows if of in row.cells]
+        noisy, paired = any(c.low < c.high for c in cells), any(c.evidence is not None for c in cells)
+    if paired or not noisy:
+        return None
+    return (
+        f"{board.axes[key].title} is known of each variant by itself, not of the difference of two, so that no "
+        "frontier can be told from it"
     )
 
 
@@ -114,16 +136,10 @@ def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Ev
     objective = Objective(axis.title, axis.better, board.matters.get(axis.key, 0.0))
     # What was stopped has seen other examples or rounds than the rest, and takes no part in what is noisy.
     cells = [None if row.stopped and not axis.exact else row.cells.get(key) for row in rows]
-    estimates = np.array([np.nan if cell is None else cell.estimate for cell in cells])
-    mine = [draws.get((row.recipe_id, key)) for row in rows]
-    size = next((d.size for d in mine if d is not None), 0)
-    if not size:
-        if any(cell is not None and cell.low < cell.high for cell in cells):
-            # Noisy, but without paired resamples: nothing can be shown, and a bare estimate must not pass for exact.
-            estimates = np.full(len(rows), np.nan)
-        return Evidence(objective, estimates)
-    columns = [np.full(size, e) if d is None else d for d, e in zip(mine, estimates, strict=True)]
-    span = max((each.span for each in cells if each is not None and each.evidence is not None), default=0.0)
-    n, freedom = worth([None if each is None else each.evidence for each in cells], span)
-    extended = extension([None if each is None else each.extended for each in cells])
-    return Evidence(objective, estimates, np.column_stack(columns), n, span, freedom, extended)
+    return put_together(
+        objective,
+        [
+            None if c is None else Piece(c.estimate, c.low < c.high, draws, c.evidence, c.span, c.extended)
+            for c, draws in zip(cells, (draws.get((row.recipe_id, key)) for row in rows), strict=True)
+        ],
+    )

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray, Objective, count_variants
 from bench.statistics.simultaneous import half_widths
 
-__all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "knee", "nondominated", "pairwise"]
-__all__ += ["shares", "verdicts"]
+__all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "compare", "knee", "nondominated"]
+__all__ += ["relations", "shares", "verdicts"]
 
 MANY = 64  # variants among whom looking for those that are beaten in every draw pays
 State = Literal["certain", "contested", "dominated", "not evaluated"]
@@ -90,7 +90,7 @@ def verdicts(
         return out
     kept = tuple(each.only(rows) for each in every)
     among = half_widths(kept, level) if widths is None else [width[np.ix_(rows, rows)] for width in widths]
-    beats, dominates, margin = _relations(kept, among)
+    beats, dominates, margin = relations(kept, among)
     share = shares(kept)
     dominated: BoolArray = np.asarray(dominates.any(axis=0))
     dominators = _best_dominators(dominates, dominated, margin)
@@ -157,28 +157,14 @@ def _ever_on_front(kept: Sequence[Evidence]) -> NDArray[np.intp]:
     return np.flatnonzero(~beaten)
 
 
-def pairwise(evidence: Sequence[Evidence], a: int, b: int, level: float = 0.95) -> list[Comparison]:
-    """Variant a against variant b on each objective, told by intervals that cover all objectives together at `level`.
-
-    With m the smallest difference that matters: better (worse) if the whole interval is at or beyond m in a's favour
-    (disfavour), and not zero; equivalent if the whole interval is inside of m either way, or is exactly zero; otherwise
-    not known yet. So with m = 0 better means that the interval leaves out zero, and noisy objectives are never
-    equivalent. Without a finite number, or with draws that never differ, the interval is the whole line. A variant is
-    equivalent to itself. ValueError as for `verdicts`; IndexError for no such variant.
-    """
-    every = tuple(evidence)
-    size = count_variants(every)
-    if not (0 <= a < size and 0 <= b < size):
-        raise IndexError(f"variants are numbered 0 to {size - 1}, got {a} and {b}")
-    pair = np.array([a, b], dtype=np.intp)
-    known = [each for each in every if each.present[pair].all()]
-    widths = half_widths(tuple(each.only(pair) for each in known), level) if known else []
-    reach = {each.objective.name: float(width[0, int(a != b)]) for each, width in zip(known, widths, strict=True)}
-    return [_compare(each, a, b, reach.get(each.objective.name)) for each in every]
-
-
 def against(evidence: Sequence[Evidence], reference: int, widths: Sequence[FloatArray]) -> list[list[Comparison]]:
-    """[objective][variant]: every variant against one, told as `pairwise` tells it, from the given half widths.
+    """[objective][variant]: every variant against one, from the given half widths.
+
+    With m the smallest difference that matters: better (worse) if the whole interval is at or beyond m in the variant's
+    favour (disfavour), and not zero; equivalent if the whole interval is inside of m either way, or is exactly zero;
+    otherwise not known yet. So with m = 0 better means that the interval leaves out zero, and noisy objectives are
+    never equivalent. Without a finite number, or with draws that never differ, the interval is the whole line. A
+    variant is equivalent to itself.
 
     With the widths of `half_widths(evidence, level)` all of it is told from the event that `verdicts` rest on: no
     comparison contradicts a verdict. IndexError for no such variant.
@@ -227,26 +213,26 @@ def _complete(every: tuple[Evidence, ...]) -> NDArray[np.intp]:
     return np.flatnonzero(np.logical_and.reduce([each.present for each in every]))
 
 
-def _gaps(each: Evidence) -> FloatArray:
-    """Differences of costs [V, V], row less column: negative where the row is better."""
-    return each.costs[:, None] - each.costs[None, :]
+def compare(each: Evidence, width: FloatArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """[V, V] each, row against column: cost less its cost, whether the row is better, whether it is shown no worse."""
+    gap = each.costs[:, None] - each.costs[None, :]
+    better = gap < -width
+    return gap, better, gap <= 0 if each.draws is None else better
 
 
-def _relations(kept: tuple[Evidence, ...], widths: Sequence[FloatArray]) -> tuple[BoolArray, BoolArray, FloatArray]:
+def relations(kept: Sequence[Evidence], widths: Sequence[FloatArray]) -> tuple[BoolArray, BoolArray, FloatArray]:
     """[V, V] each, row against column: not dominated by it, dominates it, and the weakest noisy margin of that."""
     size = kept[0].estimates.size
     better_somewhere, equal = np.zeros((size, size), dtype=np.bool_), np.ones((size, size), dtype=np.bool_)
     holds = np.ones((size, size), dtype=np.bool_)
     margin = np.full((size, size), np.inf)
     for each, width in zip(kept, widths, strict=True):
-        gap = _gaps(each)
-        better = gap < -width
+        gap, better, no_worse = compare(each, width)
         better_somewhere |= better
+        holds &= no_worse
         if each.draws is None:
-            holds &= gap <= 0
             equal &= gap == 0
         else:
-            holds &= better
             equal[:] = False
             np.minimum(margin, -gap / np.where(width > 0, width, 1.0), out=margin, where=better)
     # A row settles nothing against itself: the diagonal stays false, whether rows can be equal or not.

@@ -34,19 +34,6 @@ def hypervolume(costs: ArrayLike, reference: ArrayLike, ideal: ArrayLike | None 
     return float(moocore.hypervolume((inside - corner) / scale, ref=np.zeros(table.shape[1])))
 
 
-def relative_to_base(costs: ArrayLike, base: ArrayLike) -> FloatArray:
-    """Costs [V, K] as changes relative to the base's [K]: -0.5 is half of its cost, and for what is better higher,
-    whose costs are negative, -0.5 is half as much again. 0 is the base itself, a natural reference with some slack.
-
-    ValueError for a base of another length, not finite, or zero on some objective.
-    """
-    table = np.asarray(costs, dtype=np.float64)
-    own = _point(base, table.shape[-1], "the base")
-    if (own == 0).any():
-        raise ValueError(f"nothing is relative to a base of 0, got {own}")
-    return np.asarray((table - own) / np.abs(own))
-
-
 def _point(values: ArrayLike, objectives: int, what: str) -> FloatArray:
     point = np.asarray(values, dtype=np.float64)
     if point.shape != (objectives,) or not np.isfinite(point).all():

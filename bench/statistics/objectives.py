@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,37 @@ class Evidence:
         freedom = None if self.freedom is None else self.freedom[rows]
         extended = None if self.extended is None else self.extended[rows]
         return Evidence(self.objective, self.estimates[rows], draws, self.n, self.span, freedom, extended)
+
+
+class Piece(NamedTuple):
+    """What is known of one variant on one objective."""
+
+    estimate: float
+    noisy: bool  # its interval has a width
+    draws: FloatArray | None
+    evidence: int | None  # independent examples or blocks behind it
+    span: float  # range of one example's score, 0 where unbounded
+    extended: float | None  # as in `Evidence`, None where it was not measured in leases
+
+
+def put_together(objective: Objective, pieces: Sequence[Piece | None]) -> Evidence:
+    """The evidence of all variants on one objective; None for a variant without a number.
+
+    Noisy numbers without resamples show nothing of any pair, and a bare estimate must not pass for exact: all are NaN.
+    """
+    known = [each for each in pieces if each is not None]
+    estimates = np.array([np.nan if each is None else each.estimate for each in pieces])
+    size = next((each.draws.size for each in known if each.draws is not None), 0)
+    if not size:
+        return Evidence(objective, np.full(len(pieces), np.nan) if any(each.noisy for each in known) else estimates)
+    columns = [
+        np.full(size, estimate) if each is None or each.draws is None else each.draws
+        for each, estimate in zip(pieces, estimates, strict=True)
+    ]
+    span = max((each.span for each in known if each.evidence is not None), default=0.0)
+    n, freedom = worth([None if each is None else each.evidence for each in pieces], span)
+    extended = extension([None if each is None else each.extended for each in pieces])
+    return Evidence(objective, estimates, np.column_stack(columns), n, span, freedom, extended)
 
 
 def worth(pieces: Sequence[int | None], span: float) -> tuple[int | None, FloatArray | None]:

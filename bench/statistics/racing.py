@@ -22,10 +22,10 @@ from bench.statistics.autocorrelation import correlation_time
 from bench.statistics.intervals import check_level
 from bench.statistics.looks import planned_looks
 from bench.statistics.objectives import BoolArray, FloatArray
+from bench.statistics.resample import SHIFT
 
 MOST_LOOKS = 6
 LARGEST_BET = 0.5  # of the capital: one example can then never take more than half of it
-LEASE_SHIFT = 0.02  # of a latency ratio may last as long as a lease; one lease cannot tell it from a difference
 MEMORY_SHIFT = 0.04  # to which two measurements of the same model agree (`bench.measure.memory`)
 
 
@@ -141,7 +141,8 @@ class Timed:
     """Ratios to the base of the models of each lease: (variants in the lease [m], ratios [rounds, m]); lower is better.
 
     The base is among the variants with ratios of 1. Variants that share leases are compared round by round, in every
-    lease that they share; others meet through the base.
+    lease that they share; others meet through the base. What lasts as long as a lease no number of its rounds tells
+    from a difference: half of the level is for that, at the deviation that calibration found, and half for the rounds.
     """
 
     leases: Sequence[tuple[Sequence[int], FloatArray]]
@@ -164,14 +165,14 @@ class Timed:
             ratios[:, places.index(column)] / ratios[:, place] for place, places, ratios in mine if column in places
         ]
         if shared:
-            return all(_above(ratio, 1 + LEASE_SHIFT, level) for ratio in shared)
+            return all(_above(ratio, _lasting(level / 2), level / 2) for ratio in shared)
         theirs = [ratios[:, places.index(column)] for places, ratios in self._of(column)]
         if not mine or not theirs:
             return False
-        # Two bounds, each at half of the level, that do not meet whichever leases they come from.
-        highest = max(_bound(ratios[:, place], level / 2, upper=True) for place, _, ratios in mine)
-        lowest = min(_bound(ratios, level / 2, upper=False) for ratios in theirs)
-        return highest * (1 + LEASE_SHIFT) < lowest
+        # Two bounds, each at half of what is left, that do not meet whichever leases they come from.
+        highest = max(_bound(ratios[:, place], level / 4, upper=True) for place, _, ratios in mine)
+        lowest = min(_bound(ratios, level / 4, upper=False) for ratios in theirs)
+        return highest * _lasting(level / 2, math.sqrt(2)) < lowest
 
     def _of(self, variant: int) -> list[tuple[Sequence[int], FloatArray]]:
         return [(places, ratios) for places, ratios in self.leases if variant in places]
@@ -202,6 +203,11 @@ class Repeated:
 def extreme(first: int, second: int) -> float:
     """One-sided p of so many values that all lie below so many others, if all came from one place."""
     return 1 / math.comb(first + second, first)
+
+
+def _lasting(level: float, deviations: float = 1.0) -> float:
+    """A factor that a ratio of two models goes beyond by what lasts as long as a lease, at most so rarely."""
+    return math.exp(float(stats.norm.isf(level)) * SHIFT * deviations)
 
 
 def _above(ratios: FloatArray, threshold: float, level: float) -> bool:

@@ -85,21 +85,29 @@ def compare_recipes(first: Mapping[int, ArrayLike], second: Mapping[int, ArrayLi
     return Interval(mean, mean - reach, mean + reach, level, seeds, "Welch's t over seeds and examples")
 
 
-def seeds_needed(gap: float, reach: float, seeds: int) -> int | None:
+def level_of_each(comparisons: int) -> float:
+    """Of one interval, so that so many hold together at 95%: Bonferroni's."""
+    return 1 - 0.05 / max(1, comparisons)
+
+
+def seeds_needed(gap: float, reach: float, seeds: int, level: float = 0.95) -> int | None:
     """Seeds of each recipe after which an interval would leave 0 out, if difference and variances stay what they are.
 
     Args:
         gap: the difference, as an absolute number.
         reach: half width of its interval over so many seeds.
         seeds: how many there are, 2 or more (ValueError below).
+        level: of that interval: the higher it is, the faster more seeds narrow one that rests on few.
 
-    The half width follows one over the root of the number of seeds, and Student's quantile at 95% with one seed less.
-    None beyond `MOST_SEEDS`.
+    The half width follows one over the root of the number of seeds, and Student's quantile with one seed less. None
+    beyond `MOST_SEEDS`.
     """
+    check_level(level)
     if seeds < 2:
         raise ValueError(f"an interval over seeds rests on at least 2, got {seeds}")
     counts = np.arange(seeds + 1, MOST_SEEDS + 1)
-    factors = stats.t.isf(0.025, counts - 1) / stats.t.isf(0.025, seeds - 1) * np.sqrt(seeds / counts)
+    tail = (1 - level) / 2
+    factors = stats.t.isf(tail, counts - 1) / stats.t.isf(tail, seeds - 1) * np.sqrt(seeds / counts)
     enough = np.flatnonzero(reach * factors < gap)
     return int(counts[enough[0]]) if enough.size else None
 

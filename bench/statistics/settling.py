@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from bench.statistics.frontier import compare, relations
 from bench.statistics.looks import left_to_spend
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray
 from bench.statistics.resample import SHIFT_FREEDOM
@@ -68,20 +70,16 @@ def open_pairs(
         declared: leases that were planned, beyond which less of the error is left (`looks.left_to_spend`).
     """
     present = np.logical_and.reduce([each.present for each in evidence])
-    gaps = [each.costs[:, None] - each.costs[None, :] for each in evidence]
-    better = [gap < -width for gap, width in zip(gaps, widths, strict=True)]
-    somewhere = np.logical_or.reduce(better)
-    exact = [each.draws is None for each in evidence]
-    equal = np.logical_and.reduce([gap == 0 for gap in gaps]) & all(exact)
-    no_worse = [gap <= 0 if sure else shown for gap, sure, shown in zip(gaps, exact, better, strict=True)]
-    dominates = np.logical_and.reduce(no_worse) & somewhere
+    safe, dominates, _ = relations(evidence, widths)
     dominated = dominates.any(axis=0)
+    compared = [compare(each, width) for each, width in zip(evidence, widths, strict=True)]
+    gaps, no_worse = [gap for gap, _, _ in compared], [shown for _, _, shown in compared]
     count = int(present.sum())
-    critical = normal_quantile(count * (count - 1) // 2 * exact.count(False), LEVEL)
+    critical = normal_quantile(count * (count - 1) // 2 * sum(each.draws is not None for each in evidence), LEVEL)
     found = []
     for i in np.flatnonzero(present & ~dominated):
-        for j in np.flatnonzero(present):
-            if i != j and not somewhere[i, j] and not equal[i, j]:
+        for j in np.flatnonzero(present & ~safe[i]):
+            if i != j:
                 reach = _reach(max(1, leases[int(i)]), max(1, leases[int(j)]), critical, max(1, declared))
                 found.append(_priced(int(i), int(j), gaps, widths, measured, no_worse, reach))
     return found
@@ -97,16 +95,15 @@ def _priced(
     reach: FloatArray,
 ) -> OpenPair:
     """A pair with the fewest leases that either way to close it takes."""
-    ways: dict[str, list[int]] = {"better": [], "beaten": []}
-    for at, (gap, width) in enumerate(zip(gaps, widths, strict=True)):
-        needed = _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if measured[at] else None
-        if needed is None:
-            continue
-        if gap[i, j] < 0:
-            ways["better"].append(needed)
-        elif all(no_worse[k][j, i] for k in range(len(gaps)) if k != at):
-            ways["beaten"].append(needed)
-    return OpenPair(i, j, *(min(ways[shows], default=None) for shows in ("better", "beaten")))
+    needed = [
+        _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if more else None
+        for gap, width, more in zip(gaps, widths, measured, strict=True)
+    ]
+    better = [n for n, gap in zip(needed, gaps, strict=True) if n is not None and gap[i, j] < 0]
+    # Whoever beats it is shown better everywhere: by now, or once the last of what is measured shows it.
+    left = [(n, gap) for n, gap, shown in zip(needed, gaps, no_worse, strict=True) if not shown[j, i]]
+    beaten = [n for n, gap in left if n is not None and gap[i, j] > 0]
+    return OpenPair(i, j, min(better, default=None), max(beaten) if beaten and len(beaten) == len(left) else None)
 
 
 @lru_cache(maxsize=4096)
@@ -169,13 +166,21 @@ def _decision(of: int, more: Mapping[int, int], most: int, never: frozenset[int]
     return Decision(of, (frozenset({of}) - never) | frozenset(others[: most - 1]), max(more.values()))
 
 
-def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], int]:
+class Group(NamedTuple):
+    """Variants to time together for so many leases, and how many variants that decides."""
+
+    members: list[int]
+    leases: int
+    decided: int
+
+
+def group_to_measure(found: Sequence[Decision], most: int) -> Group:
     """Which up to `most` variants to time, and for how many leases, to decide the most variants for the time.
 
     A lease takes as long as it has models, the base among them. Variants are taken by how few leases decide them, and
     of all such beginnings the one that decides most a model and lease is measured. Without any, nobody and 0.
     """
-    best: tuple[float, list[int], int] = (0.0, [], 0)
+    best, best_rate = Group([], 0, 0), 0.0
     group: list[int] = []
     decided = 0
     for each in found:
@@ -184,9 +189,9 @@ def group_to_measure(found: Sequence[Decision], most: int) -> tuple[list[int], i
             continue
         group, decided = group + new, decided + 1
         rate = decided / (each.leases * (1 + len(group)))
-        if rate > best[0]:
-            best = (rate, group, each.leases)
-    return best[1], best[2]
+        if rate > best_rate:
+            best, best_rate = Group(group, each.leases, decided), rate
+    return best
 
 
 def best_rounds(looks: Sequence[int], between: float, within: float, fixed: float, each: float) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.statistics.intervals import Interval
+from bench.statistics.objectives import Piece
 
 DRAWS = 1000
 SEED = 7  # draws are the same in every snapshot of the same records
@@ -26,6 +27,12 @@ class Number:
     extended: float | None = None  # leases behind it over those declared; None where it was not measured in leases
     p: float | None = None  # of the exact test that it is no different from the base's, where there is one
     right: bytes | None = None  # of a share over a whole task: one bit an example, 1 where it counts, by `packbits`
+
+    @property
+    def piece(self) -> Piece:
+        """As evidence is put together from."""
+        estimate, noisy = self.interval.estimate, self.interval.low < self.interval.high
+        return Piece(estimate, noisy, self.draws, self.evidence, self.span, self.extended)
 
 
 def exact(metric: str, scope: str, value: float, hardware_class: str | None = None) -> Number:

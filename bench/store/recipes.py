@@ -15,7 +15,14 @@ from scipy import stats
 from bench.metrics import metric
 from bench.statistics.intervals import Interval, mean_t
 from bench.statistics.resample import SHIFT
-from bench.statistics.seeds import Components, compare_recipes, over_seeds, variance_of_scores, variance_of_timings
+from bench.statistics.seeds import (
+    Components,
+    compare_recipes,
+    level_of_each,
+    over_seeds,
+    variance_of_scores,
+    variance_of_timings,
+)
 from bench.store import quality, timing
 from bench.store.rows import RecipeRow
 from bench.store.scored import Cache, Declaration, evaluations, outcomes_of
@@ -194,7 +201,7 @@ def _pairs(recipes: Mapping[Recipe, Any]) -> list[tuple[Recipe, Recipe]]:
 
 def _level(recipes: Mapping[Recipe, Any]) -> float:
     """Bonferroni's, so that all comparisons of recipes on one number hold together at 95%."""
-    return 1 - 0.05 / max(1, len(_pairs(recipes)))
+    return level_of_each(len(_pairs(recipes)))
 
 
 def _row(

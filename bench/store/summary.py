@@ -11,11 +11,11 @@ import numpy as np
 
 from bench.metrics import metric
 from bench.statistics.front import front_of
-from bench.statistics.objectives import Evidence, Objective, extension, worth
+from bench.statistics.objectives import Evidence, Objective, put_together
 from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
-from bench.store.numbers import DRAWS, Number, exact
+from bench.store.numbers import Number, exact
 from bench.store.recipes import recipe_rows
 from bench.store.required import constraint_rows, standing_rows, with_holm
 from bench.store.rows import DrawRow, FrontRow, HitsRow, NumberRow, Summary, VariantRow, VerdictRow
@@ -150,8 +150,8 @@ def _fill(
     """Rows of all variants of one base."""
     sweep_id = sweep["sweep_id"]
     placed = [artefacts.get(v["recipe_id"]) for v in variants]
-    for variant, artefact_id in zip(variants, placed, strict=True):
-        mine = numbers.get(artefact_id, []) if artefact_id else []
+    told = [numbers.get(a, []) if a else [] for a in placed]
+    for variant, artefact_id, mine in zip(variants, placed, told, strict=True):
         row = _variant_row(sweep, variant, artefact_id, mine, failures)
         summary.variants.append(row._replace(status="stopped") if artefact_id in stopped else row)
         for number in mine:
@@ -181,15 +181,14 @@ def _fill(
             if number.draws is not None:
                 draws = number.draws.astype(np.float32).tolist()
                 summary.draws.append(DrawRow(sweep_id, variant["recipe_id"], number.metric, number.scope, draws))
-    whole = [[] if a is None or a in stopped else numbers.get(a, []) for a in placed]
-    evidence = [gather(objective, whole) for objective in sweep["objectives"]]
+    evidence = [_evidence(o, told, [a in stopped for a in placed]) for o in sweep["objectives"]]
     base = next((i for i, v in enumerate(variants) if v["is_base"]), None)
     found, standings = stand(evidence, base)
     front = front_of(evidence)
     knee = None if front.knee is None else variants[front.knee]["recipe_id"]
     summary.fronts.append(FrontRow(sweep_id, variants[0]["base"], front.size, knee, front.hypervolume))
     summary.standings += standing_rows(sweep, variants, standings)
-    summary.constraints += constraint_rows(sweep, variants, [numbers.get(a, []) if a else [] for a in placed])
+    summary.constraints += constraint_rows(sweep, variants, told)
     for variant, artefact_id, verdict in zip(variants, placed, found, strict=True):
         stop = stopped.get(artefact_id or "")
         verdict = verdict if stop is None else standing_of(stop, placed)
@@ -199,25 +198,16 @@ def _fill(
         )
 
 
-def gather(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]]) -> Evidence:
-    """The evidence of all variants on one objective, NaN where a variant has no number."""
-    found = [
-        next((n for n in mine if n.metric == objective["metric"] and n.scope == objective["scope"]), None)
-        for mine in numbers
-    ]
+def _evidence(objective: Mapping[str, Any], numbers: Sequence[Sequence[Number]], stopped: Sequence[bool]) -> Evidence:
+    """The evidence of all variants on one objective; of a stopped one, which saw less than the rest, what is exact."""
     described = metric(objective["metric"])
-    estimates = np.array([n.interval.estimate if n else np.nan for n in found])
-    axis = Objective(objective["title"], described.better, objective.get("matters", 0.0))
-    if described.exact and all(n is None or n.draws is None for n in found):
-        return Evidence(axis, estimates)
-    missing = np.full(DRAWS, np.nan)
-    columns = [
-        missing if n is None else np.full(DRAWS, n.interval.estimate) if n.draws is None else n.draws for n in found
+    key = objective["metric"], objective["scope"]
+    found = [
+        None if out and not described.exact else next((n for n in mine if (n.metric, n.scope) == key), None)
+        for mine, out in zip(numbers, stopped, strict=True)
     ]
-    span = max((each.span for each in found if each is not None and each.evidence is not None), default=0.0)
-    n, freedom = worth([None if each is None else each.evidence for each in found], span)
-    extended = extension([None if each is None else each.extended for each in found])
-    return Evidence(axis, estimates, np.column_stack(columns), n, span, freedom, extended)
+    axis = Objective(objective["title"], described.better, objective.get("matters", 0.0))
+    return put_together(axis, [None if each is None else each.piece for each in found])
 
 
 def _variant_row(

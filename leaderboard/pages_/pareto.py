@@ -16,6 +16,7 @@ from leaderboard.choices import View
 from leaderboard.controls import COMPETE, HELD, WHERE, choose, chosen_variant, forget, in_address, name_sweep, open_page
 from leaderboard.details import draw_details
 from leaderboard.index import LARGE
+from leaderboard.judging import tells_no_pair
 from leaderboard.large import column
 from leaderboard.listing import Listing
 from leaderboard.overlays import Overlays
@@ -51,6 +52,9 @@ def main() -> None:
     if x == y:
         st.html(markup.box("Both axes show the same number: choose two different ones."))
         return
+    for axis in (x, y):
+        if (sentence := tells_no_pair(view.board, axis.key)) is not None:
+            st.html(markup.box(f"{sentence}: the points are drawn, and none of them is judged."))
     with st.spinner("Choosing what to draw …", show_time=True):
         shown, thin = thinned(view, x, y)
     if not points(shown.rows, x, y):

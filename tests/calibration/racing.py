@@ -2,14 +2,16 @@
 
 `python -m tests.calibration.racing [--populations N] [--store STORE ...]` races simulated sweeps of many shapes on a
 task of 20 windows. It prints what share of the examples was spent, beside the share of variants that truly are the
-frontier, which no rule can spend less than; and in how many populations a member was stopped. With stores, it also
-races anew what was evaluated there to the end: accuracy against size, the truth being the estimates on all examples.
+frontier, which no rule can spend less than; and in how many populations a member was stopped. Then the same of latency:
+what one lease shows to be beaten gets no second, where accuracy is known already. With stores, it also races anew what
+was evaluated there to the end: accuracy against size, the truth being the estimates on all examples.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,17 +21,26 @@ from scipy import stats
 
 from bench.record import Finished, Record
 from bench.statistics.frontier import nondominated
-from bench.statistics.racing import Exact, Raced, Scored, race_level, race_looks, stops
+from bench.statistics.racing import Exact, Raced, Scored, Timed, race_level, race_looks, stops
+from bench.statistics.resample import SHIFT
 from bench.store.journal import parts, read_entries
 from bench.store.raw import Raw
 from bench.tasks.spec import WINDOW
 from bench.tasks.windows import ORDER_SEED
+from cluster.groups import LARGEST_GROUP
 from tests.bench.statistics.simulated_sweeps import outcomes
 
 FloatArray = NDArray[np.float64]
-Population = tuple[FloatArray, FloatArray]  # true accuracy and size of each variant
+Population = tuple[FloatArray, FloatArray]  # true accuracy and size of each variant, or its latency beside the base's
+Shape = Callable[[int, np.random.Generator], Population]
 WINDOWS, ALPHA = 20, 0.05
 SIZES = (10, 40, 120)
+TIMED_SIZES = (1 + LARGEST_GROUP, 1 + 2 * LARGEST_GROUP)  # the base and what fits into one lease, and into two
+ROUNDS = (40, 320)  # the first look of a lease and the last
+NOISES = (0.01, 0.04)  # by which a round deviates
+LEASES = 2  # that a variant gets which does not stop
+HAIR = 1e-6
+TIMED_AS_MANY = 5  # times as many populations as are raced on examples: a lease is quickly simulated
 
 
 def independent(size: int, rng: np.random.Generator) -> Population:
@@ -71,7 +82,19 @@ def by_a_hair(size: int, rng: np.random.Generator) -> Population:
     return 0.85 - 0.0002 * order, 50.0 + order
 
 
-SHAPES: tuple[Callable[[int, np.random.Generator], Population], ...] = (
+def faster_by_a_hair(size: int, rng: np.random.Generator) -> Population:
+    """Each is worse than the one before it, and faster by what no lease can show: all are the frontier."""
+    del rng
+    order = np.arange(size, dtype=np.float64)
+    return 0.9 - 0.01 * order, np.where(order > 0, 0.8 - HAIR * order, 1.0)
+
+
+def spread_out(size: int, rng: np.random.Generator) -> Population:
+    """Accuracy and latency relative to the base have nothing to do with each other."""
+    return rng.uniform(0.6, 0.9, size), np.append(1.0, rng.uniform(0.3, 1.2, size - 1))
+
+
+SHAPES: tuple[Shape, ...] = (
     independent,
     diffuse,
     trade_off,
@@ -85,7 +108,7 @@ SHAPES: tuple[Callable[[int, np.random.Generator], Population], ...] = (
 class Outcome(NamedTuple):
     """What became of one population."""
 
-    spent: float  # of all examples of all variants
+    spent: float  # of all examples of all variants, or of all leases
     frontier: float  # of the variants
     lost: bool
 
@@ -121,24 +144,61 @@ def race(scores: FloatArray, quality: FloatArray, cost: FloatArray, *, binary: b
     return Outcome(spent.sum() / (size * n), float(frontier.mean()), bool(frontier[spent < n].any()))
 
 
-def row(shape: Callable[[int, np.random.Generator], Population], size: int, populations: int, *, binary: bool) -> str:
+def raced_leases(population: Population, rounds: int, noise: float, rng: np.random.Generator) -> Outcome:
+    """Time every variant in one lease; those that it shows beaten get no second. Variant 0 is the base.
+
+    Accuracy counts as known, so that nothing but time keeps a variant in the race. In each lease each model has a shift
+    of its own, the base as well, by which the ratio of two deviates as calibration found.
+    """
+    quality, ratios = population
+    size = ratios.size
+    leases = []
+    for first in range(1, size, LARGEST_GROUP):
+        places = [0, *range(first, min(first + LARGEST_GROUP, size))]
+        shift = SHIFT / np.sqrt(2) * rng.standard_normal(len(places))
+        deviation = shift + noise * rng.standard_normal((rounds, len(places)))
+        times = ratios[places] * np.exp(deviation)
+        leases.append((places, times / times[:, :1]))
+    level = race_level(ALPHA, LEASES - 1, [size])
+    found = stops([Exact(-quality), Timed(leases, size)], level, frozenset({0}))
+    gone = [stop.variant for stop in found]
+    frontier = nondominated(np.column_stack([-quality, ratios]))
+    spent = 1 - len(gone) * (LEASES - 1) / (LEASES * (size - 1))
+    return Outcome(spent, float(frontier.mean()), bool(frontier[gone].any()))
+
+
+def row(name: str, what: str, size: int, found: Sequence[Outcome]) -> str:
     """One line of the table."""
+    spent = np.array([each.spent for each in found])
+    lost = sum(each.lost for each in found)
+    high = stats.binomtest(lost, len(found)).proportion_ci(method="exact").high
+    columns = [
+        name.replace("_", " "),
+        what,
+        str(size),
+        f"{np.median(spent):.2f} ({spent.min():.2f} to {spent.max():.2f})",
+        f"{np.median([each.frontier for each in found]):.2f}",
+        f"{lost} of {len(found)} (up to {100 * high:.0f}%)",
+    ]
+    return f"| {' | '.join(columns)} |"
+
+
+def scored_row(shape: Shape, size: int, populations: int, *, binary: bool) -> str:
+    """A line of populations raced on examples."""
     found = [
         simulated(shape(size, rng), binary=binary, rng=rng)
         for rng in (np.random.default_rng([seed, size]) for seed in range(populations))
     ]
-    spent = np.array([each.spent for each in found])
-    lost = sum(each.lost for each in found)
-    high = stats.binomtest(lost, populations).proportion_ci(method="exact").high
-    columns = [
-        shape.__name__.replace("_", " "),
-        "right or wrong" if binary else "0 to 1",
-        str(size),
-        f"{np.median(spent):.2f} ({spent.min():.2f} to {spent.max():.2f})",
-        f"{np.median([each.frontier for each in found]):.2f}",
-        f"{lost} of {populations} (up to {100 * high:.0f}%)",
+    return row(shape.__name__, "right or wrong" if binary else "0 to 1", size, found)
+
+
+def timed_row(shape: Shape, size: int, populations: int, rounds: int, noise: float) -> str:
+    """A line of populations raced on leases."""
+    found = [
+        raced_leases(shape(size, rng), rounds, noise, rng)
+        for rng in (np.random.default_rng([seed, size, rounds]) for seed in range(populations))
     ]
-    return f"| {' | '.join(columns)} |"
+    return row(shape.__name__, f"{rounds} rounds of {100 * noise:g}%", size, found)
 
 
 def replayed(store: Path) -> list[str]:
@@ -185,10 +245,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for shape in SHAPES:
         for size in SIZES:
-            print(row(shape, size, populations, binary=True), flush=True)
+            print(scored_row(shape, size, populations, binary=True), flush=True)
     for size in SIZES[:2]:
-        print(row(independent, size, populations // 2, binary=False), flush=True)
-        print(row(equal_accuracy, size, populations // 2, binary=False), flush=True)
+        print(scored_row(independent, size, populations, binary=False), flush=True)
+        print(scored_row(equal_accuracy, size, populations, binary=False), flush=True)
+    for shape, size, rounds, noise in product((faster_by_a_hair, spread_out), TIMED_SIZES, ROUNDS, NOISES):
+        print(timed_row(shape, size, TIMED_AS_MANY * populations, rounds, noise), flush=True)
     for store in asked.store:
         print("\n".join(replayed(store)))
 

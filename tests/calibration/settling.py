@@ -114,7 +114,7 @@ class Sweep:
         """One batch, as `paredown settle` would choose it; False where no lease helps."""
         evidence = self.evidence()
         found = open_pairs(evidence, half_widths(evidence, 0.95), (True, False), self.leases_of(), FIRST_LEASES)
-        group, count = group_to_measure(decisions(found, LARGEST_GROUP, BASE), LARGEST_GROUP)
+        group, count, _ = group_to_measure(decisions(found, LARGEST_GROUP, BASE), LARGEST_GROUP)
         for _ in range(min(count, LARGEST_BATCH)):
             self.lease(group)
         return count > 0

@@ -91,6 +91,7 @@ def test_a_raced_sweep_ends_with_an_audit_row_and_can_be_completed(folder: Path,
     with open_snapshot(store) as snapshot:
         assert verify(snapshot, snapshot.sweeps(), deep=False, tell=lambda _: None).differences == ()
         whole = with_objectives(snapshot, board, ["accuracy", "size"])
+        again = with_objectives(snapshot, board, ["accuracy", "parameters"])
         part = with_objectives(snapshot, board, ["accuracy"])
         names = [
             r["name"] for r in snapshot.rows("select * from variants where artefact_id = ?", [stop["artefact_id"]])
@@ -98,6 +99,10 @@ def test_a_raced_sweep_ends_with_an_audit_row_and_can_be_completed(folder: Path,
     assert names == [broken.name]
     assert next(r for r in part.rows if r.name == broken.name).verdict == "dominated"
     assert next(r for r in whole.rows if r.name == broken.name).verdict == "not evaluated"
+    # What is exact is known of it too: it has a rank there, the same whoever judges.
+    assert broken.places["parameters", ""].rank is not None
+    assert broken.places["accuracy", "pairs"].rank is None
+    assert {row.name: row.places for row in again.rows} == {row.name: row.places for row in board.rows}
 
     finish(sweep(folder, "race.on=false"), store)
     completed, still = board_and_stops(store)

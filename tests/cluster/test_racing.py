@@ -103,7 +103,7 @@ class Sport:
         artefact: str | None = None
         values: tuple[Value, ...] = ()
         if isinstance(job, BuildJob):
-            artefact = digest({"of": job.recipe_id})
+            artefact = self.bytes_of(job)
             self.raw.names[artefact] = job.name
             values = (Value.exact(artefact, "size", 100.0 if "int8" not in job.name else 50.0),)
         if isinstance(job, MemoryJob):
@@ -118,6 +118,9 @@ class Sport:
             seconds=1,
             worker="w",
         )
+
+    def bytes_of(self, job: BuildJob) -> str:
+        return digest({"of": job.recipe_id})
 
     def _memory(self, artefact_id: str, repeats: int) -> Value:
         """Of a peak that follows the speed, within 1% of it."""
@@ -230,6 +233,17 @@ def test_pinned_variants_never_stop(folder: Path) -> None:
     assert not Sport(load(folder, race={"pinned": [name.partition(": ")[2]]})).finish().stopped()
     with pytest.raises(BadInput, match="variant to pin called 'nobody'"):
         load(folder, race={"pinned": ["nobody"]})
+
+
+def test_pinned_variants_never_stop_whoever_else_has_their_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a step changed nothing: one artefact, of which one recipe is pinned and another comes before it."""
+    cast, cut = {"cast": {"dtype": "bfloat16"}}, {"layer_copy": {"decoder": 2}}
+    recipes = [[cut], [cast], [cut, cast]]
+    names = [r.variant_name for r in load(folder, recipes=recipes).recipes if "bf16" in r.variant_name]
+    monkeypatch.setattr(Sport, "bytes_of", lambda _, job: digest("bf16" if "bf16" in job.name else job.recipe_id))
+    assert len(Sport(load(folder, recipes=recipes)).finish().stopped()) == 1
+    for name in names:
+        assert not Sport(load(folder, recipes=recipes, race={"pinned": [name.partition(": ")[2]]})).finish().stopped()
 
 
 def test_where_leases_are_dearest_a_beaten_variant_gets_no_second(folder: Path) -> None:

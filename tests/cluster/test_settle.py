@@ -23,6 +23,7 @@ from leaderboard.rows import find_sweep
 from tests import tiny
 
 LATENCY = {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2}
+VERDICTS = ("certain", "contested", "certain")  # of the base and two variants, once settled
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,50 @@ def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None
     assert contest.rounds in (20, 40, 80)  # a sweep that ends its leases after 20 may buy longer ones
 
 
+def test_the_rest_of_a_budget_goes_to_as_many_as_fit(store: Path) -> None:
+    """Two variants of two leases each decide more for their time than one, but no longer where only one fits."""
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, sweep)
+    both = replace(contest, pairs=(OpenPair(1, 0, 2, None), OpenPair(2, 1, 2, None)), lease_seconds=10.0)
+    for budget, models in ((30, 3), (29, 2), (20, 2)):
+        batch = next_batch(sweep, [both], budget)
+        assert batch is not None
+        assert [len(job.artefact_ids) for job in batch.jobs] == [models]
+    assert next_batch(sweep, [both], 19) is None
+    assert next_batch(sweep, [both], -30) is None
+
+
+def test_of_several_bases_the_one_that_decides_most_for_its_time(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, sweep)
+    cheap = replace(contest, pairs=(OpenPair(1, 2, 4, None),), lease_seconds=10.0)  # 1 in 120 s
+    dear = replace(contest, pairs=(OpenPair(1, 2, 4, None), OpenPair(2, 1, 4, None)), lease_seconds=11.0)  # 2 in 132 s
+    for found in ([cheap, dear], [dear, cheap]):
+        batch = next_batch(sweep, found, 1e9)
+        assert batch is not None
+        assert batch.seconds == pytest.approx(LARGEST_BATCH * 3 * 11)
+
+
+def test_json_holds_what_the_notes_say(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        (contest,) = contests(snapshot, find_sweep(snapshot))
+    rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
+    pairs = (OpenPair(1, 0, None, None), OpenPair(1, 2, 4, None), OpenPair(2, 1, 4, None))
+    before = replace(contest, rows=rows, pairs=pairs, lease_seconds=10.0)
+    table = settled_table([before], [replace(before, pairs=pairs[:2])], ["About seeds."])
+    mine, other = table.records["variants"]
+    assert (table.records["contested"], table.records["decided"]) == (2, 1)
+    assert (mine["variant"], mine["leases"]) == (rows[1].name, contest.leases[1])
+    assert mine["price"] == {"closed": 1, "never": 1, "leases": 4, "seconds": 120.0}
+    assert (other["verdict"], other["open"], other["price"]) == ("certain", "", None)
+    assert table.records["price"] == {"closed": 1, "never": 1, "leases": 4, "seconds": 120.0}
+    assert table.records["seeds"] == ["About seeds."]
+    assert table.notes[0].startswith("1 of 2 contested variants decided.")
+    assert "would decide 1 of 2 open comparisons" in table.notes[1]
+
+
 def test_what_cannot_be_settled(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
@@ -105,6 +150,29 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
     assert [line[0] for line in table.rows] == [row.name for row in before[0].contested]
     again, last = settle_within(1.0, None, options, Console(file=io.StringIO()))
     assert again == last  # a second buys nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "sentence"),
+    [
+        ("hardware_class", "another class", "was measured on .*, and here is 'another class'"),
+        ("library_versions", {"torch": "0.1"}, r"was measured under .*, and here is torch 0\.1"),
+    ],
+)
+def test_leases_are_of_the_machine_and_the_code_that_the_sweep_was_measured_with(
+    store: Path, monkeypatch: pytest.MonkeyPatch, name: str, found: object, sentence: str
+) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        before = contests(snapshot, sweep)
+    batch = next_batch(sweep, [wished(before[0])], 45)
+    assert batch is not None
+    monkeypatch.setattr(f"cluster.session.{name}", lambda *_: found)
+    with pytest.raises(BadInput, match=sentence):
+        list(run_batch(batch, Options(store, "local", workers=1), lambda *_: {}, lambda *_: None))
+    with open_snapshot(store) as snapshot:
+        assert [contest.leases for contest in contests(snapshot, sweep)] == [contest.leases for contest in before]
+        assert not snapshot.rows("select 1 from records where job_type = 'LatencyJob' and status = 'failed'")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 h ", 7200)])

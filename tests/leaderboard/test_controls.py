@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from leaderboard import PAGE
 from leaderboard.source import STORE, sweep_called
 from tests.leaderboard import sample
-from tests.leaderboard.sample import BASE, SWEEP, VARIANTS, make_store
+from tests.leaderboard.sample import BASE, SWEEP, TASK, VARIANTS, make_store
 
 INT8 = VARIANTS[1]
 
@@ -103,6 +103,13 @@ def test_a_variant_that_is_gone_from_the_plot_is_a_sentence(growing: Path) -> No
         opened("pareto", variant="0123456789abcdef")
     )
     assert "Click a point" in words(opened("pareto"))
+
+
+def test_an_axis_that_tells_no_pair_is_a_sentence(growing: Path) -> None:
+    """Beside a plot whose every row is "not evaluated: no finite number", though each has one."""
+    page = opened("pareto", x=f"agreement with base, {TASK} (higher is better)")
+    assert f"agreement with base, {TASK} is known of each variant by itself" in words(page)
+    assert page.get("plotly_chart")
 
 
 @pytest.mark.parametrize("name", ["board", "pareto", "sweeps", "review"])

@@ -123,6 +123,14 @@ def test_a_noisy_number_without_resamples_shows_nothing(board: Board) -> None:
     assert {row.verdict for row in found} == {"not evaluated"}
 
 
+def test_a_number_that_tells_no_pair_is_no_objective(snapshot: Snapshot, board: Board) -> None:
+    """Every row has one, with its interval; "no finite number" of each would be wrong."""
+    assert ("agreement", TASK) in board.axes
+    with pytest.raises(BadInput, match=r"^agreement with base, .* of each variant by itself, .* bound it with"):
+        with_objectives(snapshot, board, ["agreement", "size"])
+    assert with_objectives(snapshot, board, ["accuracy_difference", "latency_ms"]).objectives  # by their paired forms
+
+
 def test_the_order_of_rows_does_not_change_a_verdict(board: Board, draws: Draws) -> None:
     backwards = judge(board, board.rows[::-1], board.objectives, draws)
     assert {r.name: r.verdict for r in backwards} == {r.name: r.verdict for r in board.rows}

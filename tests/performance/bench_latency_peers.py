@@ -75,27 +75,35 @@ def ours(folders: list[Path], *, long: bool = False) -> Interval:
     return block_median(table[:, 0] / table[:, 1], level)
 
 
-def theirs(folders: list[Path], launcher: str) -> float:
-    """The same by optimum-benchmark: the ratio of two p50."""
+def theirs(what: str, folder: Path, launcher: str, tokens: int) -> float:
+    """One measurement of a model by optimum-benchmark: latency in seconds, or memory in bytes."""
     alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    seconds = []
-    for folder in folders:
-        done = subprocess.run(
-            [str(PYTHON), "-m", "tests.performance.optimum_worker", launcher, str(folder), str(TOKENS)],
-            cwd=folders[0].parent,  # where it leaves its log
-            env={**os.environ, **alone, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seconds.append(float(done.stdout.splitlines()[-1]))
-    return seconds[0] / seconds[1]
+    done = subprocess.run(
+        [str(PYTHON), "-m", "tests.performance.optimum_worker", what, launcher, str(folder), str(tokens)],
+        cwd=folder.parent,  # where it leaves its log
+        env={**os.environ, **alone, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def ratio(folders: list[Path], launcher: str) -> float:
+    """The first model's p50 over the second's, by optimum-benchmark."""
+    first, second = (theirs("latency", folder, launcher, TOKENS) for folder in folders)
+    return first / second
+
+
+def require_optimum() -> None:
+    """End with a sentence where there is no environment for optimum-benchmark."""
+    if not PYTHON.exists():
+        raise SystemExit("There is no environment for optimum-benchmark: make it with `make benchmark`.")
 
 
 def main() -> None:
     """Print the table; the first argument is the number of trials of each condition (5)."""
-    if not PYTHON.exists():
-        raise SystemExit("There is no environment for optimum-benchmark: make it with `make benchmark`.")
+    require_optimum()
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     prepare()
     torch.set_num_threads(1)
@@ -114,7 +122,7 @@ def main() -> None:
             for condition in ("quiet", "bursts of load"):
                 with bursts(1) if condition != "quiet" else nullcontext():
                     for tool in random.sample(TOOLS, len(TOOLS)):
-                        found = ours(folders).estimate if tool == "paredown" else theirs(folders, tool.split()[-1])
+                        found = ours(folders).estimate if tool == "paredown" else ratio(folders, tool.split()[-1])
                         errors.setdefault((condition, tool), []).append(100 * (found / truth.estimate - 1))
     print("| condition | tool | median error | smallest to largest |")
     print("|---|---|---|---|")

@@ -1,7 +1,8 @@
-"""One measurement by optimum-benchmark, in its own environment: prints the p50 of the forward pass in seconds.
+"""One measurement by optimum-benchmark, in its own environment: prints one number.
 
-`python -m tests.performance.optimum_worker LAUNCHER MODEL_FOLDER TOKENS`; LAUNCHER is process or inline. The release is
-older than transformers 5, which dropped two names that it imports but does not need here.
+`python -m tests.performance.optimum_worker WHAT LAUNCHER MODEL_FOLDER TOKENS`; WHAT is latency (p50 of the forward
+pass, seconds) or memory (the larger of its peaks while loading and while running, bytes), LAUNCHER is process or
+inline. The release is older than transformers 5, which dropped two names that it imports but does not need here.
 """
 
 import logging
@@ -26,7 +27,7 @@ mend()  # here, for the process launcher starts this file's module again
 
 def main() -> None:
     """Measure once with the tool's own defaults."""
-    launcher, model, tokens = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    what, launcher, model, tokens = *sys.argv[1:4], int(sys.argv[4])
     logging.disable(logging.WARNING)
     from optimum_benchmark import (  # type: ignore[import-not-found]
         Benchmark,
@@ -39,12 +40,19 @@ def main() -> None:
 
     config: Any = BenchmarkConfig(
         name="one",
-        scenario=InferenceConfig(input_shapes={"batch_size": 1, "sequence_length": tokens}, memory=False),
+        scenario=InferenceConfig(
+            input_shapes={"batch_size": 1, "sequence_length": tokens},
+            memory=what == "memory",
+            latency=what == "latency",
+        ),
         launcher=ProcessConfig() if launcher == "process" else InlineConfig(),
         backend=PyTorchConfig(model=model, task="text-classification", device="cpu", no_weights=False),
     )
     report = Benchmark.launch(config)
-    print(report.forward.latency.p50)
+    if what == "latency":
+        print(report.forward.latency.p50)
+    else:
+        print(1e6 * max(part.memory.max_ram for part in (report.load_model, report.forward)))
 
 
 if __name__ == "__main__":

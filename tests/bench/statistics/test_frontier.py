@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from bench.statistics.attainment import attainment_band
 from bench.statistics.frontier import (
+    Comparison,
     Evidence,
     Objective,
+    against,
     knee,
     nondominated,
-    pairwise,
     shares,
     verdicts,
 )
@@ -173,42 +174,46 @@ def test_shares_count_worlds() -> None:
     assert shares((Evidence(LATENCY, estimates, draws), exact(SIZE, [1, 1, 0]))).tolist() == [0.5, 0.5, 1.0]
 
 
+def against_one(evidence: tuple[Evidence, ...], a: int, b: int) -> list[Comparison]:
+    return [column[a] for column in against(evidence, b, half_widths(evidence, 0.95))]
+
+
 @pytest.mark.parametrize(
     ("a", "b", "relation"),
     [(0.90, 0.80, "better"), (0.80, 0.90, "worse"), (0.90, 0.901, "equivalent"), (0.90, 0.88, "not known yet")],
 )
-def test_pairwise_against_a_difference_that_matters(a: float, b: float, relation: str) -> None:
+def test_pairs_against_a_difference_that_matters(a: float, b: float, relation: str) -> None:
     objective = Objective("quality", "higher", matters=0.02)
-    (got,) = pairwise((noisy(objective, [0.5, a, b], 0.004),), 1, 2)
+    (got,) = against_one((noisy(objective, [0.5, a, b], 0.004),), 1, 2)
     assert got.relation == relation
     assert got.low < a - b < got.high
     mirrored = Objective("error", "lower", matters=0.02)
-    (turned,) = pairwise((noisy(mirrored, [0.5, 1 - a, 1 - b], 0.004),), 1, 2)
+    (turned,) = against_one((noisy(mirrored, [0.5, 1 - a, 1 - b], 0.004),), 1, 2)
     assert turned.relation == relation
 
 
-def test_pairwise_on_exact_missing_and_unknown_numbers() -> None:
+def test_pairs_on_exact_missing_and_unknown_numbers() -> None:
     evidence = (
         exact(SIZE, [5, 5, 4]),
         Evidence(LATENCY, np.array([1.0, 1.0, math.nan]), np.ones((500, 3))),
         noisy(QUALITY, [0.9, 0.9, 0.5], 0.01),
     )
-    size, latency, quality = pairwise(evidence, 0, 1)
+    size, latency, quality = against_one(evidence, 0, 1)
     assert (size.relation, size.low, size.high) == ("equivalent", 0.0, 0.0)
     assert (latency.relation, latency.low, latency.high) == ("not known yet", -math.inf, math.inf)
     # With no difference that matters, none is too small: equal can never be shown.
     assert quality.relation == "not known yet"
-    size, latency, quality = pairwise(evidence, 0, 2)
+    size, latency, quality = against_one(evidence, 0, 2)
     assert (size.relation, latency.relation, quality.relation) == ("worse", "not known yet", "better")
     assert math.isnan(latency.difference)
     with pytest.raises(IndexError, match="0 to 2"):
-        pairwise(evidence, 0, 3)
+        against_one(evidence, 0, 3)
 
 
 def test_an_exact_difference_of_just_what_matters_matters() -> None:
-    (got,) = pairwise((exact(Objective("size", "lower", matters=1.0), [4, 5]),), 0, 1)
+    (got,) = against_one((exact(Objective("size", "lower", matters=1.0), [4, 5]),), 0, 1)
     assert got.relation == "better"
-    (got,) = pairwise((exact(Objective("size", "lower", matters=1.5), [4, 5]),), 0, 1)
+    (got,) = against_one((exact(Objective("size", "lower", matters=1.5), [4, 5]),), 0, 1)
     assert got.relation == "equivalent"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from bench.statistics.hypervolume import hypervolume, relative_to_base
+from bench.statistics.hypervolume import hypervolume
 
 FloatArray = NDArray[np.float64]
 CELLS = st.one_of(st.integers(0, 5).map(float), st.integers(0, 5).map(float), st.sampled_from([math.nan, -math.inf]))
@@ -55,13 +55,3 @@ def test_bad_points_are_refused() -> None:
         hypervolume([[0, 0]], [1, 1], [0])
     with pytest.raises(ValueError, match="below the reference"):
         hypervolume([[0, 0]], [1, 1], [0, 1])
-
-
-def test_costs_relative_to_the_base() -> None:
-    accuracy, size = [-0.8, -0.4, -0.84], [100.0, 25.0, 100.0]
-    costs = np.column_stack([accuracy, size])
-    assert relative_to_base(costs, costs[0]) == pytest.approx(np.array([[0, 0], [0.5, -0.75], [-0.05, 0]]))
-    # Up to 10% worse than the base is still worth something: its own corner is 0.1 by 0.1.
-    assert hypervolume(relative_to_base(costs, costs[0])[:1], [0.1, 0.1]) == pytest.approx(0.01)
-    with pytest.raises(ValueError, match="base of 0"):
-        relative_to_base(costs, [0, 1])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from bench.statistics.frontier import knee, nondominated, pairwise, shares, verdicts
+from bench.statistics.frontier import against, knee, nondominated, shares, verdicts
 from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.simultaneous import half_widths
 
@@ -135,18 +135,16 @@ def _drawn(each: Evidence, world: int) -> FloatArray:
 @given(measured(), st.data())
 def test_comparisons_follow_their_definition(evidence: tuple[Evidence, ...], data: st.DataObject) -> None:
     a, b = (data.draw(st.integers(0, evidence[0].estimates.size - 1)) for _ in range(2))
-    known = [i for i, each in enumerate(evidence) if each.present[[a, b]].all()]
-    pair = np.array([a, b], dtype=np.intp)
-    widths = (
-        dict(zip(known, half_widths(tuple(evidence[i].only(pair) for i in known), 0.9), strict=True)) if known else {}
-    )
-    for i, (each, found) in enumerate(zip(evidence, pairwise(evidence, a, b, 0.9), strict=True)):
+    widths = half_widths(evidence, 0.9)
+    compared = against(evidence, b, widths)
+    for each, width, column in zip(evidence, widths, compared, strict=True):
+        found = column[a]
         assert found.objective == each.objective.name
-        if i not in widths:
+        if not each.present[[a, b]].all():
             assert found.relation == "not known yet"
             assert (found.low, found.high) == (-math.inf, math.inf)
             continue
-        reach, matters = float(widths[i][0, 1]) if a != b else 0.0, each.objective.matters
+        reach, matters = float(width[a, b]) if a != b else 0.0, each.objective.matters
         low, high = gain(each, a, b) - reach, gain(each, a, b) + reach
         assert found.high - found.low == pytest.approx(high - low, nan_ok=True)
         better, worse = low >= matters and low > 0, high <= -matters and high < 0
@@ -187,5 +185,5 @@ def test_one_variant_and_all_equal() -> None:
         assert {v.state for v in verdicts(evidence, 0.9)} == {"certain" if size == 1 else "contested"}
         assert shares(evidence).tolist() == [1.0] * size
         assert knee(np.ones((size, 2))) is None
-        relations = [found.relation for found in pairwise(evidence, 0, size - 1, 0.9)]
+        relations = [column[0].relation for column in against(evidence, size - 1, half_widths(evidence, 0.9))]
         assert relations == ["equivalent" if size == 1 else "not known yet", "equivalent"]

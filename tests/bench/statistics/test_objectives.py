@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.statistics.objectives import Evidence, Objective, count_variants
+from bench.statistics.objectives import Evidence, Objective, Piece, count_variants, put_together
 
 QUALITY = Objective("quality", "higher")
 
@@ -26,6 +26,29 @@ def test_a_number_missing_in_one_draw_is_missing() -> None:
     draws[1, 2] = math.nan
     evidence = Evidence(QUALITY, np.array([1.0, math.inf, 1.0, 1.0]), draws)
     assert evidence.present.tolist() == [True, False, False, True]
+
+
+def test_evidence_is_put_together_from_what_is_known_of_each_variant() -> None:
+    draws = np.array([0.8, 0.9])
+    base = Piece(1.0, noisy=False, draws=None, evidence=None, span=0.0, extended=None)
+    timed = Piece(0.85, noisy=True, draws=draws, evidence=9, span=0.0, extended=2.0)
+    found = put_together(QUALITY, [base, timed, None])
+    assert found.present.tolist() == [True, True, False]
+    assert found.draws is not None
+    assert found.draws[:, :2].tolist() == [[1.0, 0.8], [1.0, 0.9]]
+    assert found.freedom is not None
+    assert found.freedom.tolist() == [math.inf, 8, math.inf]
+    assert found.extended is not None
+    assert found.extended.tolist() == [math.inf, 2.0, math.inf]
+    scored = timed._replace(span=1.0, extended=None)
+    assert put_together(QUALITY, [scored, scored._replace(evidence=7)]).n == 7
+
+
+def test_noisy_numbers_without_resamples_do_not_pass_for_exact() -> None:
+    exact = Piece(3.0, noisy=False, draws=None, evidence=None, span=0.0, extended=None)
+    found = put_together(QUALITY, [exact, None])
+    assert (found.draws, found.present.tolist()) == (None, [True, False])
+    assert not put_together(QUALITY, [exact, exact._replace(noisy=True)]).present.any()
 
 
 def test_bad_objectives_and_evidence_are_refused() -> None:

@@ -201,11 +201,12 @@ def test_bad_seeds_are_refused() -> None:
         variance_of_timings([[1.0, 2.0]], [[1.0, -1.0]])
 
 
-def test_seeds_needed_are_the_first_whose_interval_leaves_nothing_open() -> None:
+@pytest.mark.parametrize("level", [0.95, 1 - 0.05 / 10])  # of one pair of recipes, and of each of ten
+def test_seeds_needed_are_the_first_whose_interval_leaves_nothing_open(level: float) -> None:
     """Means of two seeds that deviate by 1: over n of them the interval is t(n - 1) / sqrt(n) to either side."""
-    reach = [float(stats.t.isf(0.025, n - 1)) / np.sqrt(n) for n in range(2, MOST_SEEDS + 1)]
-    for gap in (0.3, 0.5, 1.0, 2.0):
-        assert seeds_needed(gap, reach[0], 2) == next(n for n, r in enumerate(reach, 2) if r < gap)
-    assert seeds_needed(0.01, reach[0], 2) is None
+    reach = [float(stats.t.isf((1 - level) / 2, n - 1)) / np.sqrt(n) for n in range(2, MOST_SEEDS + 1)]
+    for gap in (0.5, 1.0, 2.0):
+        assert seeds_needed(gap, reach[0], 2, level) == next(n for n, r in enumerate(reach, 2) if r < gap)
+    assert seeds_needed(0.01, reach[0], 2, level) is None
     with pytest.raises(ValueError, match="at least 2"):
         seeds_needed(1.0, 1.0, 1)

@@ -77,6 +77,25 @@ def test_what_is_slower_is_shown_beaten_only_where_everything_else_is_shown() ->
     assert (pair.better, pair.beaten) == (None, None)
 
 
+def test_two_measured_objectives_are_shown_together() -> None:
+    """As latency and energy: the same leases show both, so that either being open keeps the other from nothing."""
+    slower, hungrier = evidence([1.0, 1.05], 0.03), evidence([1.0, 1.08], 0.03, Objective("energy", "lower"), seed=1)
+    better = evidence([0.9, 0.6], 0.02, SCORE, seed=2)
+    (pair,) = [p for p in found(better, slower, hungrier, measured=(False, True, True)) if p.of == 1]
+    each = [
+        p.beaten
+        for other in (slower, hungrier)
+        for p in found(better, other, measured=(False, True))
+        if p.of == 1 and p.beaten is not None
+    ]
+    assert len(each) == 2
+    assert pair.beaten is not None
+    assert pair.beaten >= max(each)  # of three objectives at once intervals are a little wider
+    tied = evidence([1.0, 1.0], 0.03, Objective("energy", "lower"), seed=1)
+    (pair,) = [p for p in found(better, slower, tied, measured=(False, True, True)) if p.of == 1]
+    assert pair.beaten is None
+
+
 def test_more_leases_already_taken_ask_for_more() -> None:
     sizes = Evidence(SIZE, np.array([3.0, 2.0]))
     few, many = (
@@ -155,9 +174,9 @@ def test_a_group_decides_the_most_for_its_time() -> None:
         Decision(3, frozenset({1, 3}), 5),
         Decision(4, frozenset({4, 5}), 40),
     )
-    assert group_to_measure([alone, beside, dear], 6) == ([1, 2, 3], 5)  # 2 of 20 against 1 of 12 and 3 of 240
-    assert group_to_measure([alone, beside, dear], 2) == ([1, 2], 4)
-    assert group_to_measure([], 6) == ([], 0)
+    assert group_to_measure([alone, beside, dear], 6) == ([1, 2, 3], 5, 2)  # 2 of 20 against 1 of 12 and 3 of 240
+    assert group_to_measure([alone, beside, dear], 2) == ([1, 2], 4, 1)
+    assert group_to_measure([], 6) == ([], 0, 0)
 
 
 def test_without_a_number_nothing_is_open() -> None:

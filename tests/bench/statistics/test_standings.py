@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.statistics.frontier import against, pairwise, verdicts
+from bench.statistics.frontier import against, verdicts
 from bench.statistics.objectives import Evidence, Objective
 from bench.statistics.simultaneous import half_widths
 from bench.statistics.standings import nothing_between, stand
@@ -54,10 +54,12 @@ def test_nothing_contradicts_anything_else(evidence: tuple[Evidence, ...], refer
 
 @settings(deadline=None)
 @given(measured())
-def test_against_one_is_pairwise_with_the_widths_of_all_pairs(evidence: tuple[Evidence, ...]) -> None:
+def test_against_one_of_all_is_told_from_wider_intervals_than_of_a_pair_alone(evidence: tuple[Evidence, ...]) -> None:
     compared = against(evidence, 0, half_widths(evidence, 0.95))
-    for i in range(evidence[0].estimates.size):
-        for alone, together in zip(pairwise(evidence, i, 0), (column[i] for column in compared), strict=True):
+    for i in range(1, evidence[0].estimates.size):
+        pair = tuple(each.only(np.array([0, i])) for each in evidence)
+        for column, beside in zip(compared, against(pair, 0, half_widths(pair, 0.95)), strict=True):
+            together, alone = column[i], beside[1]
             assert together.objective == alone.objective
             if math.isfinite(alone.difference):
                 assert together.difference == alone.difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bench.store.reader import Snapshot, open_snapshot
 from bench.store.recipes import Shared
 from bench.store.verify import verify
 from cluster.shown import shown
-from leaderboard.fronts import about_recipes, whole_of
+from leaderboard.fronts import about_recipes, not_told_apart, whole_of
 from leaderboard.rows import read_board
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, SCOPE, TUNE, VARIANTS, Variant
@@ -114,12 +115,26 @@ def _right(variant: Variant) -> Any:
 def test_words_name_recipes_and_what_more_seeds_would_do(snapshot: Snapshot) -> None:
     whole = whole_of(snapshot, read_board(snapshot))
     said = about_recipes(whole.recipes)
-    timed = next(s for s in said if s.startswith(f"{BASE}: few over 3 seeds, latency"))
+    timed = next(s for s in said if s.startswith(f"{BASE}: few over 3 seeds (fewer than 5), latency"))
     assert "% seed to seed" in timed
     assert "% lease to lease" in timed
-    assert any(f"{BASE}: few and {BASE}: many are not told apart over 3 seeds" in s for s in said)
+    assert any(f"{BASE}: few and {BASE}: many are not told apart over 3 seeds (fewer than 5) on" in s for s in said)
     assert all("seeds of each would" in s or "sensible would" in s for s in said if "not told apart" in s)
     assert len(whole.fronts) == 1
+    enough = about_recipes([{**each, "seeds": 5} for each in whole.recipes])
+    assert any(f"{BASE}: few over 5 seeds, latency" in s for s in enough)
+
+
+def test_more_seeds_are_told_at_the_level_of_one_pair_of_many() -> None:
+    """Ten pairs of five recipes: means of 3 seeds that deviate by 1, told apart once t(n - 1) / sqrt(n) is below 1."""
+    reach = {n: float(stats.t.isf(0.05 / 10 / 2, n - 1)) / math.sqrt(n) for n in range(3, 50)}
+    alike = {"base": BASE, "metric": "accuracy_difference", "scope": "a task", "seeds": 3, "estimate": 1.0}
+    alike |= {"low": 1 - reach[3], "high": 1 + reach[3]}
+    named = [{**alike, "recipe_group": str(i), "name": f"recipe {i}", "other": ""} for i in range(5)]
+    said = not_told_apart([*named, *({**named[i], "other": str(j)} for i, j in combinations(range(5), 2))])
+    enough = next(n for n, r in reach.items() if r < 1)
+    assert len(said) == 10
+    assert all(s.endswith(f"about {enough} seeds of each would.") for s in said)
 
 
 def test_verify_recomputes_them(snapshot: Snapshot) -> None:
