@@ -12,6 +12,7 @@ from bench.errors import BadInput, Unavailable
 MARKER = "paredown.json"
 # What makes a model behave as it does; a README or a training log beside the weights does not.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+BESIDE = "numbers.json"  # what `paredown export` writes beside a model: no part of it
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.*", "*.model")
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -64,7 +65,8 @@ class Architecture:
 def model_files(folder: Path) -> list[str]:
     """Names of the files that make up the model in `folder`, sorted; `paredown.json` belongs to them."""
     names = [p.name for p in folder.iterdir() if p.is_file()]
-    return sorted(n for n in names if not n.startswith(".") and any(fnmatch(n, pattern) for pattern in MODEL_FILES))
+    mine = (n for n in names if not n.startswith(".") and n != BESIDE)
+    return sorted(n for n in mine if any(fnmatch(n, pattern) for pattern in MODEL_FILES))
 
 
 def check_model_folder(folder: Path, asked: str) -> None:

@@ -14,6 +14,7 @@ from bench.errors import BadInput
 from cluster.cli_board import board
 from cluster.cli_doctor import doctor
 from cluster.cli_show import show, status
+from cluster.export import export
 from cluster.follow import NOTHING, SOME_FAILED, WRONG_REQUEST, say, say_gone
 from cluster.options import (
     STORE,
@@ -316,6 +317,7 @@ app.command()(doctor)
 app.add_typer(store_app, name="store")
 app.command()(report)
 app.command()(review)
+app.command()(export)
 
 
 def main() -> None:

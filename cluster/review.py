@@ -15,8 +15,8 @@ from cluster.report import write_whole
 if TYPE_CHECKING:
     from bench.store.reader import Snapshot
     from bench.store.reviews import History
+    from leaderboard.markdown import Part
     from leaderboard.review.case import Case
-    from leaderboard.review.document import Part
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md"}
 
@@ -41,8 +41,9 @@ def review(
 ) -> None:
     """Propose a shortlist under constraints and weights, or show a review and its decisions. Writes into no review."""
     from leaderboard.index import open_indexed
+    from leaderboard.markdown import as_markdown
     from leaderboard.review.case import for_review, read_case, reasons_to_reopen
-    from leaderboard.review.document import as_html, as_markdown, document
+    from leaderboard.review.document import as_html, document
     from leaderboard.review.question import read_weights
 
     form = "json" if as_json else form
@@ -93,7 +94,7 @@ def _history(snapshot: Snapshot, review_id: str) -> History:
 def _list(snapshot: Snapshot, form: str) -> None:
     from bench.store.reviews import list_reviews
     from cluster.show import Printable, print_table
-    from leaderboard.review.document import plain
+    from leaderboard.markdown import plain
 
     found = list_reviews(snapshot.folder)
     rows: list[tuple[str, ...]] = []
@@ -142,8 +143,8 @@ def _print(parts: list[Part]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from leaderboard.review.document import Heading, plain
-    from leaderboard.review.document import Table as Rows
+    from leaderboard.markdown import Heading, plain
+    from leaderboard.markdown import Table as Rows
 
     for part in parts:
         if isinstance(part, Rows):

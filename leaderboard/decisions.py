@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, Any
 
 from bench.store.reader import Snapshot
 from leaderboard.undelivered import own_builds
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 Decisions = Mapping[str, Mapping[str, Any]]  # step -> what it found and decided
 
@@ -117,6 +118,8 @@ def heat_map(found: Mapping[str, Any]) -> go.Figure:
     Args:
         found: evidence with "distance" [block size - 1][first layer], "samples" and "dropped" layers.
     """
+    import plotly.graph_objects as go  # only the page has it
+
     distance: Sequence[Sequence[float]] = found["distance"]
     depth = len(distance[0])
     table = [[*row, *[None] * (depth - len(row))] for row in distance]

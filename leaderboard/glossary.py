@@ -6,6 +6,12 @@ import re
 from html import escape
 
 NUMBERED = re.compile(r" \d+$")
+VERDICTS = {
+    "certain": "Against every other variant it is better beyond the interval on some objective: nothing here beats it.",
+    "contested": "Neither shown to be beaten nor shown to be unbeaten: more examples or rounds would tell.",
+    "dominated": "One other is better on every objective beyond the interval, or no worse where numbers are exact.",
+    "not evaluated": "It has no number on some objective; its row says why.",
+}
 MEANINGS = {
     # of a variant
     "number": "What was measured or counted, and on which data or shape: 'How to read it' explains each.",

@@ -14,6 +14,7 @@ from leaderboard.rows import Axis, Board, Key, Place, Row
 from leaderboard.table import full_name, share
 
 SHORT = 12  # characters shown of an identity
+TAKEN = "writes the folder DIR: the model as it was measured, its card, its recipe and its numbers."
 OBJECTIVES = ("objective", "value", "95% interval", "against the base", "rank")  # headings of `objective_rows`
 
 
@@ -35,6 +36,11 @@ def why_command(row: Row, key: Key, sweep: str) -> str:
     metric, scope = key
     where = ["--scope", scope] if scope else []
     return shlex.join(["paredown", "why", row.recipe_id[:SHORT], metric, *where, "--sweep", sweep, "--raw"])
+
+
+def export_command(recipe_id: str, sweep: str) -> str:
+    """Writes a variant as a folder that loads; DIR stands for its name."""
+    return shlex.join(["paredown", "export", recipe_id[:SHORT], "DIR", "--sweep", sweep])
 
 
 def number_rows(row: Row, view: View) -> list[tuple[str, str, str, str]]:

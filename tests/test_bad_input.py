@@ -123,6 +123,16 @@ ASKED = {
     "a shape that was not timed": (("why", "int8", "latency_ms", "--scope", "batch 0 x 1 tokens"), "no scope of"),
     "a sweep without a name": (("why", "int8", "accuracy", "--sweep", ""), "no sweep in this store called ''"),
     "CSV of sections": (("why", "int8", "accuracy", "--format", "csv"), "--format csv is for --raw"),
+    "export: no variant": (("export", "", "no/folder"), "There is no variant called ''"),
+    "export: a name that several have": (("export", "int", "no/folder"), "'int' may mean 'bart-large: int8'"),
+    "export: a near miss": (("export", "distiled", "no/folder"), "Did you mean 'bart-large: distilled'?"),
+    "export: a long variant": (("export", LONG, "no/folder"), "(5,000 characters)"),
+    "export: no such sweep": (("export", "int8", "no/folder", "--sweep", "x"), "no sweep in this store called 'x'"),
+    "export: what failed": (
+        ("export", "decoder 4 to 9", "no/folder"),
+        "for it could not be built: build: bad spec: layer 9",
+    ),
+    "export: what waits": (("export", "distilled", "no/folder"), "for it is not built yet: run the sweep on"),
     "verify: no such sweep": (("verify", "--sweep", "nosuch"), "no sweep in this store called 'nosuch'"),
     "verify: a sweep without a name": (("verify", "--sweep", ""), "no sweep in this store called ''"),
 }
@@ -139,7 +149,57 @@ def test_a_number_that_cannot_be_asked_for(
     assert len(said) < 600
 
 
-@pytest.mark.parametrize("verb", [("why", "int8", "accuracy"), ("verify",)], ids=lambda words: words[0])
+# What lies where a variant is to be exported, or what is wrong with its artefact, and what the sentence says.
+EXPORTS = {
+    "a file": "is a file, and a folder is to be written: give the name of a new one",
+    "a full folder": "is not empty: give the name of a new one",
+    "this folder": "'.' is the folder that you are in",
+    "too long a name": "can be no folder (File name too long)",
+    "below a file": "cannot be written (Not a directory)",
+    "a place of the system's": "cannot be written (",
+    "a missing artefact": "`paredown run defended.yaml 'seeds=[3]' --store",
+    "an altered artefact": "has other bytes than its numbers were measured on",
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_an_export_that_cannot_be(
+    case: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, one sentence, nothing written anywhere."""
+    (tmp_path / "a file").write_text("mine", encoding="utf-8")
+    folder = tmp_path / case
+    if case == "a full folder":
+        folder.mkdir()
+        (folder / "x").write_text("mine", encoding="utf-8")
+    elif case == "this folder":
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+    elif case.endswith("artefact"):
+        artefact = tmp_path / "store" / "artefacts" / defended.VARIANTS[1].artefact_id
+        store = shutil.copytree(store, tmp_path / "store")
+        if case == "a missing artefact":
+            shutil.rmtree(artefact)
+        else:
+            (artefact / "config.json").write_text("{}", encoding="utf-8")
+    asked = {
+        "this folder": Path(),
+        "too long a name": tmp_path / LONG,
+        "below a file": tmp_path / "a file" / "model",
+        "a place of the system's": Path("/proc/paredown"),
+    }
+    before = sorted(tmp_path.rglob("*"))
+    code, said = answer(capsys, monkeypatch, "export", ": int8", str(asked.get(case, folder)), "--store", str(store))
+    assert (code, said.count("\n")) == (2, 0), said
+    assert said.startswith("Error: ")
+    assert EXPORTS[case] in said
+    assert len(said) < 900
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "verb", [("why", "int8", "accuracy"), ("verify",), ("export", "int8", "no/folder")], ids=lambda words: words[0]
+)
 @pytest.mark.parametrize("place", ["nowhere", "a file", "another folder", "a torn pointer", "a way out", "too long"])
 def test_a_store_that_is_none(
     place: str,

@@ -34,6 +34,7 @@ VERBS = [
     "doctor",
     "report",
     "review",
+    "export",
 ]
 ROOT = Path(__file__).parent.parent
 Told = tuple[object, str, str]  # exit code, standard output, standard error

@@ -90,13 +90,17 @@ LIGHT = [
     "bench.measure.latency",
     "bench.measure.memory",
     "bench.store.writer",
+    "bench.store.handed_out",
+    "bench.store.loading",
     "bench.store.reader",
+    "bench.store.retold",
     "bench.store.summary",
     "bench.store.verify",
     "bench.store.why",
     "cluster.plan",
     "cluster.session",
     "cluster.cli",
+    "cluster.export",
     "cluster.show",
     "cluster.verify",
     "cluster.why",
@@ -151,7 +155,8 @@ def test_leaderboard_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
     assert "ray" not in found["loaded"]
 
 
-def test_the_rows_of_the_board_need_no_page(tmp_path: Path) -> None:
-    found = imported(["leaderboard.rows", "leaderboard.format"], ["torch", "ray", "streamlit", "plotly"], tmp_path)
+def test_the_rows_of_the_board_and_cards_need_no_page(tmp_path: Path) -> None:
+    names = ["leaderboard.rows", "leaderboard.format", "leaderboard.card.document", "leaderboard.large"]
+    found = imported(names, ["torch", "ray", "streamlit", "plotly"], tmp_path)
     assert found["failed"] == {}
     assert found["environment"] == []

@@ -26,7 +26,7 @@ OF_RAY = {
 MAY_SEE_LEADERBOARD = {
     f"cluster.{name}"
     for name in (
-        *("across", "cli", "cli_board", "cli_show", "confirmed", "report"),
+        *("across", "cli", "cli_board", "cli_show", "confirmed", "export", "report"),
         *("review", "settle", "settled", "show", "shown", "status", "why"),
     )
 }

@@ -96,7 +96,7 @@ def _delivered(chain: Sequence[Row]) -> Iterator[str]:
 
 def conditions(found: Sequence[Row]) -> Sheet:
     """The conditions of each record, a column each; what differs between them is named below."""
-    told = [_flat(json.loads(row["conditions"] or "{}")) for row in found]
+    told = [flat(json.loads(row["conditions"] or "{}")) for row in found]
     names = list(dict.fromkeys(name for each in told for name in each))
     rows = tuple((name, *(each.get(name) for each in told)) for name in names)
     differing = [row[0] for row in rows if len({str(cell) for cell in row[1:]}) > 1]
@@ -105,11 +105,12 @@ def conditions(found: Sequence[Row]) -> Sheet:
     return Sheet("Conditions", columns, rows, (note,) if len(told) > 1 else ())
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Cell]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Cell]:
+    """Conditions by name, those within others too."""
     found: dict[str, Cell] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, "" if key == "details" else f"{prefix}{key} ")
+            found |= flat(value, "" if key == "details" else f"{prefix}{key} ")
         else:
             found[prefix + key] = _plain(value)
     return found

@@ -7,18 +7,10 @@ import streamlit as st
 from leaderboard import markup
 from leaderboard.controls import carry_over
 from leaderboard.format import SIGNS
+from leaderboard.glossary import VERDICTS
 from leaderboard.live import Live, note
 from leaderboard.source import StoreError, load
 
-VERDICTS = (
-    (
-        "certain",
-        "Against every other variant it is better beyond the interval on some objective: nothing here beats it.",
-    ),
-    ("contested", "Neither shown to be beaten nor shown to be unbeaten: more examples or rounds would tell."),
-    ("dominated", "One other is better on every objective beyond the interval, or no worse where numbers are exact."),
-    ("not evaluated", "It has no number on some objective; its row says why."),
-)
 NOTES = (
     ("share on the frontier", "Part of resamples in which the variant is on the frontier. A share, not a probability."),
     ("interval", "95%, over examples and timing rounds. It speaks of this artefact, not of the method."),
@@ -58,7 +50,7 @@ def main() -> None:
     st.html(
         markup.block(
             markup.heading("Verdicts"),
-            markup.table(("verdict", "meaning"), ((f"{SIGNS[w]} {w}", m) for w, m in VERDICTS), frozenset({0})),
+            markup.table(("verdict", "meaning"), ((f"{SIGNS[w]} {w}", m) for w, m in VERDICTS.items()), frozenset({0})),
             markup.heading("Words", 3),
             markup.table(("word", "meaning"), NOTES, frozenset({0})),
         )

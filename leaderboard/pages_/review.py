@@ -11,9 +11,10 @@ from bench.store.reader import Snapshot
 from bench.store.reviews import History, list_reviews
 from leaderboard import markup
 from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
+from leaderboard.markdown import Part, as_markdown, plain
 from leaderboard.review import drawing, words, writing
 from leaderboard.review.case import Case, for_review, read_case, reasons_to_reopen, weighable
-from leaderboard.review.document import Part, as_html, as_markdown, document, plain, subject
+from leaderboard.review.document import as_html, document, subject
 from leaderboard.rows import Row
 from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
 from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version

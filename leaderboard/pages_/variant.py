@@ -26,7 +26,16 @@ from leaderboard.source import Loaded, StoreError, decisions, store_option, vers
 from leaderboard.table import column_name, label
 from leaderboard.ties import with_ties
 from leaderboard.waiting import told_if_long
-from leaderboard.wording import OBJECTIVES, SHORT, group_rows, objective_rows, slice_rows, why_command
+from leaderboard.wording import (
+    OBJECTIVES,
+    SHORT,
+    TAKEN,
+    export_command,
+    group_rows,
+    objective_rows,
+    slice_rows,
+    why_command,
+)
 
 TABS = ("Overview", "Lineage and layers", "Examples", "Why this number", "Attempts")
 
@@ -108,6 +117,10 @@ def _overview(row: Row, view: View, known: Dossier) -> None:
     )
     st.html(markup.command(known.command))
     st.html(markup.block(markup.line(markup.text(known.command_note), css="quiet small")))
+    if row.artefact_id is not None:
+        st.html(markup.block(markup.heading("To take it along", 3)))
+        st.html(markup.command(export_command(row.recipe_id, view.board.sweep_id[:SHORT]) + store_option()))
+        st.html(markup.block(markup.line(markup.text(TAKEN), css="quiet small")))
 
 
 def _lineage(row: Row, view: View, known: Dossier) -> None:

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
 from bench.store.reviews import History
-from leaderboard.glossary import help_html, meaning_of
+from leaderboard.glossary import help_html
+from leaderboard.markdown import Code, Heading, Paragraph, Part, Table, plain
 from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
 from leaderboard.review.case import Case, find_row, licences_of, weights_text
 from leaderboard.rows import Row
+from leaderboard.wording import SHORT, TAKEN, export_command
 
 MOST_CANDIDATES = 200
-CONTROLS = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!~>|$:<&])")
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """A heading of level 1, 2 or 3."""
-
-    level: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """Text; `quiet` where it only explains."""
-
-    text: str
-    quiet: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A command or hash, as it is."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text below their headings; `told` are meanings of headings, those of the glossary else."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    told: Mapping[str, str] = field(default_factory=dict)
-
-    def meanings(self) -> dict[str, str]:
-        """What its headings mean, as far as that is known."""
-        every = {heading: self.told.get(heading) or meaning_of(heading) for heading in self.head}
-        return {heading: meaning for heading, meaning in every.items() if meaning}
-
-
-Part = Heading | Paragraph | Code | Table
 
 
 def document(case: Case, history: History | None, reasons: Sequence[str] = ()) -> list[Part]:
@@ -73,6 +31,9 @@ def _head(case: Case, history: History | None, reasons: Sequence[str]) -> Iterat
         yield Paragraph(words.state_sentence(history, reasons))
         for reason in reasons:
             yield Paragraph(f"To look at again: {reason}")
+        if history.state == "approved" and history.choice is not None:
+            yield Code(export_command(history.choice.recipe_id, board.sweep_id[:SHORT]))
+            yield Paragraph(TAKEN, quiet=True)
         for problem in history.problems:
             yield Paragraph(f"The history is damaged: {problem}")
     rows = [
@@ -154,42 +115,6 @@ def _history(history: History | None) -> Iterator[Part]:
     yield Paragraph(words.SIGNED, quiet=True)
     if any(event.person.how == "local" for event in history.events):
         yield Paragraph("Some events are marked “local, identity not verified”: nobody checked who wrote them.")
-
-
-def plain(text: str) -> str:
-    """The text with control characters, also those that turn the direction of writing, told by their numbers."""
-    return CONTROLS.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text)
-
-
-def as_markdown(parts: Sequence[Part]) -> str:
-    """The document as Markdown in which all text stays text; what its columns mean stands at the end."""
-    told: dict[str, str] = {}
-    for part in parts:
-        told |= part.meanings() if isinstance(part, Table) else {}
-    legend: list[Part] = []
-    if told:
-        legend = [Heading(2, "What the columns mean"), Table(("column", "meaning"), list(told.items()))]
-    return "\n\n".join(_markdown(part) for part in (*parts, *legend)) + "\n"
-
-
-def _markdown(part: Part) -> str:
-    if isinstance(part, Heading):
-        return f"{'#' * part.level} {_inert(part.text)}"
-    if isinstance(part, Paragraph):
-        return _inert(part.text)
-    if isinstance(part, Code):
-        return "\n".join(f"    {line}" for line in plain(part.text).splitlines())
-    lines = [_cells(part.head), "|" + " --- |" * len(part.head), *(_cells(row) for row in part.rows)]
-    return "\n".join(lines)
-
-
-def _cells(row: Sequence[str]) -> str:
-    return "| " + " | ".join(_inert(cell) for cell in row) + " |"
-
-
-def _inert(text: str) -> str:
-    """On one line, with every sign escaped that Markdown or HTML would read."""
-    return SPECIAL.sub(r"\\\1", plain(" ".join(text.split())))
 
 
 def as_html(parts: Sequence[Part], title: str) -> str:

@@ -10,13 +10,15 @@ from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
 from leaderboard.live import awaits
+from leaderboard.markdown import plain
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of
-from leaderboard.review.document import plain
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
-from leaderboard.source import Loaded
+from leaderboard.source import Loaded, store_option
 from leaderboard.table import label
+from leaderboard.wording import SHORT as SHORT_ID
+from leaderboard.wording import TAKEN, export_command
 
 SHORT = 8  # candidates listed at first
 OFFERED = 300  # names in the box: the best scores
@@ -144,6 +146,10 @@ def draw_state(history: History, reasons: Sequence[str]) -> None:
     st.html(markup.box(words.state_sentence(history, reasons)))
     for said in reasons:
         st.html(markup.block(markup.line(markup.text(f"To look at again: {said}"), css="failed")))
+    if history.state == "approved" and history.choice is not None and history.opened is not None:
+        command = export_command(history.choice.recipe_id, history.opened.sweep_id[:SHORT_ID])
+        st.html(markup.command(command + store_option()))
+        st.html(markup.block(markup.line(markup.text(TAKEN), css="quiet small")))
     for problem in history.problems:
         sentence = f"The history of this review is damaged: {problem} Nothing more can be added to it."
         st.html(markup.block(markup.line(markup.text(sentence), css="failed")))

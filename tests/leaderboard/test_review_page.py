@@ -17,6 +17,7 @@ from leaderboard import PAGE, signing
 from leaderboard.signing import SIGNING
 from leaderboard.source import STORE
 from tests.leaderboard import newer, sample
+from tests.leaderboard.commands import commands
 from tests.leaderboard.sample import BASE, SQL, VARIANTS, make_store
 from tests.leaderboard.test_page import words
 
@@ -112,6 +113,8 @@ def test_a_review_from_question_to_decision(written: Path) -> None:
     page.text_area[1].input("Fast enough")
     press(page, "Approve")
     assert f"Approved: {BASE}: int8, by Dora." in words(page)
+    choice = next(v for v in VARIANTS if v.name == f"{BASE}: int8")
+    assert commands(page)[0].startswith(f"paredown export {choice.recipe_id[:12]} DIR --sweep ")
     events = list_reviews(open_folder(written))[0].events
     assert [event.kind for event in events] == ["opened", "comment", "reject", "withdrawn", "approve"]
     assert [event.read_to for event in events] == [0, 1, 2, 3, 4]

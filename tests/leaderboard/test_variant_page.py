@@ -60,6 +60,9 @@ def test_the_overview_has_recipe_numbers_and_the_command(page: AppTest) -> None:
     assert "worse: −6.33 pts" in text
     assert "better: −0.66" in text
     assert commands(page)[0].startswith("paredown run SWEEP.yaml --store")
+    with_folder = shlex.split(commands(page)[1])
+    assert with_folder[:4] == ["paredown", "export", BY_NAME[SQL].recipe_id[:12], "DIR"]
+    assert "To take it along" not in on(page, f"{BASE}: distilled")  # nothing is built of it yet
 
 
 def test_lineage_and_layers_say_so_where_artefacts_are_gone(page: AppTest) -> None:

@@ -10,6 +10,7 @@ from bench.artefacts import COMPLETE, Artefacts
 from bench.errors import BadInput
 from bench.store.bucket import Bucket
 from bench.store.folder import Folder, open_folder
+from bench.store.handed_out import copy_artefact, new_folder
 from tests.bench.store.s3 import Proxy
 from tests.bench.test_artefacts import contents, publish
 
@@ -128,3 +129,22 @@ def test_what_is_missing_is_asked_in_one_request_however_many_there_are(proxy: P
     proxy.seen.clear()
     assert artefacts.missing(set()) == set()
     assert proxy.seen == []
+
+
+def test_an_artefact_is_handed_out_from_a_bucket(proxy: Proxy, tmp_path: Path) -> None:
+    """A copy that this node keeps is checked too: it may have been changed since it came."""
+    folder = open_folder(URL, create=True)
+    name = publish(folder.open_artefacts(), "a", 3_000_000)
+    node = Artefacts(tmp_path / "node", bucket=folder.artefacts_url)
+    proxy.faults += [("GET", "half an answer"), ("GET", "slow down")]
+    with new_folder(tmp_path / "out") as draft:
+        copy_artefact(node, name, draft, "paredown run x")
+    assert contents(tmp_path / "out") == contents(node.path(name))
+    (tmp_path / "node" / name / "config.json").write_text("{}")
+    with pytest.raises(BadInput, match="has other bytes"), new_folder(tmp_path / "other") as draft:
+        copy_artefact(node, name, draft, "paredown run x")
+    folder.place.remove(f"artefacts/{name}/.complete")
+    elsewhere = Artefacts(tmp_path / "elsewhere", bucket=folder.artefacts_url)
+    with pytest.raises(BadInput, match="is not in the store any more"), new_folder(tmp_path / "other") as draft:
+        copy_artefact(elsewhere, name, draft, "paredown run x")
+    assert not (tmp_path / "other").exists()

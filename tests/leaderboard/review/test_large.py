@@ -11,9 +11,10 @@ from bench.store.reader import Snapshot, open_snapshot
 from leaderboard import index as index_module
 from leaderboard.index import Index, open_index
 from leaderboard.listing import Listing
+from leaderboard.markdown import as_markdown
 from leaderboard.review import large
 from leaderboard.review.case import Case, find_row, licences_of, read_case, weighable
-from leaderboard.review.document import as_markdown, document
+from leaderboard.review.document import document
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, VARIANTS
 
