@@ -81,8 +81,10 @@ def _cell(row: Row, board: Board, key: Key) -> str:
     return text if cell.low == cell.high else f"{text} ({interval(cell.low, cell.high, axis.unit, axis.metric)})"
 
 
-def pair_rows(board: Board, pairs: Sequence[Pair], names: Sequence[str]) -> list[tuple[str, ...]]:
-    """One line a pair: (second against first, what is known on each objective)."""
+def pair_rows(
+    board: Board, pairs: Sequence[Pair], chosen: Sequence[Row], names: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """One line a pair: (second against first, what is known on each objective, or why nothing is)."""
     found = []
     for pair in pairs:
         cells = []
@@ -90,6 +92,8 @@ def pair_rows(board: Board, pairs: Sequence[Pair], names: Sequence[str]) -> list
             told = RELATIONS[each.relation]
             if each.difference == each.difference:
                 told += f": {change_text(each.difference, each.low, each.high, board.axes[key])}"
+            elif any(chosen[place].stopped for place in (pair.first, pair.second)):
+                told += ": stopped by a race"
             cells.append(told)
         found.append((f"{names[pair.second]} against {names[pair.first]}", *cells))
     return found

@@ -103,7 +103,11 @@ def _pairs(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
     st.html(
         markup.block(
             markup.heading("Pair by pair, on the objectives", 3),
-            markup.table(head, pair_rows(board, found, names), told={a.title: a.meaning for a in board.axes.values()}),
+            markup.table(
+                head,
+                pair_rows(board, found, chosen, names),
+                told={a.title: a.meaning for a in board.axes.values()},
+            ),
             markup.line(
                 markup.text(
                     f"95% intervals of differences that hold at once over all pairs of {among}, as verdicts do."

@@ -143,7 +143,8 @@ def _list(loaded: Loaded) -> None:
     """Reviews of the store, newest first, with a link to each."""
     found = in_words(lambda: list_reviews(open_folder(store_root())))
     if not found:
-        st.html(markup.box("There is no review in this store yet: state a question below and open one."))
+        then = "for its shortlist" if mode() == "none" else "and open one"
+        st.html(markup.box(f"There is no review in this store yet: state a question below {then}."))
         return
     st.html(markup.block(markup.heading("Reviews", 2)))
     for place, history in enumerate(found[:100]):

@@ -60,7 +60,7 @@ def constraints_sentence(found: Shortlist) -> str:
         said += f" {kept:,} are known to keep {texts}; {counts['not met']:,} do not"
         said += f", for {counts['open']:,} it is open." if counts["open"] else "."
     if counts["unknown"]:
-        said += f" {counts['unknown']:,} lack a number that is weighed."
+        said += f" {counts['unknown']:,} lack{'s' * (counts['unknown'] == 1)} a number that is weighed."
     if counts["beaten"]:
         said += (
             f" {counts['beaten']:,} are dominated by one that keeps them."

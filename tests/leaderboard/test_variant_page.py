@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from bench.statistics.frontier import Comparison
 from bench.store.reader import Snapshot
 from leaderboard import PAGE
-from leaderboard.comparison import compare, flip_rows, pair_rows, side_by_side
+from leaderboard.comparison import Pair, compare, flip_rows, pair_rows, side_by_side
 from leaderboard.dossier import job_words, read_dossier
 from leaderboard.downloads import variant_json
-from leaderboard.rows import Board
+from leaderboard.rows import Board, Stopped
 from leaderboard.source import STORE
 from leaderboard.wording import objective_rows, rank_text, why_command
 from tests.leaderboard.commands import commands
@@ -190,15 +193,24 @@ def test_pairs_agree_with_the_published_standings(snapshot: Snapshot, board: Boa
             [places[key].low for key in board.objectives], rel=1e-4
         )  # the store keeps its draws in single precision
     names = ["base", "int8", "sql"]
-    assert [line[0] for line in pair_rows(board, pairs, names)][-1] == "sql against int8"
+    assert [line[0] for line in pair_rows(board, pairs, chosen, names)][-1] == "sql against int8"
     assert len(flip_rows(board, pairs, names)) == 3
     lines = {line[0]: line[1:] for line in side_by_side(board, chosen)}
     assert lines["recipe"] == ("the base model itself", "int8_dynamic", "layer_copy → finetune → int8_dynamic")
 
 
-def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Board) -> None:
-    from dataclasses import replace
+def test_a_pair_of_which_nothing_is_known_says_why(board: Board) -> None:
+    nothing = tuple(Comparison(key[0], "not known yet", math.nan, -math.inf, math.inf) for key in board.objectives)
+    out = Stopped(None, frozenset(board.objectives), "beaten")
+    chosen = [board.rows[0], replace(board.rows[1], stopped=out)]
+    pairs = [Pair(0, 1, nothing, {})]
+    (told,) = pair_rows(board, pairs, chosen, ("base", "int8"))
+    assert set(told[1:]) == {"? not known yet: stopped by a race"}
+    (told,) = pair_rows(board, pairs, board.rows[:2], ("base", "int8"))
+    assert set(told[1:]) == {"? not known yet"}
 
+
+def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Board) -> None:
     chosen = [board.rows[0], replace(board.rows[1], base="another", recipe_id="f" * 64)]
     other = replace(board, rows=(*board.rows, chosen[1]))
     with pytest.raises(Exception, match="variant"):  # a row that the store does not know is refused, never guessed
