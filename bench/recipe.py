@@ -334,7 +334,6 @@ class Recipe:
     @property
     def group_name(self) -> str:
         """The request without seeds: rows of one group differ only in their seed."""
-        request = self.request
-        for step in request["steps"][self.prepared :]:
-            step["seed"] = None
-        return digest(request)
+        steps = self.request["steps"]
+        alike = [{**step, "seed": None} for step in steps[self.prepared :]]
+        return digest({**self.request, "steps": [*steps[: self.prepared], *alike]})

@@ -80,6 +80,8 @@ def test_seeds_multiply_only_what_depends_on_them(folder: Path) -> None:
     for recipe in sweep.recipes:
         seeds[recipe.group_name].add(recipe.seed if recipe.seed is not None else -1)
     assert sorted(map(sorted, seeds.values())) == [[-1], [-1], [1, 3, 4], [1, 3, 4]]
+    # Naming the group takes the seeds out of its own request alone: the recipe's is what lineages are told from.
+    assert [r.request["steps"][0]["seed"] for r in sweep.recipes if r.seed is not None] == [3, 1, 4, 3, 1, 4]
 
 
 def test_several_bases_and_tasks(folder: Path) -> None:
