@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from bench.job import library_versions
 from bench.record import Record
 from bench.store.journal import Entry
 from bench.sweep_file import LimitsSection
 from cluster import session
 from cluster.drive import Pool
+from cluster.hardware import Offer
 from cluster.plan import Plan
 from cluster.session import Options, Prepare, Work, run_batch, run_confirmation, run_work
 from cluster.standing import Known
@@ -56,14 +58,20 @@ def test_what_settles_or_confirms_says_so_and_hands_the_runs_counts_on(
     made: list[Work] = []
 
     def run_work(prepared: Prepare, *_: object) -> Iterator[Record]:
-        made.append(prepared([]))
+        made.append(prepared([Offer(("c",))]))
         return iter(())
 
     monkeypatch.setattr(session, "run_work", run_work)
     entry = Entry.statement("sweep", "sweep abc", {})
     of = {"entry": entry, "sweep_id": "abc"}
     asked: Any = SimpleNamespace(
-        opening=SimpleNamespace(**of), limits=None, hardware_class="c", device="cpu", run={"done": 9}, **of
+        opening=SimpleNamespace(**of),
+        jobs=[SimpleNamespace(threads=1, versions=library_versions())],
+        limits=None,
+        hardware_class="c",
+        device="cpu",
+        run={"done": 9},
+        **of,
     )
     runs: tuple[Any, ...] = (run_confirmation, run_batch)
     for run in runs:
