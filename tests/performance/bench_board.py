@@ -79,20 +79,22 @@ class Watch:
         self.begin()
 
     def begin(self) -> None:
-        self._at = self._now()
+        self._worked = self._processors()
+        self._at = time.perf_counter()
 
     def lap(self) -> Lap:
         """Since the last beginning."""
-        return Lap(*(now - then for now, then in zip(self._now(), self._at, strict=True)))
+        seconds = time.perf_counter() - self._at  # before processes are looked through, which takes its time
+        return Lap(seconds, *(now - then for now, then in zip(self._processors(), self._worked, strict=True)))
 
-    def _now(self) -> tuple[float, float, float]:
+    def _processors(self) -> tuple[float, float]:
         mine = self.server.process.cpu_times()
         browser = 0.0
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 if "chrom" in process.name():
                     browser += sum(process.cpu_times()[:2])
-        return time.perf_counter(), mine.user + mine.system, browser
+        return mine.user + mine.system, browser
 
 
 class Lap(NamedTuple):
