@@ -15,6 +15,7 @@ from bench.architecture import model_files
 from bench.artefacts import Artefacts
 from bench.errors import BadInput, DiskFull, quoted
 from bench.identity import CHUNK, digest, short
+from bench.store.places import sync
 
 DRAFT = ".paredown-"  # beside the folder, while it is written
 
@@ -32,10 +33,10 @@ def new_folder(asked: Path) -> Iterator[Path]:
     try:
         draft.mkdir(parents=True)
         yield draft
-        _sync(draft)
+        sync(draft)
         draft.rename(target)  # over an empty folder too; one that was filled in between is left as it is
         done = True
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise BadInput(
             f"The folder {quoted(asked)} cannot be written ({error.strerror or error}): free some space, or give "
@@ -63,14 +64,6 @@ def _free(asked: Path) -> Path:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadInput(f"{quoted(asked)} can be no folder ({reason}): give the name of a new one.") from error
     return target
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def copy_artefact(artefacts: Artefacts, artefact_id: str, to: Path, command: str) -> None:

@@ -94,7 +94,7 @@ class Local:
             except FileExistsError:
                 if draft.stat().st_nlink < 2:  # a network folder may have done it and lost the answer
                     raise
-            _sync(path.parent)
+            sync(path.parent)
 
     def replace(self, name: str, data: bytes) -> None:
         path = self.root / name
@@ -163,7 +163,8 @@ def _drafted(path: Path, data: bytes) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have the disk hold the names in a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from leaderboard.card.subject import Subject
 from leaderboard.format import SIGNS, interval, number, without_folders
 from leaderboard.glossary import VERDICTS
 from leaderboard.markdown import Heading, Paragraph, Part, Table
+from leaderboard.review.words import confirmed
 from leaderboard.rows import Axis, Cell
 from leaderboard.sheets import cell_text
 from leaderboard.table import column_meaning, notes
@@ -63,7 +63,7 @@ def _line(axis: Axis, cell: Cell) -> tuple[str, str, str, str, str]:
 def _confirmed(about: Subject) -> Iterator[Part]:
     yield Heading(3, "On examples that nobody chose by")
     if about.confirmations:
-        yield Table(CONFIRMED, [_confirmation(about, each) for each in about.confirmations], TOLD)
+        yield Table(CONFIRMED, [confirmed(about.board, each) for each in about.confirmations], TOLD)
     elif about.row.is_base:
         yield Paragraph("The base is what others are confirmed against.")
     elif all("held_back" in task for task in about.known.tasks):
@@ -73,12 +73,3 @@ def _confirmed(about: Subject) -> Iterator[Part]:
         )
     else:
         yield Paragraph("Not confirmed, and it cannot be: the sweep holds no examples back.")
-
-
-def _confirmation(about: Subject, each: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    key = (each["metric"], each["scope"])
-    axis = about.board.axes.get(key)
-    unit, title = (axis.unit, axis.title) if axis else ("plain", " ".join(key))
-    between = interval(each["low"], each["high"], unit, key[0])
-    chosen = "–" if each["chosen"] is None else number(each["chosen"], unit, key[0])
-    return title, f"{number(each['estimate'], unit, key[0])} ({between})", chosen, each["finding"] or "not chosen by"

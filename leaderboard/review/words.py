@@ -11,7 +11,7 @@ from leaderboard.format import SIGNS, interval, number
 from leaderboard.licences import NOT_RECORDED, NOT_STATED
 from leaderboard.review.case import Case, confirmation_of
 from leaderboard.review.shortlist import Candidate, Shortlist
-from leaderboard.rows import Axis, Key, Row, judged_as
+from leaderboard.rows import Axis, Board, Key, Row, judged_as
 from leaderboard.table import full_name, label, notes
 from leaderboard.wording import against_base
 
@@ -211,12 +211,13 @@ def confirmation_rows(case: Case, recipe_id: str) -> list[Line]:
     """(number, on examples nobody chose by, on those chosen by, finding) of the newest opening that has the variant."""
     mine = confirmation_of(case, recipe_id)
     last = mine[-1]["opening"] if mine else None
-    return [_confirmed(case, each) for each in mine if each["opening"] == last]
+    return [confirmed(case.board, each) for each in mine if each["opening"] == last]
 
 
-def _confirmed(case: Case, each: Mapping[str, Any]) -> Line:
+def confirmed(board: Board, each: Mapping[str, Any]) -> Line:
+    """A number on examples that nobody chose by, beside the one on those chosen by."""
     key = (each["metric"], each["scope"])
-    axis = case.board.axes.get(key)
+    axis = board.axes.get(key)
     unit, title = (axis.unit, axis.title) if axis else ("plain", " ".join(key))
     between = interval(each["low"], each["high"], unit, key[0])
     chosen = "–" if each["chosen"] is None else number(each["chosen"], unit, key[0])
