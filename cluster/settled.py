@@ -17,8 +17,9 @@ from cluster.session import Options, run_batch
 from cluster.settle import Contest, contests, next_batch
 from cluster.show import Printable
 from leaderboard.contests import price
-from leaderboard.fronts import not_told_apart, whole_of
-from leaderboard.rows import find_sweep, read_board
+from leaderboard.fronts import not_told_apart, recipes_of
+from leaderboard.index import open_indexed
+from leaderboard.rows import find_sweep
 
 
 def settle_within(
@@ -29,7 +30,7 @@ def settle_within(
     Raises BadInput for a store or a sweep that cannot be settled, typer.Exit where a run ends early.
     """
     deadline = time.monotonic() + budget
-    with open_snapshot(options.store) as snapshot:
+    with open_indexed(options.store, partial(say, err, "")) as snapshot:
         sweep = find_sweep(snapshot, asked)
         before = found = contests(snapshot, sweep)
         run = of_the_run(snapshot.progress(sweep["sweep_id"]))
@@ -37,7 +38,7 @@ def settle_within(
         names = ", ".join(batch.jobs[0].names[1:])
         say(err, "Settling", f"{len(batch.jobs)} more leases of {names}: about {batch.seconds / 60:.1f} min")
         follow(partial(run_batch, batch, options), options.workers, err)
-        with open_snapshot(options.store) as snapshot:
+        with open_indexed(options.store) as snapshot:
             again = contests(snapshot, sweep)
         if [contest.leases for contest in again] == [contest.leases for contest in found]:
             say(err, "Stopped", "the leases could not be measured; `paredown show` says why.")
@@ -49,7 +50,7 @@ def settle_within(
 def seeds_missing(asked: str | None, options: Options) -> list[str]:
     """About each pair of recipes that their seeds do not tell apart: how many would."""
     with open_snapshot(options.store) as snapshot:
-        return not_told_apart(whole_of(snapshot, read_board(snapshot, asked)).recipes)
+        return not_told_apart(recipes_of(snapshot, find_sweep(snapshot, asked)["sweep_id"]))
 
 
 def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Sequence[str] = ()) -> Printable:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from bench.errors import BadInput
 from bench.metrics import TIMED
 from bench.statistics.looks import planned_looks
-from bench.statistics.objectives import Evidence
 from bench.statistics.resample import SHIFT
-from bench.statistics.settling import OpenPair, best_rounds, open_pairs
+from bench.statistics.settling import OpenPairs, best_rounds, open_pairs
 from bench.statistics.simultaneous import half_widths
 from bench.store.finished_leases import FinishedLease, finished_leases
 from bench.store.reader import Snapshot
-from leaderboard.judging import evidence_of
-from leaderboard.rows import Board, Row, judged_as, read_board, read_draws
+from leaderboard.candidates import Among, of_each_base
+from leaderboard.large import board_in
+from leaderboard.rows import Board, Row, judged_as
 
 LEVEL = 0.95
 NEVER_TIMED = "The sweep {name!r} times nothing that its objectives name, and settling buys time: name latency in them."
@@ -68,16 +72,17 @@ class Open:
     """What is open among the variants of one base."""
 
     rows: tuple[Row, ...]  # the base first
-    pairs: tuple[OpenPair, ...]
+    pairs: OpenPairs
     leases: tuple[int, ...]  # of each row
     lease_seconds: float  # for each model of a lease
     rounds: int | None  # after which a further lease should end; None: as the sweep has it
     finished: tuple[FinishedLease, ...]
+    others: int  # contested ones of a large sweep that are farther from the frontier and were not compared in pairs
 
     @property
     def contested(self) -> tuple[Row, ...]:
         """The rows that some open pair keeps contested."""
-        return tuple(self.rows[i] for i in sorted({pair.of for pair in self.pairs}))
+        return tuple(self.rows[i] for i in self.pairs.contested().tolist())
 
     def cost(self, group: Sequence[int]) -> float:
         """Predicted seconds of one lease."""
@@ -85,27 +90,32 @@ class Open:
 
     def price(self) -> Price:
         """Of everything that leases would decide, those that need about as many sharing their leases."""
-        closable = [(pair, pair.leases) for pair in self.pairs if pair.leases is not None]
-        more: dict[int, int] = {}  # leases that a variant lacks; the base is in all of them anyway
-        for pair, leases in closable:
-            for i in {pair.of, pair.other} - {0}:
-                more[i] = max(more.get(i, 0), leases)
-        queue = sorted(more, key=lambda i: more[i], reverse=True)
+        pairs = self.pairs
+        more = np.zeros(len(self.rows), dtype=np.intp)  # leases that a variant lacks
+        np.maximum.at(more, pairs.of, pairs.leases)
+        np.maximum.at(more, pairs.other, pairs.leases)
+        more[0] = 0  # the base is in all of them anyway
+        queue = [i for i in np.argsort(-more, kind="stable").tolist() if more[i]]
         most = max(1, *(len(lease.job["artefact_ids"]) - 1 for lease in self.finished))
         groups = [queue[first : first + most] for first in range(0, len(queue), most)]
+        closed = int(np.count_nonzero(pairs.leases))
         return Price(
-            closed=len(closable),
-            never=len(self.pairs) - len(closable),
-            leases=sum(more[group[0]] for group in groups),
-            seconds=sum(more[group[0]] * self.cost(group) for group in groups),
+            closed=closed,
+            never=pairs.of.size - closed,
+            leases=sum(int(more[group[0]]) for group in groups),
+            seconds=sum(int(more[group[0]]) * self.cost(group) for group in groups),
         )
 
     def price_of(self, row: Row) -> Price:
         """Of what keeps one row contested."""
-        mine = [pair.leases for pair in self.pairs if self.rows[pair.of].recipe_id == row.recipe_id]
-        closed = [leases for leases in mine if leases is not None]
-        more = max(closed, default=0)
-        return Price(len(closed), len(mine) - len(closed), more, more * self.cost([0, 0]))
+        at = self._at.get(row.recipe_id)
+        mine = self.pairs.leases[slice(0) if at is None else self.pairs.of_variant(at)]
+        closed, more = int(np.count_nonzero(mine)), int(mine.max(initial=0))
+        return Price(closed, mine.size - closed, more, more * self.cost([0, 0]))
+
+    @cached_property
+    def _at(self) -> Mapping[str, int]:
+        return {row.recipe_id: i for i, row in enumerate(self.rows)}
 
     def missing(self, row: Row) -> str:
         """What would decide a contested row, in words."""
@@ -126,17 +136,15 @@ def open_contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Open]:
     body = sweep["body"]
     if not any(o["metric"] in _timed() for o in body["objectives"]):
         raise BadInput(NEVER_TIMED.format(name=body["name"]))
-    board = read_board(snapshot, sweep["sweep_id"])
+    board = board_in(snapshot, sweep["sweep_id"])
     leases = finished_leases(snapshot, body)
-    draws = read_draws(snapshot, board, board.objectives)
     found = []
-    for base in board.bases:
-        rows = sorted((row for row in board.rows if row.base == base), key=lambda row: not row.is_base)
-        mine = [lease for lease in leases if lease.job["artefact_ids"][0] == rows[0].artefact_id]
+    for among in of_each_base(snapshot, board):
+        base = among.rows[0]
+        mine = [lease for lease in leases if lease.job["artefact_ids"][0] == base.artefact_id]
         if mine:
-            evidence = [evidence_of(board, key, rows, draws) for key in board.objectives]
-            buying = _lease_to_buy(snapshot, board, rows[0], mine)
-            found.append(_contest(board, rows, evidence, mine, body["leases"], buying))
+            buying = _lease_to_buy(snapshot, board, base, mine)
+            found.append(_contest(board, among, mine, body["leases"], buying))
     if not found:
         raise BadInput(
             f"The sweep {body['name']!r} has no finished lease yet: run it to its end with `paredown run`, then settle."
@@ -181,21 +189,22 @@ def _lease_to_buy(
 
 def _contest(
     board: Board,
-    rows: Sequence[Row],
-    evidence: Sequence[Evidence],
+    among: Among,
     leases: Sequence[FinishedLease],
     declared: int,
     lease: tuple[int | None, float],
 ) -> Open:
-    counts = tuple(sum(row.artefact_id in done.job["artefact_ids"] for done in leases) for row in rows)
+    times = Counter(artefact_id for done in leases for artefact_id in set(done.job["artefact_ids"]))
+    counts = tuple(times[str(row.artefact_id)] for row in among.rows)
     measured = [judged_as(key)[0] in _timed() for key in board.objectives]
     own = [math.inf, *counts[1:]]  # the base's ratio to itself is the same in any number of leases
-    pairs = open_pairs(evidence, half_widths(tuple(evidence), LEVEL), measured, own, declared)
+    widths = half_widths(among.evidence, LEVEL, among.pairs)
     return Open(
-        rows=tuple(rows),
-        pairs=tuple(pairs),
+        rows=among.rows,
+        pairs=open_pairs(among.evidence, widths, measured, own, declared, among.pairs),
         leases=counts,
         lease_seconds=lease[1],
         rounds=lease[0],
         finished=tuple(leases),
+        others=among.others,
     )

@@ -40,9 +40,7 @@ def whole_of(snapshot: Snapshot, board: Board) -> Whole:
 
     Of a large sweep that is asked otherwise there are none.
     """
-    recipes = snapshot.rows(
-        "select * exclude (sweep_id) from recipes where sweep_id = ? order by all", [board.sweep_id]
-    )
+    recipes = recipes_of(snapshot, board.sweep_id)
     body = snapshot.body(board.sweep_id) or {"objectives": ()}
     if board.among is None and board.objectives == tuple((o["metric"], o["scope"]) for o in body["objectives"]):
         stored = "select * exclude (sweep_id) from fronts where sweep_id = ? order by base"
@@ -56,6 +54,11 @@ def whole_of(snapshot: Snapshot, board: Board) -> Whole:
         knee = None if front.knee is None else rows[front.knee].recipe_id
         found.append({"base": base, "size": front.size, "knee": knee, "hypervolume": front.hypervolume})
     return Whole(found, recipes)
+
+
+def recipes_of(snapshot: Snapshot, sweep_id: str) -> list[Row]:
+    """Recipes over their training seeds, each beside its base and beside others."""
+    return list(snapshot.rows("select * exclude (sweep_id) from recipes where sweep_id = ? order by all", [sweep_id]))
 
 
 def about_fronts(whole: Whole, names: Mapping[str, str]) -> list[str]:

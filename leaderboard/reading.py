@@ -59,7 +59,6 @@ class Told:
     work: tuple[Work, ...]
     causes: tuple[Cause, ...]
     stops: tuple[Elimination, ...]
-    contested: Contested
     command: str  # that goes on with it
 
 
@@ -123,11 +122,17 @@ def told_of(sweep_id: str, version: str) -> Told:
             work=work(snapshot, sweep_id),
             causes=causes(snapshot, sweep_id),
             stops=eliminations(snapshot, sweep_id),
-            contested=contested(snapshot, sweep_id),
             command=without_folders(f"paredown run {shlex.join(asked)}"),
         )
 
     return ask(read)
+
+
+@st.cache_data(max_entries=16, show_spinner="Working out what is open …")
+def open_of(sweep_id: str, version: str) -> Contested:
+    """What more leases would decide."""
+    del version
+    return ask(lambda snapshot: contested(snapshot, sweep_id))
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -15,11 +15,10 @@ from bench.store.reader import Snapshot
 from leaderboard.contests import open_contests, price
 from leaderboard.dossier import job_words
 from leaderboard.format import clock, without_folders
-from leaderboard.index import LARGE
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
-MOST_CONTESTED = 400  # variants of a sweep of which all pairs are compared while somebody waits
+MOST_CONTESTED = 200  # contested variants that are listed
 PAUSE = 900.0  # seconds without any job: what comes after is another run
 KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "timing", "MemoryJob": "memory"}
 
@@ -100,7 +99,7 @@ class Elimination:
 class Contested:
     """Contested variants and what would decide them; without any only the sentence says why."""
 
-    rows: tuple[tuple[str, str, str], ...]  # variant, leases that it has, what is open
+    rows: tuple[tuple[str, str, str], ...]  # variant, leases that it has, what is open; of the first on the board
     sentence: str  # what all of it together would cost
     budget: str = ""  # that `settle` would need for that; empty where it decides nothing
 
@@ -216,27 +215,25 @@ def eliminations(snapshot: Snapshot, sweep_id: str) -> tuple[Elimination, ...]:
 
 def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     """What more leases would decide, or a sentence on why that cannot be told."""
-    (row,) = snapshot.rows("select count(*) as n from variants where sweep_id = ?", [sweep_id])
-    if row["n"] > MOST_CONTESTED:
-        said = (
-            f"What deciding the rest would cost is told here of sweeps of up to {MOST_CONTESTED:,} variants, as every "
-            f"pair of them is compared; this one has {row['n']:,}."
-        )
-        if row["n"] <= LARGE:
-            said += " `paredown settle` works it out before it measures; a small budget decides what is nearest."
-        return Contested((), said)
     try:
         found = open_contests(snapshot, find_sweep(snapshot, sweep_id))
     except BadInput as error:
         return Contested((), str(error))
-    lines = []
+    count, others = sum(len(each.contested) for each in found), sum(each.others for each in found)
+    if not count and not others:
+        return Contested((), "Nothing is contested: more leases would decide nothing.")
+    lines: list[tuple[str, str, str]] = []
     for each in found:
         leases = {row.recipe_id: n for row, n in zip(each.rows, each.leases, strict=True)}
-        lines += [(row.name, str(leases[row.recipe_id]), each.missing(row)) for row in each.contested]
-    if not lines:
-        return Contested((), "Nothing is contested: more leases would decide nothing.")
+        shown = each.contested[: MOST_CONTESTED - len(lines)]
+        lines += [(row.name, str(leases[row.recipe_id]), each.missing(row)) for row in shown]
     whole = price(found)
-    return Contested(tuple(lines), whole.sentence(), f"{ceil(whole.seconds / 60)}m" if whole.closed else "")
+    said = [whole.sentence() or "Nothing is contested among those nearest to the frontier."]
+    if count > len(lines):
+        said.append(f"Of {count:,} contested variants the first {len(lines):,} on the board are listed.")
+    if others:
+        said.append(f"{others:,} more that may be on the frontier are farther from it and not counted.")
+    return Contested(tuple(lines), " ".join(said), f"{ceil(whole.seconds / 60)}m" if whole.closed else "")
 
 
 def running_now(progress: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:

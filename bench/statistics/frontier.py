@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.objectives import BoolArray, Evidence, FloatArray, Objective, count_variants
 from bench.statistics.simultaneous import half_widths
 
-__all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "compare", "knee", "nondominated"]
+__all__ = ["Comparison", "Evidence", "Objective", "Relation", "Verdict", "against", "knee", "nondominated"]
 __all__ += ["relations", "shares", "verdicts"]
 
 MANY = 64  # variants among whom looking for those that are beaten in every draw pays
@@ -213,7 +213,7 @@ def _complete(every: tuple[Evidence, ...]) -> NDArray[np.intp]:
     return np.flatnonzero(np.logical_and.reduce([each.present for each in every]))
 
 
-def compare(each: Evidence, width: FloatArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+def _in_pairs(each: Evidence, width: FloatArray) -> tuple[FloatArray, BoolArray, BoolArray]:
     """[V, V] each, row against column: cost less its cost, whether the row is better, whether it is shown no worse."""
     gap = each.costs[:, None] - each.costs[None, :]
     better = gap < -width
@@ -227,7 +227,7 @@ def relations(kept: Sequence[Evidence], widths: Sequence[FloatArray]) -> tuple[B
     holds = np.ones((size, size), dtype=np.bool_)
     margin = np.full((size, size), np.inf)
     for each, width in zip(kept, widths, strict=True):
-        gap, better, no_worse = compare(each, width)
+        gap, better, no_worse = _in_pairs(each, width)
         better_somewhere |= better
         holds &= no_worse
         if each.draws is None:

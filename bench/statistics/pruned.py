@@ -182,9 +182,7 @@ def judge(
     """
     pruned = prune(between)
     size = pruned.by.size
-    with np.errstate(invalid="ignore"):
-        middle = np.column_stack([(each.low + each.high) / 2 for each in between])
-    chosen, rest = _nearest(pruned.candidates, middle)
+    chosen, rest = nearest(pruned.candidates, between)
     found = Judged(
         states=np.where(pruned.by >= 0, DOMINATED, NOT_EVALUATED).astype(np.int8),
         share=np.zeros(size),
@@ -250,10 +248,12 @@ def count_pairs(present: Sequence[BoolArray], noisy: Sequence[bool]) -> int:
     return sum(math.comb(int(each.sum()), 2) for each, is_noisy in zip(present, noisy, strict=True) if is_noisy)
 
 
-def _nearest(candidates: NDArray[np.intp], middle: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Those that are compared, and the rest: layer by layer from the frontier of the estimates."""
+def nearest(candidates: NDArray[np.intp], between: Sequence[Ends]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Those that are compared in pairs, and the rest: layer by layer from the frontier of the estimates."""
     if candidates.size <= MOST_CANDIDATES:
         return candidates, candidates[:0]
+    with np.errstate(invalid="ignore"):
+        middle = np.column_stack([(each.low + each.high) / 2 for each in between])
     left, taken = candidates, candidates[:0]
     while taken.size < MOST_CANDIDATES:
         front = nondominated(np.where(np.isfinite(middle[left]), middle[left], 1e300))

@@ -6,41 +6,52 @@ More leases narrow what is measured. Scores are not narrowed by them: every exam
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.statistics.frontier import compare, relations
+from bench.statistics.frontier import relations
 from bench.statistics.looks import left_to_spend
-from bench.statistics.objectives import BoolArray, Evidence, FloatArray
+from bench.statistics.objectives import Evidence, FloatArray
 from bench.statistics.resample import SHIFT_FREEDOM
 from bench.statistics.simultaneous import normal_quantile, student
 
 MOST_LEASES = 64  # more, beyond which a pair counts as tied on what is measured
+NEVER = MOST_LEASES + 1
 LEVEL = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPair:
-    """Variant `of` against variant `other`: how many more leases that time both would show what.
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenPairs:
+    """Pairs [P] that keep variant `of` contested, for it is open against variant `other`; in order of both.
 
-    `better`: that `of` is better on something, so that it need fear `other` no more. `beaten`: that it is dominated.
-    None where no number up to `MOST_LEASES` would.
+    How many more leases that time both would show what: `better`, that `of` is better on something, so that it need
+    fear `other` no more; `beaten`, that it is dominated. 0 where no number up to `MOST_LEASES` would.
     """
 
-    of: int
-    other: int
-    better: int | None
-    beaten: int | None
+    of: NDArray[np.intp]
+    other: NDArray[np.intp]
+    better: NDArray[np.intp]
+    beaten: NDArray[np.intp]
 
     @property
-    def leases(self) -> int | None:
-        """The fewest more that would close the pair."""
-        return min((n for n in (self.better, self.beaten) if n is not None), default=None)
+    def leases(self) -> NDArray[np.intp]:
+        """[P]: the fewest more that would close each pair, 0 where none would."""
+        fewer = np.minimum(self.better, self.beaten)
+        return np.where(fewer > 0, fewer, np.maximum(self.better, self.beaten))
+
+    def contested(self) -> NDArray[np.intp]:
+        """The variants that some pair keeps contested, in order."""
+        return np.unique(self.of)
+
+    def of_variant(self, variant: int) -> slice:
+        """Where the pairs of one variant are."""
+        first, last = np.searchsorted(self.of, [variant, variant + 1])
+        return slice(int(first), int(last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,8 @@ def open_pairs(
     measured: Sequence[bool],
     leases: Sequence[float],
     declared: int,
-) -> list[OpenPair]:
+    pairs: int | None = None,
+) -> OpenPairs:
     """Every pair that keeps a variant contested.
 
     Args:
@@ -68,42 +80,59 @@ def open_pairs(
         leases: of each variant, how many there are by now; 0 for one without a number, infinite for the base, whose
             ratio is 1 in each of them and does not get any nearer to it.
         declared: leases that were planned, beyond which less of the error is left (`looks.left_to_spend`).
+        pairs: of a larger field that these variants are a part of, as for `half_widths`.
     """
     present = np.logical_and.reduce([each.present for each in evidence])
     safe, dominates, _ = relations(evidence, widths)
-    dominated = dominates.any(axis=0)
-    compared = [compare(each, width) for each, width in zip(evidence, widths, strict=True)]
-    gaps, no_worse = [gap for gap, _, _ in compared], [shown for _, _, shown in compared]
+    still = (present & ~dominates.any(axis=0))[:, None] & present & ~safe
+    np.fill_diagonal(still, val=False)
+    of, other = np.nonzero(still)
     count = int(present.sum())
-    critical = normal_quantile(count * (count - 1) // 2 * sum(each.draws is not None for each in evidence), LEVEL)
-    found = []
-    for i in np.flatnonzero(present & ~dominated):
-        for j in np.flatnonzero(present & ~safe[i]):
-            if i != j:
-                reach = _reach(max(1, leases[int(i)]), max(1, leases[int(j)]), critical, max(1, declared))
-                found.append(_priced(int(i), int(j), gaps, widths, measured, no_worse, reach))
-    return found
+    noisy = sum(each.draws is not None for each in evidence)
+    critical = normal_quantile(count * (count - 1) // 2 * noisy if pairs is None else pairs, LEVEL)
+    reaches = _Reaches(np.maximum(1.0, leases), of, other, critical, max(1, declared))
+    better, beaten = np.full(of.size, NEVER), np.zeros(of.size, dtype=np.intp)
+    for each, width, more in zip(evidence, widths, measured, strict=True):
+        gap, reach = each.costs[of] - each.costs[other], width[of, other]
+        needed = reaches.needed(np.abs(gap), reach) if more else np.full(of.size, NEVER)
+        np.minimum(better, np.where(gap < 0, needed, NEVER), out=better)
+        # Whoever beats it is shown better everywhere: by now, or once the last of what is measured shows it.
+        shown = gap >= 0 if each.draws is None else gap > reach
+        np.maximum(beaten, np.where(shown, 0, np.where(gap > 0, needed, NEVER)), out=beaten)
+    return OpenPairs(of, other, np.where(better < NEVER, better, 0), np.where(beaten < NEVER, beaten, 0))
 
 
-def _priced(
-    i: int,
-    j: int,
-    gaps: Sequence[FloatArray],
-    widths: Sequence[FloatArray],
-    measured: Sequence[bool],
-    no_worse: Sequence[BoolArray],
-    reach: FloatArray,
-) -> OpenPair:
-    """A pair with the fewest leases that either way to close it takes."""
-    needed = [
-        _needed(float(abs(gap[i, j])), float(width[i, j]), reach) if more else None
-        for gap, width, more in zip(gaps, widths, measured, strict=True)
-    ]
-    better = [n for n, gap in zip(needed, gaps, strict=True) if n is not None and gap[i, j] < 0]
-    # Whoever beats it is shown better everywhere: by now, or once the last of what is measured shows it.
-    left = [(n, gap) for n, gap, shown in zip(needed, gaps, no_worse, strict=True) if not shown[j, i]]
-    beaten = [n for n, gap in left if n is not None and gap[i, j] > 0]
-    return OpenPair(i, j, min(better, default=None), max(beaten) if beaten and len(beaten) == len(left) else None)
+class _Reaches:
+    """How far the interval of each pair reaches after more leases, worked out once for each two counts of leases."""
+
+    def __init__(
+        self, leases: FloatArray, of: NDArray[np.intp], other: NDArray[np.intp], critical: float, declared: int
+    ) -> None:
+        counts, place = np.unique(leases, return_inverse=True)
+        self._kind = np.minimum(place[of], place[other]) * counts.size + np.maximum(place[of], place[other])
+        self._reach = {
+            int(kind): _reach(float(counts[kind // counts.size]), float(counts[kind % counts.size]), critical, declared)
+            for kind in np.unique(self._kind)
+        }
+
+    def needed(self, gap: FloatArray, width: FloatArray) -> NDArray[np.intp]:
+        """[P]: more leases after which a half width falls below a gap, if the estimates stay what they are, or `NEVER`.
+
+        Where none is enough, all that are allowed, unless a gap that is larger by its own deviation would need more
+        too: few leases may agree by chance on what differs.
+        """
+        found = np.full(gap.size, NEVER)
+        can = (gap > 0) & np.isfinite(width)
+        for kind, reach in self._reach.items():
+            mine = np.flatnonzero(can & (self._kind == kind))
+            deviation = width[mine] / reach[0]
+            with np.errstate(divide="ignore"):
+                wanted = gap[mine] / deviation
+            # The first place that is below: the lowest so far falls all the way.
+            enough = np.searchsorted(-np.minimum.accumulate(reach), -wanted, side="right")
+            last = np.where(deviation * reach[-1] < gap[mine] + deviation, MOST_LEASES, NEVER)
+            found[mine] = np.where(enough < reach.size, np.maximum(1, enough), last)
+        return found
 
 
 @lru_cache(maxsize=4096)
@@ -120,22 +149,7 @@ def _reach(first: float, second: float, critical: float, declared: int) -> Float
     return np.asarray(quantiles * np.sqrt(variances / variances[0]))
 
 
-def _needed(gap: float, width: float, reach: FloatArray) -> int | None:
-    """More leases after which a half width falls below a gap, if the estimates stay what they are.
-
-    Where none is enough, all that are allowed, unless a gap that is larger by its own deviation would need more too:
-    few leases may agree by chance on what differs.
-    """
-    if not gap > 0 or not math.isfinite(width):
-        return None
-    deviation = width / float(reach[0])
-    enough = np.flatnonzero(deviation * reach < gap)
-    if enough.size:
-        return max(1, int(enough[0]))
-    return MOST_LEASES if deviation * reach[-1] < gap + deviation else None
-
-
-def decisions(pairs: Iterable[OpenPair], most: int, never: frozenset[int] = frozenset()) -> list[Decision]:
+def decisions(pairs: OpenPairs, most: int, never: frozenset[int] = frozenset()) -> list[Decision]:
     """Every variant that leases would decide, by how many more of each of those involved that takes.
 
     A variant is decided when one other is shown to beat it, or when it is shown better than each that it is still open
@@ -146,24 +160,28 @@ def decisions(pairs: Iterable[OpenPair], most: int, never: frozenset[int] = froz
         most: variants that fit into a lease: of more, those that need the most leases come first.
         never: those that every lease holds anyway, such as the base; they take no place.
     """
-    by_variant: dict[int, list[OpenPair]] = {}
-    for pair in pairs:
-        by_variant.setdefault(pair.of, []).append(pair)
     found = []
-    for of, mine in by_variant.items():
-        shown = [{pair.other: pair.beaten} for pair in mine if pair.beaten is not None]
-        better = {pair.other: pair.better for pair in mine if pair.better is not None}
-        shown += [better] if len(better) == len(mine) else []
-        ways = [_decision(of, more, most, never) for more in shown]
+    free = np.isin(pairs.other, list(never))
+    for of in pairs.contested().tolist():
+        mine = pairs.of_variant(of)
+        other, better, beaten = pairs.other[mine], pairs.better[mine], pairs.beaten[mine]
+        ways = []
+        shown = np.flatnonzero(beaten)
+        if shown.size:
+            models = 3 - free[mine][shown].astype(np.intp) - (of in never)
+            first = shown[np.lexsort((beaten[shown], beaten[shown] * models))[:1]]
+            ways.append(_decision(of, other[first], beaten[first], most, never))
+        if better.all():
+            ways.append(_decision(of, other, better, most, never))
         if ways:
             found.append(min(ways, key=lambda way: (way.leases * (1 + len(way.members)), way.leases)))
     return sorted(found, key=lambda each: (each.leases, len(each.members), each.of))
 
 
-def _decision(of: int, more: Mapping[int, int], most: int, never: frozenset[int]) -> Decision:
+def _decision(of: int, other: NDArray[np.intp], more: NDArray[np.intp], most: int, never: frozenset[int]) -> Decision:
     """To time `of` beside others, by how many more leases each of them takes."""
-    others = sorted(more.keys() - never, key=lambda other: -more[other])
-    return Decision(of, (frozenset({of}) - never) | frozenset(others[: most - 1]), max(more.values()))
+    others = [each for each in other[np.argsort(-more, kind="stable")].tolist() if each not in never]
+    return Decision(of, (frozenset({of}) - never) | frozenset(others[: most - 1]), int(more.max()))
 
 
 class Group(NamedTuple):

@@ -11,9 +11,9 @@ from leaderboard import markup
 from leaderboard.controls import choose_sweep, open_head
 from leaderboard.format import clock
 from leaderboard.live import draw_progress
-from leaderboard.reading import Told, told_of
+from leaderboard.reading import Told, open_of, told_of
 from leaderboard.rows import Board
-from leaderboard.running import Bar, Cause, running_now, runs, work_rows
+from leaderboard.running import Bar, Cause, Contested, running_now, runs, work_rows
 from leaderboard.source import Loaded, StoreError, store_option, version
 from leaderboard.timeline import timeline
 from leaderboard.wording import SHORT
@@ -44,7 +44,13 @@ def main() -> None:
     _timeline(told)
     _failures(told.causes, told.command + store_option())
     _races(told)
-    _contested(told, board.sweep_id[:SHORT] if board.name != loaded.called else board.name)
+    st.html(markup.block(markup.heading("What more measuring would decide", 2)))
+    try:
+        found = open_of(board.sweep_id, version())
+    except StoreError as error:
+        st.html(markup.box(str(error)))
+        return
+    _contested(found, board.sweep_id[:SHORT] if board.name != loaded.called else board.name)
 
 
 def _variants(loaded: Loaded) -> None:
@@ -153,16 +159,15 @@ def _races(told: Told) -> None:
     )
 
 
-def _contested(told: Told, name: str) -> None:
-    st.html(markup.block(markup.heading("What more measuring would decide", 2)))
-    st.html(markup.block(markup.line(markup.text(told.contested.sentence), css="" if told.contested.rows else "quiet")))
-    if not told.contested.rows:
+def _contested(found: Contested, name: str) -> None:
+    st.html(markup.block(markup.line(markup.text(found.sentence), css="" if found.rows else "quiet")))
+    if not found.rows:
         return
     head = ("contested variant", "leases", "what would decide it")
-    st.html(markup.block(markup.table(head, told.contested.rows, frozenset({1}))))
-    if not told.contested.budget:
+    st.html(markup.block(markup.table(head, found.rows, frozenset({1}))))
+    if not found.budget:
         return
-    command = f"paredown settle {shlex.quote(name)} --budget {told.contested.budget}{store_option()}"
+    command = f"paredown settle {shlex.quote(name)} --budget {found.budget}{store_option()}"
     st.html(markup.command(command))
     said = "Measures where that decides most for its time, and stops at the budget; a smaller one decides less."
     st.html(markup.block(markup.line(markup.text(said), css="quiet small")))

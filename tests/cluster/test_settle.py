@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from bench.errors import BadInput
-from bench.statistics.settling import OpenPair
 from bench.store.reader import open_snapshot
 from bench.store.verify import verify
 from bench.sweep import load_sweep
@@ -21,6 +20,7 @@ from cluster.settled import settle_within, settled_table
 from cluster.standing import Known
 from leaderboard.rows import find_sweep
 from tests import tiny
+from tests.bench.statistics.opened import opened
 
 LATENCY = {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2}
 VERDICTS = ("certain", "contested", "certain")  # of the base and two variants, once settled
@@ -48,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def wished(contest: Contest) -> Contest:
     """The same with one pair that leases would close; how fast tiny models are is up to the machine."""
-    return replace(contest, pairs=(OpenPair(1, 2, 4, None),), lease_seconds=10.0)
+    return replace(contest, pairs=opened((1, 2, 4, None)), lease_seconds=10.0)
 
 
 def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None
     assert fewer is not None
     assert len(fewer.jobs) == 1
     assert next_batch(sweep, [wished(contest)], 29) is None
-    assert next_batch(sweep, [replace(contest, pairs=(OpenPair(1, 2, None, None),))], 1e9) is None
+    assert next_batch(sweep, [replace(contest, pairs=opened((1, 2, None, None)))], 1e9) is None
     assert [p.status for p in batch(Known(), frozenset()).jobs] == ["ready"]  # one at a time
     assert {job.rounds for job in batch.jobs} == {contest.rounds}
     assert contest.rounds in (20, 40, 80)  # a sweep that ends its leases after 20 may buy longer ones
@@ -76,7 +76,7 @@ def test_the_rest_of_a_budget_goes_to_as_many_as_fit(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
         (contest,) = contests(snapshot, sweep)
-    both = replace(contest, pairs=(OpenPair(1, 0, 2, None), OpenPair(2, 1, 2, None)), lease_seconds=10.0)
+    both = replace(contest, pairs=opened((1, 0, 2, None), (2, 1, 2, None)), lease_seconds=10.0)
     for budget, models in ((30, 3), (29, 2), (20, 2)):
         batch = next_batch(sweep, [both], budget)
         assert batch is not None
@@ -89,8 +89,8 @@ def test_of_several_bases_the_one_that_decides_most_for_its_time(store: Path) ->
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
         (contest,) = contests(snapshot, sweep)
-    cheap = replace(contest, pairs=(OpenPair(1, 2, 4, None),), lease_seconds=10.0)  # 1 in 120 s
-    dear = replace(contest, pairs=(OpenPair(1, 2, 4, None), OpenPair(2, 1, 4, None)), lease_seconds=11.0)  # 2 in 132 s
+    cheap = replace(contest, pairs=opened((1, 2, 4, None)), lease_seconds=10.0)  # 1 in 120 s
+    dear = replace(contest, pairs=opened((1, 2, 4, None), (2, 1, 4, None)), lease_seconds=11.0)  # 2 in 132 s
     for found in ([cheap, dear], [dear, cheap]):
         batch = next_batch(sweep, found, 1e9)
         assert batch is not None
@@ -101,9 +101,9 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         (contest,) = contests(snapshot, find_sweep(snapshot))
     rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
-    pairs = (OpenPair(1, 0, None, None), OpenPair(1, 2, 4, None), OpenPair(2, 1, 4, None))
-    before = replace(contest, rows=rows, pairs=pairs, lease_seconds=10.0)
-    table = settled_table([before], [replace(before, pairs=pairs[:2])], ["About seeds."])
+    pairs = ((1, 0, None, None), (1, 2, 4, None), (2, 1, 4, None))
+    before = replace(contest, rows=rows, pairs=opened(*pairs), lease_seconds=10.0)
+    table = settled_table([before], [replace(before, pairs=opened(*pairs[:2]))], ["About seeds."])
     mine, other = table.records["variants"]
     assert (table.records["contested"], table.records["decided"]) == (2, 1)
     assert (mine["variant"], mine["leases"]) == (rows[1].name, contest.leases[1])
@@ -126,7 +126,7 @@ def test_what_cannot_be_settled(store: Path) -> None:
             contests(snapshot, {**sweep, "body": {**sweep["body"], "questions": questions}})
 
 
-def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
+def test_more_leases_count_as_many_and_are_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(store, "local", workers=1)
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
@@ -149,7 +149,12 @@ def test_more_leases_count_as_many_and_are_told(store: Path) -> None:
     table = settled_table(before, after)
     assert [line[0] for line in table.rows] == [row.name for row in before[0].contested]
     again, last = settle_within(1.0, None, options, Console(file=io.StringIO()))
-    assert again == last  # a second buys nothing
+    assert [contest.leases for contest in again] == [contest.leases for contest in last]  # a second buys nothing
+    monkeypatch.setattr("leaderboard.index.LARGE", 1)  # and a large sweep is settled among those that nothing beats
+    among, _ = settle_within(0.001, None, options, Console(file=io.StringIO()))
+    assert among[0].rows[0].is_base
+    assert {row.recipe_id for row in among[0].rows} <= {row.recipe_id for row in last[0].rows}
+    assert set(among[0].leases) == {4}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 
 from bench.job import BuildJob
 from bench.record import Failed, FailureKind, Finished
-from bench.statistics.settling import OpenPair
 from bench.store.finished_leases import FinishedLease
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
@@ -21,6 +20,7 @@ from leaderboard.live import progress_lines
 from leaderboard.rows import Board
 from leaderboard.running import Bar, bars, causes, contested, eliminations, running_now, runs, work
 from leaderboard.timeline import lanes, timeline
+from tests.bench.statistics.opened import opened
 from tests.leaderboard import sample
 from tests.leaderboard.sample import VARIANTS, Variant
 
@@ -125,9 +125,9 @@ def test_other_sweeps_of_a_store_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_price_of_all_that_leases_decide(board: Board) -> None:
-    pairs = (OpenPair(1, 2, 4, None), OpenPair(3, 0, 2, None), OpenPair(2, 3, None, None))
+    pairs = opened((1, 2, 4, None), (3, 0, 2, None), (2, 3, None, None))
     lease = FinishedLease({"artefact_ids": ["base", "one", "another"]}, 30.0, None)
-    found = Open(tuple(board.rows[:4]), pairs, leases=(4, 2, 2, 2), lease_seconds=10.0, rounds=None, finished=(lease,))
+    found = Open(tuple(board.rows[:4]), pairs, (4, 2, 2, 2), 10.0, rounds=None, finished=(lease,), others=0)
     # Two share each of four leases with the base, and the third needs two of its own.
     assert price([found]) == Price(closed=2, never=1, leases=6, seconds=4 * 30.0 + 2 * 20.0)
     assert price([found, found]).seconds == 320
@@ -135,22 +135,19 @@ def test_the_price_of_all_that_leases_decide(board: Board) -> None:
         "About 6 more leases, 3 min in all, would decide 2 of 3 open comparisons, if the estimates stay what they are. "
         "No number of leases decides the other 1: tied on time, or a matter of scores."
     )
-    never = price([replace(found, pairs=pairs[2:])])
+    never = price([replace(found, pairs=opened((2, 3, None, None)))])
     assert (never.leases, never.seconds) == (0, 0)
     assert never.sentence().startswith("No number of leases decides any of 1 open comparisons")
 
 
-def test_of_too_many_variants_it_is_said_who_works_out_what_is_open(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "MOST_CONTESTED", 5)
+def test_of_many_contested_variants_the_first_are_listed(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = contested(snapshot, sweep_id(snapshot))
+    assert len(whole.rows) > 2
+    monkeypatch.setattr(running, "MOST_CONTESTED", 2)
     found = contested(snapshot, sweep_id(snapshot))
-    assert found.rows == ()
-    assert "sweeps of up to 5 variants, as every pair of them is compared; this one has 11. `paredown settle`" in (
-        found.sentence
-    )
-    monkeypatch.setattr(running, "LARGE", 5)
-    assert contested(snapshot, sweep_id(snapshot)).sentence.endswith("this one has 11.")
+    assert (found.rows, found.budget) == (whole.rows[:2], whole.budget)
+    listed = f" Of {len(whole.rows)} contested variants the first 2 on the board are listed."
+    assert found.sentence == whole.sentence + listed
 
 
 def test_what_is_open_is_told_with_its_price_or_a_sentence(snapshot: Snapshot, tmp_path: Path) -> None:

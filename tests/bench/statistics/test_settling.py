@@ -1,22 +1,28 @@
 """What is open and what would close it: against the verdicts, by brute force, and by playing it out."""
 
+import math
+from collections.abc import Iterator
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.statistics.frontier import verdicts
-from bench.statistics.objectives import Evidence, Objective
+from bench.statistics.looks import left_to_spend
+from bench.statistics.objectives import Evidence, FloatArray, Objective
+from bench.statistics.resample import SHIFT_FREEDOM
 from bench.statistics.settling import (
     MOST_LEASES,
     Decision,
-    OpenPair,
     best_rounds,
     decisions,
     group_to_measure,
     open_pairs,
 )
-from bench.statistics.simultaneous import half_widths
+from bench.statistics.simultaneous import half_widths, normal_quantile, student
+from tests.bench.statistics.opened import Pair, listed, opened
 
 LATENCY, SIZE, SCORE = Objective("latency", "lower"), Objective("size", "lower"), Objective("score", "higher")
 
@@ -27,9 +33,9 @@ def evidence(costs: list[float], deviation: float, objective: Objective = LATENC
     return Evidence(objective, estimates, estimates + noise)
 
 
-def found(*every: Evidence, measured: tuple[bool, ...], leases: int = 2) -> list[OpenPair]:
+def found(*every: Evidence, measured: tuple[bool, ...], leases: int = 2) -> list[Pair]:
     counts = [leases] * every[0].estimates.size
-    return open_pairs(every, half_widths(every, 0.95), measured, counts, leases)
+    return listed(open_pairs(every, half_widths(every, 0.95), measured, counts, leases))
 
 
 @settings(max_examples=80, deadline=None)
@@ -41,6 +47,73 @@ def test_contested_are_those_with_an_open_pair(points: list[tuple[int, int]], se
     )
     of = {pair.of for pair in found(*every, measured=(True, False))}
     assert of == {i for i, verdict in enumerate(verdicts(every)) if verdict.state == "contested"}
+
+
+def by_hand(
+    every: tuple[Evidence, ...], widths: list[FloatArray], measured: tuple[bool, ...], leases: list[float]
+) -> Iterator[Pair]:
+    """Pair by pair and lease by lease."""
+    states = [verdict.state for verdict in verdicts(every, 0.95, widths)]
+    count = len(leases)
+    critical = normal_quantile(count * (count - 1) // 2 * sum(each.draws is not None for each in every), 0.95)
+    for i, j in product(range(count), range(count)):
+        gaps = [float(each.costs[i] - each.costs[j]) for each in every]
+        reach = [float(width[i, j]) for width in widths]
+        ties = all(each.draws is None for each in every) and not any(gaps)
+        if i == j or states[i] != "contested" or ties or any(g < -w for g, w in zip(gaps, reach, strict=True)):
+            continue
+        needed = [
+            first_below(abs(gap), width, leases[i], leases[j], critical) if more and gap else None
+            for gap, width, more in zip(gaps, reach, measured, strict=True)
+        ]
+        better = [n for n, gap in zip(needed, gaps, strict=True) if n and gap < 0]
+        shown = [gap >= 0 if e.draws is None else gap > w for gap, w, e in zip(gaps, reach, every, strict=True)]
+        left = [n if gap > 0 else None for n, gap, done in zip(needed, gaps, shown, strict=True) if not done]
+        beaten = [n for n in left if n]
+        yield Pair(i, j, min(better, default=None), max(beaten) if beaten and len(beaten) == len(left) else None)
+
+
+def first_below(gap: float, width: float, first: float, second: float, critical: float) -> int | None:
+    if not np.isfinite(width):
+        return None
+
+    def reach(more: int) -> float:
+        fewer = np.asarray(min(first, second) + more)
+        quantile = student(critical, SHIFT_FREEDOM + fewer - 1, left_to_spend(fewer / 2))
+        return float(quantile) * math.sqrt(1 / (first + more) + 1 / (second + more))
+
+    deviation = width / reach(0)
+    for more in range(MOST_LEASES + 1):
+        if deviation * reach(more) < gap:
+            return max(1, more)
+    return MOST_LEASES if deviation * reach(MOST_LEASES) < gap + deviation else None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2), st.integers(0, 3)), min_size=2, max_size=5),
+    st.lists(st.sampled_from([2.0, 3.0, 4.0, 9.0]), min_size=5, max_size=5),
+    st.sampled_from([0.002, 0.01, 0.05]),
+    st.integers(0, 99),
+)
+def test_pairs_are_those_found_one_by_one(
+    points: list[tuple[int, int, int]], leases: list[float], noise: float, seed: int
+) -> None:
+    every = (
+        evidence([1 + a / 50 for a, _, _ in points], noise, seed=seed),
+        Evidence(SIZE, np.array([float(b) for _, b, _ in points])),
+        evidence([0.8 + c / 50 for _, _, c in points], 0.01, SCORE, seed=seed + 1),
+    )
+    counts = [np.inf, *leases[1 : len(points)]]
+    measured = (True, False, False)
+    for some in (every, every[:2], every[:1]):
+        widths = half_widths(some, 0.95)
+        pairs = open_pairs(some, widths, measured[: len(some)], counts, 2)
+        assert listed(pairs) == list(by_hand(some, widths, measured[: len(some)], counts))
+        closing = [min(filter(None, (p.better, p.beaten)), default=0) for p in listed(pairs)]
+        assert pairs.leases.tolist() == closing
+        for variant in range(len(points)):
+            assert all(p.of == variant for p in listed(pairs)[pairs.of_variant(variant)])
 
 
 def test_a_gap_that_leases_can_show_is_priced_and_a_tie_is_not() -> None:
@@ -121,7 +194,8 @@ def test_the_leases_that_are_asked_for_are_enough_if_nothing_else_changes(gap: f
             sizes,
         )
         widths = half_widths(every, 0.95)
-        left = [p.better for p in open_pairs(every, widths, (True, False), [leases, leases], 2) if p.of == 0]
+        found = listed(open_pairs(every, widths, (True, False), [leases, leases], 2))
+        left = [p.better for p in found if p.of == 0]
         return not left, left[0] if left else None
 
     done, more = shown(2)
@@ -143,7 +217,7 @@ def test_the_base_gets_no_nearer_with_leases_and_is_priced_so(gap: float) -> Non
         draws = costs + np.column_stack([np.zeros_like(own), own])
         counted = np.array([np.inf, 4.0 + leases - 1]), np.array([np.inf, leases / 2])
         every = Evidence(LATENCY, costs, draws, freedom=counted[0], extended=counted[1]), sizes
-        found = open_pairs(every, half_widths(every, 0.95), (True, False), [np.inf, leases], 2)
+        found = listed(open_pairs(every, half_widths(every, 0.95), (True, False), [np.inf, leases], 2))
         left = [p.beaten for p in found if p.of == 0]
         return not left, left[0] if left else None
 
@@ -155,15 +229,16 @@ def test_the_base_gets_no_nearer_with_leases_and_is_priced_so(gap: float) -> Non
 
 
 def test_one_pair_that_stays_open_leaves_nothing_to_buy_for_the_others() -> None:
-    pairs = [OpenPair(1, 2, 3, None), OpenPair(1, 4, None, None), OpenPair(5, 2, 4, None), OpenPair(5, 4, 6, None)]
-    assert decisions(pairs, 6) == [Decision(5, frozenset({2, 4, 5}), 6)]
-    assert decisions(pairs[:2], 6) == []
+    pairs = ((1, 2, 3, None), (1, 4, None, None), (5, 2, 4, None), (5, 4, 6, None))
+    assert decisions(opened(*pairs), 6) == [Decision(5, frozenset({2, 4, 5}), 6)]
+    assert decisions(opened(*pairs[:2]), 6) == []
+    assert decisions(opened(), 6) == []
 
 
 def test_a_variant_is_decided_by_one_that_beats_it_or_by_all_that_it_beats() -> None:
-    pairs = [OpenPair(1, 0, 9, None), OpenPair(1, 2, 9, None), OpenPair(1, 3, None, 4)]
+    pairs = opened((1, 0, 9, None), (1, 2, 9, None), (1, 3, None, 4))
     assert decisions(pairs, 6, frozenset({0})) == [Decision(1, frozenset({1, 3}), 4)]
-    pairs = [OpenPair(1, other, 2 + other, None) for other in range(2, 9)]
+    pairs = opened(*((1, other, 2 + other, None) for other in range(2, 9)))
     (decision,) = decisions(pairs, 3)  # the hardest first, as many as fit
     assert decision == Decision(1, frozenset({1, 7, 8}), 10)
 
