@@ -15,7 +15,6 @@ from bench.statistics.simultaneous import half_widths
 from leaderboard.choices import View
 from leaderboard.large import LEVEL, known_of, members
 from leaderboard.listing import Clause, Listing
-from leaderboard.live import awaits
 from leaderboard.rows import VERDICT_ORDER, Board, Key, Place, Row
 
 UNBEATEN = (VERDICT_ORDER["certain"], VERDICT_ORDER["contested"])
@@ -54,16 +53,19 @@ def ties_of(view: View, patience: float | None) -> Ties | None:
     return field.source.begin(asked, lambda: _ties(view.board, field, view.keys), patience)
 
 
-def with_ties(view: View, rows: Sequence[Row]) -> tuple[list[Row], str]:
-    """Rows of a view with what is known of their ties, and a sentence on that; awaited where it is not known yet.
+def with_ties(view: View, rows: Sequence[Row], patience: float | None = 0.0) -> tuple[list[Row], str]:
+    """Rows of a view with what is known of their ties, and a sentence on that.
 
-    Small sweeps know their ties by letters, and nothing is said of those of a view that still awaits its verdicts.
+    What takes longer than so many seconds is awaited by the page that asks. Small sweeps know their ties by letters,
+    and nothing is said of those of a view that still awaits its verdicts.
     """
     field = view.field
     if not isinstance(field, Listing) or view.waiting:
         return list(rows), ""
-    found = ties_of(view, 0)
+    found = ties_of(view, patience)
     if found is None:
+        from leaderboard.live import awaits  # a page: others have the patience, and no Streamlit
+
         awaits(lambda: ties_of(view, 0) is not None)
         return list(rows), "Who ties with whom follows in a moment."
     every = replace(field, keeping=Clause(), anew=None)

@@ -33,6 +33,8 @@ def measured(about: Subject) -> Iterator[Part]:
     for note in notes(row, board):
         yield Paragraph(f"Note: {without_folders(note)}")
     yield Table(OBJECTIVES, objective_rows(row, board))
+    if about.ties:
+        yield Paragraph(about.ties)
     if board.constraints:
         kept = [(r.text, k.state) for r, k in zip(board.constraints, row.kept, strict=True)]
         yield Table(("constraint", "state"), kept, {"state": "Met only where the whole interval keeps it."})

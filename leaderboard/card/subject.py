@@ -18,6 +18,7 @@ from leaderboard.dossier import Dossier, read_dossier
 from leaderboard.format import without_folders
 from leaderboard.licences import licence_rows
 from leaderboard.rows import Board, Row
+from leaderboard.ties import with_ties
 
 # Whether anything was measured of a kind is told by one of its metrics.
 KINDS = {"latency_ratio": "latency", "host_peak": "memory", "energy_ratio": "energy"}
@@ -29,6 +30,7 @@ class Subject:
 
     view: View
     row: Row
+    ties: str  # of a large sweep, among whom they were looked for
     body: Mapping[str, Any]  # of the sweep's declaration
     known: Dossier
     decisions: Decisions
@@ -54,8 +56,9 @@ def read_subject(snapshot: Snapshot, board: Board, recipe_id: str, loading: Load
     """Read it. Raises BadInput for a variant that is not on the board."""
     view = View(board, board.objectives, board.rows, board.rows, narrowed=False)
     row = view.find(recipe_id)
-    known = read_dossier(snapshot, board.sweep_id, recipe_id)
     assert row is not None
+    (row,), ties = with_ties(view, [row], patience=None)
+    known = read_dossier(snapshot, board.sweep_id, recipe_id)
     base = view.base_of(row)
     body = snapshot.body(board.sweep_id, [recipe_id, *([base.recipe_id] if base else [])])
     assert body is not None
@@ -66,6 +69,7 @@ def read_subject(snapshot: Snapshot, board: Board, recipe_id: str, loading: Load
     return Subject(
         view=view,
         row=row,
+        ties=ties,
         body=body,
         known=known,
         decisions=read_decisions(snapshot, board.sweep_id, recipe_id),

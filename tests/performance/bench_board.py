@@ -118,6 +118,22 @@ def first_view(browser: Browser, watch: Watch, path: str = "", css: str = ROWS, 
     return lap
 
 
+def repeated(browser: Browser, watch: Watch) -> list[Lap]:
+    """Words, each typed at once, until a page that does nothing else repeats them."""
+    page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    page.goto(watch.server.url)
+    box = page.get_by_role("searchbox", name="Search")
+    found = []
+    for word in WORDS:
+        page.wait_for_timeout(500)
+        watch.begin()
+        box.fill(word)
+        _await(page, "p, pre, div", f"typed {word}")
+        found.append(watch.lap())
+    page.context.close()
+    return found
+
+
 def searches(page: Page, watch: Watch) -> tuple[list[Lap], list[Lap]]:
     """Words, each typed at once: until every listed row has them, and until the verdicts among them are there."""
     rows, verdicts = [], []
@@ -252,7 +268,10 @@ def measure(store: Path, path: str) -> Iterator[str]:
         with served_empty() as server:
             watch = Watch(server)
             views = [first_view(browser, watch, css="p, pre, div", words=EMPTY) for _ in range(REPEATS + 1)]
-            yield line("for comparison: first view of a Streamlit page of one word", views[1:])
+            yield line("for comparison: first view of a Streamlit page that repeats a word", views[1:])
+            yield line(
+                f"… and a word typed there, until it is repeated, {PAUSE} of it a pause", repeated(browser, watch)
+            )
         with served(store) as server:
             yield line(
                 "very first view of a snapshot: its index is written, once", [first_view(browser, Watch(server))]

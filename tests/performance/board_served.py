@@ -12,9 +12,16 @@ from pathlib import Path
 
 import psutil
 
+from leaderboard.controls import PAUSE
 from tests.browser.served import SERVE, free_port, running
 
 EMPTY = "nothing here"
+# Any page that looks for what is typed costs at least as much as one that repeats it.
+PAGE = f"""import streamlit as st
+
+st.text({EMPTY!r})
+st.text("typed " + st.text_input("Search", key="q", type="search", live={PAUSE!r}))
+"""
 
 
 @dataclass
@@ -50,11 +57,11 @@ def served(store: Path) -> Iterator[Server]:
 
 @contextmanager
 def served_empty() -> Iterator[Server]:
-    """A Streamlit page of one word: what any page costs at least."""
+    """A Streamlit page that repeats a word: what any page costs at least."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "page.py"
-        script.write_text(f"import streamlit as st\n\nst.text({EMPTY!r})\n", encoding="utf-8")
+        script.write_text(PAGE, encoding="utf-8")
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += ["--server.address=127.0.0.1", f"--server.port={port}", "--browser.gatherUsageStats=false"]
         with running(command, port) as process:
