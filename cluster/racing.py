@@ -15,19 +15,18 @@ import numpy as np
 
 from bench.axes import Objective
 from bench.job import LatencyJob, parts_of
-from bench.measure.figures import figures
 from bench.metrics import TIMED, metric
 from bench.naming import names_of
+from bench.race_evidence import exact, in_words, repeated, scored, timed
 from bench.recipe import Recipe
 from bench.record import Finished, Record, Value
-from bench.statistics.racing import Exact, Raced, Repeated, Scored, Timed, race_level, race_looks, stops
+from bench.statistics.racing import Raced, Scored, race_level, race_looks, stops
 from bench.store.journal import Entry
 from bench.store.raw import Tables
 from bench.sweep import Sweep
 from bench.tasks.spec import WINDOW, TaskSpec
 from cluster.raceable import tested_by, timed_in, why_not
 
-ORDER_SEED = 0  # of examples within a look: tests that bet want an order that nobody chose
 Standing = Literal["done", "open", "failed"]
 
 
@@ -261,20 +260,10 @@ class Race:
                         examples=examples,
                         level=level,
                         objectives=tuple((o.metric, o.scope) for o in self._sweep.objectives),
-                        reason=self._why(by[0], evidence, stop.variant, stop.by, level),
+                        reason=f"{self._names[by[0].recipe_id]} {in_words(evidence, stop.by, stop.variant, level)}",
                     )
                 )
         return found
-
-    def _why(self, by: Recipe, evidence: Sequence[Raced], variant: int, winner: int, level: float) -> str:
-        scored = [e for e in evidence if isinstance(e, Scored)]
-        told = []
-        for each in scored:
-            wins = int(np.sum(each.scores[winner] > each.scores[variant]))
-            losses = int(np.sum(each.scores[winner] < each.scores[variant]))
-            told.append(f"better on {wins:,} and worse on {losses:,} of {each.scores.shape[1]:,} examples")
-        shown = f" ({'; '.join(told)})" if told else ""
-        return f"{self._names[by.recipe_id]} is better on every noisy objective{shown} at one-sided {level:.1e}"
 
     def _evidence(
         self,
@@ -285,28 +274,22 @@ class Race:
         leases: Sequence[LatencyJob],
     ) -> list[Raced]:
         if objective.axis in TIMED:
-            return [_timings(objective, [a for _, a in mine], leases, view)]
+            given = ((job, view.rounds(job)) for job in leases)
+            return [timed(objective.metric, objective.scope, [a for _, a in mine], given)]
         if objective.axis == "memory":
             found = view.memory(objective)
-            each = [found[a] for _, a in mine]
-            low, high = np.array([[value.low, value.high] for value in each]).T
-            return [Repeated(low, high, [value.n for value in each])]
+            return [repeated([found[a] for _, a in mine])]
         tested = tested_by(self._sweep, objective)
         if tested:
             return [self._scores(task, name, mine, view, windows[task.name]) for task, name in tested]
-        sign = -1.0 if metric(objective.metric).better == "higher" else 1.0
-        return [Exact(np.array([sign * _built_value(view.build(r), objective.metric) for r, _ in mine]))]
+        return [exact(objective.metric, [_built_value(view.build(r), objective.metric) for r, _ in mine])]
 
     def _scores(
         self, task: TaskSpec, name: str, mine: Sequence[tuple[Recipe, str]], view: View, windows: int
     ) -> Scored:
-        found = metric(name)
-        each = [view.scores(a, task, windows, found.source[1]) for _, a in mine]
-        order = np.random.default_rng(ORDER_SEED).permutation(np.array(sorted(each[0])))
-        sign = -1.0 if found.better == "lower" else 1.0
-        table = sign * np.array([[scores[int(i)] for i in order] for scores in each])
-        binary = found.source[0] == "share"
-        return Scored(1 + table if binary and sign < 0 else table, found.span, binary)
+        each = [view.scores(a, task, windows, metric(name).source[1]) for _, a in mine]
+        examples = sorted(each[0])
+        return scored(name, np.array([[scores[i] for i in examples] for scores in each]))
 
 
 def _one_each(members: Sequence[tuple[Recipe, str]]) -> dict[str, int]:
@@ -321,17 +304,3 @@ def _examples(task: TaskSpec, windows: int) -> int:
 def _built_value(record: Record, name: str) -> float:
     assert isinstance(record.outcome, Finished)
     return next(value.estimate for value in record.outcome.values if value.metric == name)
-
-
-def _timings(objective: Objective, mine: Sequence[str], leases: Sequence[LatencyJob], view: View) -> Timed:
-    """Ratios to the base of every lease, as figures of the objective's metric and scope."""
-    place = {artefact_id: i for i, artefact_id in enumerate(mine)}
-    found = []
-    for job in leases:
-        tables, joules = view.rounds(job)
-        each = figures(tables, joules, job.shapes, job.new_tokens)
-        figure = next((f for f in each if (f.ratio, f.scope) == (objective.metric, objective.scope)), None)
-        here = [i for i, a in enumerate(job.artefact_ids) if a in place]
-        if figure is not None and here:
-            found.append(([place[job.artefact_ids[i]] for i in here], figure.table[:, here] / figure.table[:, :1]))
-    return Timed(found, len(mine))

@@ -19,6 +19,7 @@ from bench.store.findings import Check, Difference
 from bench.store.openings import Opening
 from bench.store.promise_checks import check_promises
 from bench.store.publish import summarised_by
+from bench.store.race_checks import check_stops
 from bench.store.raw_checks import (
     Raw,
     check_examples,
@@ -48,6 +49,7 @@ CHECKS = {
     "numbers": "estimate, interval, count, evidence and note of every number",
     "draws": "bootstrap draws behind the verdicts",
     "verdicts": "verdict, share and reason of every variant",
+    "races": "what a race had seen by then shows that each variant that it stopped is beaten",
     "standings": "rank, ties and comparison with the base of every variant on every objective",
     "constraints": "whether every variant keeps the sweep's constraints",
     "fronts": "size, knee and hypervolume of every base's frontier",
@@ -153,6 +155,11 @@ def _recompute(
             checks["numbers"].differs(f"sweep {sweep['name']}", reason)
             continue
         compare_summary(snapshot, body, summary, checks)
+        try:
+            check_stops(connection, body, checks["races"])
+        except FAULTS as error:
+            reason = f"what its races had seen cannot be read ({type(error).__name__}: {error})"
+            checks["races"].differs(f"sweep {sweep['name']}", reason)
 
 
 def _check_stated(connection: duckdb.DuckDBPyConnection, leases: Sequence[Raw], check: Check) -> None:

@@ -52,7 +52,8 @@ def test_a_store_as_it_was_written(good: Path) -> None:
     told: list[str] = []
     found = verified(good, tell=told.append)
     assert found.differences == ()
-    assert {check.name: check.compared > 0 for check in found.checks} == dict.fromkeys(CHECKS, True)
+    compared = {check.name for check in found.checks if check.compared}
+    assert compared == CHECKS.keys() - {"races"}  # nobody was stopped
     assert [check.rounded for check in found.checks] == [0] * len(CHECKS)
     assert (found.same_code, found.later_parts, found.sweeps) == (True, 0, ("defended",))
     assert any("defended" in text for text in told)
