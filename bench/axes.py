@@ -82,9 +82,25 @@ def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objecti
         return Objective(
             axis=axis, metric=f"{axis}_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
         )
-    names = {"memory": "host_peak", "size": "size", "parameters": "parameters"}
-    largest = shape_scope(max(file.latency.batch), max(file.latency.length))
-    return Objective(axis=axis, metric=names[axis], scope=largest if axis == "memory" else "")
+    if axis == "memory":
+        largest = shape_scope(max(file.latency.batch), max(file.latency.length))
+        return Objective(axis=axis, metric=_memory(choice, file), scope=largest)
+    if choice:
+        raise BadInput(f"objectives names {text}, but there is nothing to choose of {axis}: write {axis} alone.")
+    return Objective(axis=axis, metric=axis, scope="")
+
+
+def _memory(choice: str, file: SweepFile) -> str:
+    """Whose memory an objective is about: the host's, or where the models run on a GPU the device's."""
+    known = {"host": "host_peak"} | ({} if file.device == "cpu" else {"device": "cuda_allocated_peak"})
+    if not choice and len(known) > 1:
+        raise BadInput(
+            f"The sweep runs on {file.device} and measures memory of both: write memory:host or memory:device in "
+            "objectives."
+        )
+    if choice and choice not in known:
+        raise unknown(f"memory objective on {file.device}", choice, known)
+    return known[choice or "host"]
 
 
 def _quality(choice: str | None, tasks: Sequence[TaskSpec]) -> Objective:

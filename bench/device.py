@@ -28,7 +28,8 @@ def require_device(device: str) -> None:
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
-        seen = "no CUDA device" if not count else f"the CUDA device{'s' if count > 1 else ''} 0 to {count - 1}"
+        several = f"the CUDA devices 0 to {count - 1}"
+        seen = {0: "no CUDA device", 1: "the CUDA device 0 alone"}.get(count, several)
         raise BadInput(
             f"device is {device!r}, but this machine shows {seen} to torch {torch.__version__}: set device=cpu, or run "
             "where that device is."

@@ -16,7 +16,8 @@ from bench.sweep_file import SweepFile
 from bench.tasks.spec import TaskSpec
 
 OF_PROCESSES = ("load_seconds", "mapped_weights", "host_imports")  # without a shape
-OF_LARGEST_SHAPE = ("host_peak", "resident", "first_call_seconds", "cuda_allocated_peak", "cuda_reserved_peak")
+OF_GPU = ("cuda_allocated_peak", "cuda_reserved_peak")
+OF_LARGEST_SHAPE = ("host_peak", "resident", "first_call_seconds", *OF_GPU)
 EITHER_WAY = ("text_length",)  # lower is cheaper, and not better: either bound is sensible
 
 
@@ -78,6 +79,8 @@ def _scopes(name: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> dict[str, 
     if name in OF_PROCESSES or name in OF_LARGEST_SHAPE:
         if not file.memory.repeats:
             raise BadInput(f"constraints names {name}, but memory.repeats is 0 and nothing is measured: raise it.")
+        if name in OF_GPU and file.device == "cpu":
+            raise BadInput(f"constraints names {name}, but device is cpu: set device=cuda, or bound host_peak instead.")
         largest = shape_scope(max(file.latency.batch), max(file.latency.length))
         return {"": ""} if name in OF_PROCESSES else {largest: largest}
     if METRICS[name].exact:

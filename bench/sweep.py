@@ -24,7 +24,7 @@ from bench.naming import find_named
 from bench.recipe import OWN_BASE, Base, Recipe, Stage, Step, step_class
 from bench.requirements import Requirement, resolve_constraints
 from bench.settings import what_is_at
-from bench.sweep_file import BaseSection, SweepFile, find_sweep, read_sweep, sentence
+from bench.sweep_file import FEWEST_ROUNDS, BaseSection, SweepFile, find_sweep, read_sweep, sentence
 from bench.tasks.spec import TaskSpec, bind_task
 
 
@@ -141,12 +141,13 @@ def _check_time(file: SweepFile) -> None:
     latency = file.latency
     parts = len(parts_of((1, 1), latency.new_tokens)) * len(latency.batch) * len(latency.length)
     burst = latency.burst_ms / 1e3 if latency.protocol == "steady" else 0.0
-    least = min(latency.first_rounds, latency.max_rounds) * 2 * 2 * parts * burst
+    rounds = min(latency.first_rounds, latency.max_rounds)
+    least = rounds * 2 * 2 * parts * burst
     if latency.leases and least > file.limits.seconds:
         raise BadInput(
             f"limits.seconds is {file.limits.seconds:g}, but the first look at two models needs at least {least:.0f} s "
-            f"({latency.first_rounds} rounds of bursts of {latency.burst_ms:g} ms): raise it, or lower "
-            "latency.first_rounds or burst_ms."
+            f"({rounds} rounds of bursts of {latency.burst_ms:g} ms): raise it, or lower latency.burst_ms"
+            f"{'' if rounds <= FEWEST_ROUNDS else ' or latency.first_rounds'}."
         )
 
 

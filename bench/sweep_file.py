@@ -27,6 +27,7 @@ LatencyProtocol = Literal["steady", "on_device"]
 PATHS = ("model", "source", "id")  # keys whose value may be the path of a file or folder
 # Far beyond what anybody measures, and what a slip of the hand writes.
 MOST_ROWS, MOST_TOKENS, MOST_ROUNDS = 65_536, 2**24, 100_000
+FEWEST_ROUNDS = 20
 
 
 def each_once(key: str, values: list[int]) -> list[int]:
@@ -53,9 +54,9 @@ class LatencySection(Settings):
     length: list[Annotated[int, Field(ge=8, le=MOST_TOKENS, strict=True)]] = Field(
         default=[32], min_length=1, description="tokens"
     )
-    first_rounds: int = Field(default=40, ge=20, le=MOST_ROUNDS, description="rounds before the first look")
+    first_rounds: int = Field(default=40, ge=FEWEST_ROUNDS, le=MOST_ROUNDS, description="rounds before the first look")
     max_rounds: int = Field(
-        default=320, ge=20, le=MOST_ROUNDS, description="rounds after which a lease ends whatever the width"
+        default=320, ge=FEWEST_ROUNDS, le=MOST_ROUNDS, description="rounds after which a lease ends whatever the width"
     )
     half_width: float = Field(
         default=0.02, gt=0, lt=1, description="relative half-width of the ratio at which a lease ends"
@@ -94,7 +95,7 @@ class MemorySection(Settings):
 class LimitsSection(Settings):
     """What one job may use before it is ended and recorded as failed."""
 
-    seconds: float = Field(default=3600, gt=0, description="wall time of one job")
+    seconds: float = Field(default=3600, ge=1, description="wall time of one job; loading a model takes longer than 1")
     memory_gb: float | None = Field(default=None, gt=0, description="private memory of one job, in GB = 10^9 bytes")
     attempts: int = Field(default=3, ge=1, le=100, description="attempts at a job whose failure may pass")
 

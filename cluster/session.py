@@ -18,6 +18,7 @@ from bench.identity import short
 from bench.job import library_versions
 from bench.measure.conditions import cpu_quota, hardware_class
 from bench.measure.energy import absence
+from bench.metrics.bounds import read
 from bench.processor import prepare
 from bench.record import Record
 from bench.store.bucket import copies_of
@@ -87,12 +88,17 @@ def machine_here(file: SweepFile) -> Machine:
 
 
 def _require_energy(file: SweepFile) -> None:
-    """Raise BadInput where energy is an objective and this machine cannot tell it: no row would ever have a number."""
-    axes = [text.partition(":")[0] for text in file.objectives]
-    if "energy" in axes and (why := absence(file.device)):
-        raise BadInput(
-            f"objectives names energy, but it cannot be measured here: {why}. Leave energy out, or run where it can."
-        )
+    """Raise BadInput where energy is asked for and this machine cannot tell it: no row would ever have a number."""
+    asked = {
+        "objectives": [text for text in file.objectives if text.partition(":")[0] == "energy"],
+        "constraints": [each.text for each in read(file.constraints) if each.asked.startswith("energy_")],
+    }
+    for setting, texts in asked.items():
+        if texts and (why := absence(file.device)):
+            raise BadInput(
+                f"{setting} names {texts[0]}, but energy cannot be measured here: {why}. Leave it out, or run where it "
+                "can."
+            )
 
 
 def estimates(known: Known, measured: str) -> Estimates:

@@ -32,9 +32,12 @@ OVERRIDES = {
     "quality=matched.rouge1": "no quality called 'matched.rouge1'",
     'constraints=["rouge1 >= 3"]': "which no task of the sweep gives",
     "objectives=[latency, prefill]": "latency.new_tokens is not set",
+    'objectives=[latency, "memory:device"]': "no memory objective on cpu called 'device'",
+    'objectives=[latency, "size:1x64"]': "objectives names size:1x64, but there is nothing to choose of size",
+    'constraints=["cuda_reserved_peak <= 3 GB"]': "constraints names cuda_reserved_peak, but device is cpu",
     # times
     "limits.seconds=1": "the first look at two models needs at least 5 s",
-    "limits.seconds=0": "greater than 0",
+    "limits.seconds=0": "greater than or equal to 1",
     "limits.seconds=.inf": "finite number",
     "limits.seconds=.nan": "nan",
     "limits.seconds=true": "seconds is True, and a yes or no",
@@ -97,9 +100,13 @@ def test_energy_is_no_objective_where_nothing_tells_it(
 ) -> None:
     """Every row would be without a number, which nobody finds out after an hour of building."""
     monkeypatch.setattr("cluster.session.absence", lambda device: f"nobody counts the joules of {device}")
-    code, said = answer(capsys, monkeypatch, "plan", "demo", "objectives=[quality, energy]")
-    assert code == 2
-    assert "objectives names energy, but it cannot be measured here: nobody counts the joules of cpu" in said
+    for asked, named in (
+        ("objectives=[quality, energy]", "objectives names energy"),
+        ('constraints=["energy_j <= 3 J"]', "constraints names energy_j <= 3 J"),
+    ):
+        code, said = answer(capsys, monkeypatch, "plan", "demo", asked)
+        assert code == 2
+        assert f"{named}, but energy cannot be measured here: nobody counts the joules of cpu" in said
     monkeypatch.setattr("cluster.session.absence", lambda device: "")
     monkeypatch.setattr(sys, "argv", ["paredown", "plan", "demo", "objectives=[quality, energy]", "--json"])
     cli.app(standalone_mode=False)

@@ -100,7 +100,9 @@ def _notes(connection: Connection, found: Sequence[tuple[LeaseRecord, Figure]], 
         for record, _ in found
     ]
     for record, figure in found:
-        everything = max(table.shape[0] for table in record.tables(connection).values())
+        tables = record.tables(connection)
+        own = [name for name in tables if name == figure.scope or name.startswith(f"{figure.scope}: ")]
+        everything = max(tables[name].shape[0] for name in own)  # each shape ends after rounds of its own
         if figure.table.shape[0] < everything:
             left = everything - figure.table.shape[0]
             notes.append(f"{left} rounds of lease {record.lease + 1} are left out: a shorter part took longer there.")

@@ -147,7 +147,7 @@ def _of_one(
         each.append(block_median(own / figure.table[:, 0], level))
         absolute.append(block_median(figure.scale * own, level))
     blocks = int(freedom) + 1 if np.isfinite(freedom) else None
-    note = f"{len(each)} leases" if len(each) >= MANY_LEASES else _note(each, declared)
+    note = lease_note(each, declared)
     about = leases[0][1]
     pooled = mean_over_leases(each, draws, freedom)
     extended = len(each) / max(1, declared)
@@ -223,9 +223,12 @@ def level_of(record: LeaseRecord) -> float:
     return look_level(looks=len(planned_looks(record.first_rounds, record.max_rounds)))
 
 
-def _note(each: Sequence[Interval], declared: int) -> str | None:
+def lease_note(each: Sequence[Interval], declared: int) -> str | None:
+    """What must be said of the leases behind a number, by their intervals; None for nothing."""
     if len(each) < declared:
         return f"{len(each)} of {declared} leases"
+    if len(each) >= MANY_LEASES and len(each) > declared + 1:  # that one more is for leases that disagree
+        return f"{len(each)} leases"
     apart = any(not overlap(a, b) for i, a in enumerate(each) for b in each[i + 1 :])
     return "unstable: leases disagree" if apart else None
 

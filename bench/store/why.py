@@ -79,6 +79,11 @@ def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Wh
     artefact_id = asked.variant["artefact_id"]
     folder = snapshot.folder.artefacts / str(artefact_id)
     command, note = origin.command(asked.sweep)
+    if asked.number is not None and (asked.number.get("extended") or 0) > 1:
+        note += (
+            f" The number holds more leases than the {asked.sweep['leases']} of the sweep: `paredown settle "
+            "--store NEW_FOLDER` buys more there too, as many as its budget allows and as decide something."
+        )
     return Why(
         asked=asked,
         missing=None if asked.number is not None else why_missing(snapshot, asked),

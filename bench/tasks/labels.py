@@ -155,7 +155,8 @@ def classify(
             max_length=lengths[batch[0]],
             return_tensors="pt",
         )
-        found.append((rows, model.model(**on_device(inputs, model.model.device)).logits.float()))
+        # A copy: a graph that is replayed writes the next batch's logits where these are.
+        found.append((rows, model.model(**on_device(inputs, model.model.device)).logits.float().clone()))
 
     with torch.inference_mode():
         in_batches(model, lengths, narrowed(model, batch_tokens), run)

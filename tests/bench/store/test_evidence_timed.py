@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -44,6 +45,20 @@ def asked(metric: str, unit: str) -> Asked:
     variants = [{"artefact_id": name, "is_base": name == "base"} for name in ("mine", "base")]
     described: dict[str, Any] = {"name": metric, "unit": unit, "meaning": "", "exact": False}
     return Asked({}, variants[0], variants[1], described, WHOLE, {}, ())
+
+
+def test_a_shape_that_took_fewer_rounds_than_another_lacks_none(connection: duckdb.DuckDBPyConnection) -> None:
+    shorter = (2, 8)
+    for scope in parts_of(shorter, NEW):
+        connection.execute(
+            "insert into samples select * replace (? as scope) from samples where scope = ? and round < 10",
+            [scope, scope.replace("x 8", "x 16")],
+        )
+    lease = replace(LEASE, shapes=(SHAPE, shorter))
+    about = replace(asked("latency_ms", "ms"), scope=parts_of(shorter, NEW)[-1])
+    found = timed(connection, about, [lease])
+    assert found is not None
+    assert not any("left out" in note for note in found.sheets[0].notes)
 
 
 def test_a_time_per_token_leaves_out_what_tells_nothing(connection: duckdb.DuckDBPyConnection) -> None:

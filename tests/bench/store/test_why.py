@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ def column(sheet: Sheet, name: str) -> list[Any]:
 
 def mapping(sheet: Sheet) -> dict[Any, Any]:
     return {row[0]: row[1] for row in sheet.rows}
+
+
+def test_a_number_of_more_leases_says_how_they_came(snapshot: Snapshot) -> None:
+    about = asked(snapshot, MINE.name, "latency_ratio")
+    assert about.number is not None
+    assert "settle" not in explain(snapshot, about).command_note
+    more = replace(about, number={**about.number, "extended": 2.0})
+    assert (
+        "more leases than the 2 of the sweep: `paredown settle --store NEW_FOLDER`"
+        in explain(snapshot, more).command_note
+    )
 
 
 def test_a_ratio_lease_by_lease(snapshot: Snapshot) -> None:
