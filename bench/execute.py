@@ -66,7 +66,10 @@ def execute(job: Job, site: Site) -> Done:
     """
     from bench.measure.baseline import await_predecessors
     from bench.measure.pinning import beside
+    from bench.recipe import step_class
 
+    if isinstance(job, BuildJob) and job.step and job.gpu is not None:
+        step_class(job.step).model_validate(job.settings).check_machine()  # says what to do instead
     with beside(job.gpu or "cpu", getattr(job, "threads", site.threads)):
         if job.gpu is not None:
             await_predecessors(job.gpu)
@@ -150,7 +153,7 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
     import torch
 
     from bench.measure.delivered import DELIVERED, delivered, promised
-    from bench.measure.predict import cache_of
+    from bench.measure.predict import cache_of, check_fit
     from bench.measure.shrink import facts_of, leftovers
     from bench.methods.checkpoint import Checkpoint
     from bench.models import copy_model, load, save
@@ -172,6 +175,8 @@ def build(job: BuildJob, artefacts: Artefacts, threads: int) -> Done:
             teachers = {name: artefacts.path(artefact_id) for name, artefact_id in job.teachers.items()}
             passes = {question: artefacts.path(artefact_id) for question, artefact_id in job.passes.items()}
             work = Workplace(job.seed, job.data, threads, teachers, job.tasks, job.answers, passes)
+            held = [teachers[name] for name in step.teachers_held(passed=bool(passes)) if name in teachers]
+            check_fit([artefacts.path(job.parent), *held])
             parent = load(artefacts.path(job.parent))
             promise = promised(step, parent.source, teachers)
             before = facts_of(parent.model)  # now: a step may change its parent in place
@@ -233,12 +238,14 @@ def study(job: StudyJob, artefacts: Artefacts, threads: int) -> Done:
     """Answer a step's question; the files that it leaves are published, and the record names them."""
     import torch
 
+    from bench.measure.predict import check_fit
     from bench.models import load
     from bench.recipe import Question, Workplace, step_class
 
     torch.set_num_threads(threads)
     step = step_class(job.step).model_validate(job.settings)
     question = Question(job.question, job.asked, tuple(job.data), tuple(job.tasks))
+    check_fit([artefacts.path(job.artefact_id)])
     with artefacts.draft() as draft:
         work = Workplace(0, job.data, threads, tasks=job.tasks, draft=draft)
         answer = settings_of(step.study(load(artefacts.path(job.artefact_id)), question, work))  # plain and finite

@@ -104,6 +104,12 @@ class BuildJob(Job):
     def identity(self) -> dict[str, Any]:
         return {"recipe_id": self.recipe_id}
 
+    @property
+    def gpu(self) -> str | None:
+        from bench.recipe import step_class
+
+        return step_class(self.step).gpu(self.settings) if self.step else None
+
     def described(self) -> dict[str, Any]:
         found = super().described()
         del found["answers"]  # the studies' own records hold them

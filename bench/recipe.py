@@ -141,6 +141,15 @@ class Step(Settings):
         del architecture, teachers
         return Promise()
 
+    @classmethod
+    def gpu(cls, settings: Mapping[str, Any]) -> str | None:
+        """The GPU on which a step with these settings is applied; None for the CPU. Pure, and asked of every build."""
+        del settings
+        return None
+
+    def check_machine(self) -> None:
+        """Raise BadInput where this machine, as this process sees it, cannot apply the step."""
+
     def holds(self) -> Held:
         """What is in memory while the step is applied or asks. Pure."""
         return Held()

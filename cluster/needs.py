@@ -92,13 +92,19 @@ class Needs:
             return need
         held, passes = _held(job)
         weights = [self._weight(name) for name in names]
+        if isinstance(job, MemoryJob) or (isinstance(job, LatencyJob) and need.gpu):
+            # A process for each model; or one card, on which models that do not fit together take turns.
+            weights = [max(weights)]
         fixed = int(held.copies * weights[0]) + sum(weights[1:])
-        least = min(fixed, sum(weights))  # one copy of each is certain
+        # One copy of each is certain, but for models that are timed: they too take turns where they must.
+        least = max(weights) if isinstance(job, LatencyJob) else min(fixed, sum(weights))
         guess = fixed + GUESSED * max(weights) + GUESSED_MORE
         if need.gpu:
             if not card or guess + CUDA_CONTEXT > card:
                 guess = fixed + self._live(names, passes)
             context = CUDA_CONTEXT
+            if isinstance(job, LatencyJob | MemoryJob):
+                guess = least  # they measure one card, however many there are
             return replace(
                 need,
                 memory=PROCESS + max(weights),

@@ -113,6 +113,11 @@ class Watch:
         if self._gpu:
             self._gpu.look()
 
+    def part(self) -> None:
+        """Say that other work follows: clocks are judged within each part."""
+        if self._gpu:
+            self._gpu.part()
+
     def finish(self) -> dict[str, Detail]:
         """What happened since `start`, as details of conditions.
 

@@ -5,8 +5,9 @@ clock drop, a setup that changed. The bounds below are reasoned from NVIDIA's do
 GPU was at hand to measure them on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import NamedTuple, Protocol
 
@@ -96,6 +97,13 @@ class Course:
     looks: tuple[Reading, ...]  # right after work of ours
     finish: Reading  # as `start`
     own: frozenset[int]  # process ids of this process and its children
+    parts: tuple[int, ...] = ()  # before which looks another part began, whose work is other work
+
+    def busy_parts(self) -> Iterator[list[Reading]]:
+        """The looks at work, part by part."""
+        ends = [0, *self.parts, len(self.looks)]
+        for first, last in pairwise(ends):
+            yield [look for look in self.looks[first:last] if look.busy]
 
 
 def hardware_class(setup: Setup, torch_minor: str) -> str:
@@ -138,8 +146,11 @@ def judge(course: Course) -> dict[str, Detail]:
     busy = [look for look in course.looks if look.busy]
     slowed([look.reasons or 0 for look in busy])
     clocks = [look.sm_mhz for look in busy if look.sm_mhz]
-    drop = clock_drop("SM", clocks)
-    clock_drop("memory", [look.memory_mhz for look in busy if look.memory_mhz])
+    # Each part by itself: a device at its power cap runs larger batches at a lower clock, and ratios are within a part.
+    drops = [clock_drop("SM", [look.sm_mhz for look in part if look.sm_mhz]) for part in course.busy_parts()]
+    for part in course.busy_parts():
+        clock_drop("memory", [look.memory_mhz for look in part if look.memory_mhz])
+    drop = max((each for each in drops if each is not None), default=None)
     everything = (course.start, *course.looks, course.finish)
     listed = [p.pid in course.own for r in everything for p in r.processes or ()]
     foreign = [b for r in everything if (b := foreign_bytes(r, course.own)) is not None]

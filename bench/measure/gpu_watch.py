@@ -74,6 +74,7 @@ class GpuWatch:
         self._before: Setup | None = None
         self._start = Reading()
         self._looks: list[Reading] = []
+        self._parts: list[int] = []
         self._looked = -LOOK_SECONDS
 
     def start(self) -> None:
@@ -85,6 +86,12 @@ class GpuWatch:
         self._before = self._gpu.setup()
         self._start = self._quiet()
         self._looks, self._looked = [], self._now() - LOOK_SECONDS
+        self._parts = []
+
+    def part(self) -> None:
+        """Say that what follows is other work, at which the device may run at another clock."""
+        if self._looks:
+            self._parts.append(len(self._looks))
 
     def look(self) -> None:
         """Read the device right after work, at most every LOOK_SECONDS. To be called between visits, never in one."""
@@ -106,6 +113,7 @@ class GpuWatch:
             looks=tuple(self._looks),
             finish=finish,
             own=_family(),
+            parts=tuple(self._parts),
         )
         return judge(course)
 

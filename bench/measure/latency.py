@@ -194,6 +194,7 @@ def run_lease(job: LatencyJob, artefacts: Artefacts) -> tuple[Finished, Samples,
     energy = meter(job.device)
     visits: list[Visits] = []
     for shape in job.shapes:
+        watch.part()
         with torch.inference_mode(), one_core() if job.protocol == "on_device" else nullcontext():
             found = measure_rounds(
                 crew.models(shape),

@@ -101,6 +101,16 @@ class Heal(Step):
         del teachers
         return keeps_shape(architecture, architecture)
 
+    @classmethod
+    def gpu(cls, settings: Mapping[str, Any]) -> str | None:
+        return "cuda" if settings.get("qlora") else None
+
+    def check_machine(self) -> None:
+        from bench.methods.adapters import check_qlora
+
+        if self.qlora:
+            check_qlora()
+
     def holds(self) -> Held:
         copies = 2.0 if self.adapters else TRAINED_COPIES  # adapters are small beside what they adapt
         return Held(copies, -(-self.batch // self.accumulation), self.max_length, trains=True)
@@ -108,11 +118,10 @@ class Heal(Step):
     def apply(self, model: Loaded, work: Workplace) -> Loaded:
         import torch
 
-        from bench.methods.adapters import Adapters, check_qlora, healed, healed_in_four_bits
+        from bench.methods.adapters import Adapters, healed, healed_in_four_bits
         from bench.methods.objectives import objective
 
-        if self.qlora:
-            check_qlora()
+        self.check_machine()
         torch.manual_seed(work.seed)
         inputs = objective(
             model,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.artefacts import Artefacts, weight_bytes
-from bench.job import BuildJob, EvaluateJob, LatencyJob
+from bench.job import BuildJob, EvaluateJob, LatencyJob, MemoryJob
 from bench.measure.predict import predict
 from bench.methods import METHODS
 from bench.recipe import TRAINED_COPIES, step_class
@@ -15,7 +16,7 @@ from bench.record import Finished, Value
 from bench.sweep import load_sweep
 from bench.tasks.spec import TaskSpec
 from cluster.needs import CUDA_CONTEXT, GUESSED, GUESSED_MORE, PROCESS, Needs, artefacts_of, largest_guess
-from cluster.placement import Need
+from cluster.placement import Need, Node, claim_on, missing_on
 from tests import tiny
 from tests.cluster.jobs import Act, GpuAct, LoneAct
 from tests.cluster.test_plan import finished
@@ -39,6 +40,42 @@ def build(artefact: str, step: str, **settings: object) -> BuildJob:
 def evaluation(artefact: str, device: str = "cpu", tokens: int = 1024) -> EvaluateJob:
     task = TaskSpec.model_construct(name="t", settings={"batch_tokens": tokens})
     return EvaluateJob.model_construct(artefact_id=artefact, judge=None, task=task, device=device)
+
+
+def timing(artefacts: tuple[str, ...], device: str = "cpu") -> LatencyJob:
+    return LatencyJob.model_construct(
+        artefact_ids=artefacts, names=artefacts, hardware_class="c", device=device, shapes=((1, 8),), new_tokens=None
+    )
+
+
+def memory(artefacts: tuple[str, ...]) -> MemoryJob:
+    return MemoryJob.model_construct(
+        artefact_ids=artefacts, names=artefacts, hardware_class="c", device="cpu", shape=(1, 8)
+    )
+
+
+def test_models_that_are_timed_may_take_turns_and_memory_is_of_one_at_a_time(tmp_path: Path) -> None:
+    needs = Needs(tmp_path)
+    names = ("a" * 64, "b" * 64, "c" * 64)
+    for name, size in zip(names, (2 * GB, 5 * GB, 3 * GB), strict=True):
+        made = Finished(artefact_id=name, values=(Value.exact(name, "size", float(size), ""),))
+        needs.learn(finished(build("d" * 64, "cast")).model_copy(update={"outcome": made}))
+    guess = GUESSED * 5 * GB + GUESSED_MORE
+    together = needs(timing(names), slot=100 * GB)
+    assert (together.least, together.memory) == (5 * GB, 10 * GB + guess + PROCESS)
+    on_gpu = needs(timing(names, "cuda"), card=100 * GB)
+    assert on_gpu.gpu_least == on_gpu.gpu_memory == 5 * GB + CUDA_CONTEXT
+    one = needs(memory(names), slot=100 * GB)
+    assert (one.least, one.memory) == (5 * GB, 5 * GB + guess + PROCESS)
+    small = Node("n", "host", cpus=4, memory=9 * GB, gpus=1, gpu_memory=8 * GB, hardware=frozenset({"c"}))
+    assert missing_on(together, small) is None  # the whole node, on which they take turns
+    assert len(claim_on(on_gpu, replace(small, gpus=4)).cards) == 1
+
+
+def test_a_step_on_a_gpu_needs_one() -> None:
+    assert build("a" * 64, "heal", data="x", qlora=True).gpu == "cuda"
+    assert build("a" * 64, "heal", data="x").gpu is None
+    assert BuildJob(recipe_id="r", name="n", folder="somewhere").gpu is None
 
 
 def test_jobs_without_models_need_a_cpu(tmp_path: Path) -> None:

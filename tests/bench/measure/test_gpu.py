@@ -216,6 +216,16 @@ def test_a_clock_drop_is_refused(mhz: list[int]) -> None:
     assert "SM clock moved" in refusal(replace(COURSE, looks=looks(sm_mhz=mhz)))
 
 
+def test_other_work_may_run_at_another_clock() -> None:
+    """As a larger batch at the power cap; within a part a clock may not fall, and too few looks tell nothing."""
+    seen = looks(sm_mhz=[1980] * 6 + [1500] * 6)
+    assert "SM clock moved" in refusal(replace(COURSE, looks=seen))
+    found = judge(replace(COURSE, looks=seen, parts=(6,)))
+    assert (found["gpu_clock_drop"], found["gpu_sm_mhz_lowest"], found["gpu_sm_mhz_highest"]) == (0.0, 1500, 1980)
+    falling = looks(sm_mhz=[1980] * 6 + [1500] * 4 + [1300] * 4)
+    assert "SM clock moved" in refusal(replace(COURSE, looks=falling, parts=(6,)))
+
+
 def test_idle_clocks_are_no_drop() -> None:
     idle = replace(BUSY, reasons=1, sm_mhz=345)
     found = judge(replace(COURSE, looks=(idle,) * 5 + (BUSY,) * 6 + (idle,) * 5))
