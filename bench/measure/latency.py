@@ -26,8 +26,6 @@ from bench.statistics.intervals import Interval, block_median
 from bench.statistics.looks import look_level, planned_looks
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bench.models import Loaded
 
 # Models that take turns in memory drift apart in between; twice the rounds make up for some of it.
@@ -154,7 +152,7 @@ class Crew:
         from bench.models import load
 
         model = load(self._artefacts.path(artefact_id), self._job.device)
-        if found := backend_of(model.model):
+        if found := backend_of(model):
             self.backends[f"backend_{self._job.artefact_ids.index(artefact_id)}"] = found
         return model
 
@@ -255,9 +253,15 @@ def _largest(job: LatencyJob) -> tuple[int, int]:
     return max(batch for batch, _ in job.shapes), max(length for _, length in job.shapes)
 
 
-def backend_of(model: nn.Module) -> str | None:
-    """Which int8 kernels a model ran on, None for a float model."""
-    found = sorted({str(b) for m in model.modules() if (b := getattr(m, "backend", None)) and isinstance(b, str)})
+def backend_of(model: Loaded) -> str | None:
+    """Which kernels a model ran on that is int8 or has 2:4 weights, None for any other."""
+    modules = model.model.modules()
+    found = sorted({str(b) for m in modules if (b := getattr(m, "backend", None)) and isinstance(b, str)})
+    if model.loader == "sparse_2_4":
+        turned = sum("SparseSemiStructured" in type(p).__name__ for p in model.model.parameters())
+        found.append(
+            f"2:4 kernels for {turned} weights" if turned else "dense kernels: no 2:4 ones here for any weight"
+        )
     return ", ".join(found) or None
 
 

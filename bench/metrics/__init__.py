@@ -155,14 +155,22 @@ _TABLE: tuple[_Row, ...] = (
         "Median over rounds of the variant's energy of a call divided by the base's in the same round.",
     ),
     ("energy_j", "energy", "J", "lower", False, "Median energy of one call, of the whole processor or GPU."),
-    ("load_seconds", "load time", "s", "lower", False, "Time to load the saved model, files in the page cache."),
+    (
+        "load_seconds",
+        "load time",
+        "s",
+        "lower",
+        False,
+        "Time to load the saved model, files in the page cache. Other jobs may run on other cores.",
+    ),
     (
         "first_call_seconds",
         "time of first call",
         "s",
         "lower",
         False,
-        "Time of the first forward pass of a fresh process: weights are mapped, kernels chosen and packed.",
+        "Time of the first forward pass of a fresh process: weights are mapped, kernels chosen and packed. Other jobs "
+        "may run on other cores.",
     ),
     (
         "host_peak",

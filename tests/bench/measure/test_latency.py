@@ -160,7 +160,7 @@ def test_a_real_lease(models: dict[str, Path], data: dict[str, DataSpec], tmp_pa
     assert conditions.threads == 1
     assert conditions.details["models_in_memory"] == "all together"
     assert conditions.details["energy"]
-    assert latency.backend_of(load(tmp_path / "bart").model) is None
+    assert latency.backend_of(load(tmp_path / "bart")) is None
 
 
 def test_a_lease_of_models_that_write(data: dict[str, DataSpec], tmp_path: Path) -> None:

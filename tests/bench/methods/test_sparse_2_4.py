@@ -12,6 +12,7 @@ from bench.artefacts import weight_bytes
 from bench.data import DataSpec, Example
 from bench.errors import BadInput
 from bench.measure.delivered import delivered
+from bench.measure.latency import backend_of
 from bench.measure.shrink import facts_of
 from bench.methods.cast import Cast
 from bench.methods.input_norms import input_norms
@@ -77,6 +78,7 @@ def test_every_linear_layer(kind: str, models: dict[str, Path], tmp_path: Path) 
     assert set(made.evidence["sparse_2_4"]["sparse"]) == {name.removesuffix(".weight") for name in linears}
     assert made.evidence["sparse_2_4"]["stored"] == "dense, with zeros"
     assert use_sparse_kernels(again.model) == 0  # on a CPU all stays dense
+    assert backend_of(again) == "dense kernels: no 2:4 ones here for any weight"
 
 
 def test_a_cast_may_follow(models: dict[str, Path], tmp_path: Path) -> None:
