@@ -8,7 +8,7 @@ from itertools import product
 from pydantic import BaseModel, ConfigDict
 
 from bench.errors import BadInput, unknown
-from bench.job import parts_of, shape_scope
+from bench.job import parts_of
 from bench.metrics import TIMED, metric
 from bench.sweep_file import SweepFile
 from bench.tasks.spec import TaskSpec
@@ -83,7 +83,7 @@ def _objective(text: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> Objecti
             axis=axis, metric=f"{axis}_ratio", scope=shapes[choice] if choice else next(iter(shapes.values()))
         )
     if axis == "memory":
-        largest = shape_scope(max(file.latency.batch), max(file.latency.length))
+        largest = parts_of((max(file.latency.batch), max(file.latency.length)), file.latency.new_tokens)[-1]
         return Objective(axis=axis, metric=_memory(choice, file), scope=largest)
     if choice:
         raise BadInput(f"objectives names {text}, but there is nothing to choose of {axis}: write {axis} alone.")

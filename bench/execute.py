@@ -94,7 +94,7 @@ def _execute(job: Job, site: Site) -> Done:
         from bench.measure.predict import check_fit
 
         for artefact_id in job.artefact_ids:
-            check_fit([artefacts.path(artefact_id)], job.device, (*job.shape, 0))
+            check_fit([artefacts.path(artefact_id)], job.device, (*job.shape, job.new_tokens or 0))
         finished, conditions = run_memory(job, artefacts)
         return Done(finished, conditions)
     raise TypeError(f"no worker knows what to do with a {type(job).__name__}")

@@ -271,12 +271,14 @@ class MemoryJob(MeasureJob):
 
     shape: tuple[int, int]
     repeats: int
+    new_tokens: int | None = None  # that are written, as where they are timed; None: a forward pass
 
     def conditions_identity(self) -> dict[str, Any]:
+        named = {"hardware_class", "versions", "device", "shape", "repeats"}
         return {
             "protocol": MEMORY_PROTOCOL,
             "inputs": self.inputs.data_id,
-            **self.model_dump(mode="json", include={"hardware_class", "versions", "device", "shape", "repeats"}),
+            **self.model_dump(mode="json", include=named | ({"new_tokens"} if self.new_tokens else set())),
         }
 
     @property

@@ -8,7 +8,7 @@ from itertools import product
 from pydantic import BaseModel, ConfigDict
 
 from bench.errors import BadInput, unknown
-from bench.job import parts_of, shape_scope
+from bench.job import parts_of
 from bench.metrics import FIDELITY, METRICS, TAILS, TIMED, flips_in, metric
 from bench.metrics.bounds import Written, bound, read, refuse_contradictions
 from bench.statistics.constraints import Constraint, Operator
@@ -81,7 +81,7 @@ def _scopes(name: str, file: SweepFile, tasks: Sequence[TaskSpec]) -> dict[str, 
             raise BadInput(f"constraints names {name}, but memory.repeats is 0 and nothing is measured: raise it.")
         if name in OF_GPU and file.device == "cpu":
             raise BadInput(f"constraints names {name}, but device is cpu: set device=cuda, or bound host_peak instead.")
-        largest = shape_scope(max(file.latency.batch), max(file.latency.length))
+        largest = parts_of((max(file.latency.batch), max(file.latency.length)), file.latency.new_tokens)[-1]
         return {"": ""} if name in OF_PROCESSES else {largest: largest}
     if METRICS[name].exact:
         return {"": ""}

@@ -176,7 +176,7 @@ def _held(job: Job) -> tuple[Held, Pass | None]:
         rows, tokens = (max(shape[i] for shape in job.shapes) for i in (0, 1))
         return Held(copies=1.0), Pass(rows, tokens, job.new_tokens or 0)
     if isinstance(job, MemoryJob):
-        return Held(copies=1.0), Pass(*job.shape)
+        return Held(copies=1.0), Pass(*job.shape, job.new_tokens or 0)
     return Held(copies=1.0), None
 
 

@@ -133,6 +133,7 @@ class Planner:
             device=file.device,
             shape=(max(file.latency.batch), max(file.latency.length)),
             repeats=file.memory.repeats,
+            new_tokens=file.latency.new_tokens,
         )
 
     def _latency_job(self, base: str, lease: int) -> LatencyJob:

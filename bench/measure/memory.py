@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from bench.architecture import MARKER
 from bench.artefacts import Artefacts
 from bench.device import gpu_index
-from bench.job import MemoryJob, shape_scope
+from bench.job import MemoryJob, parts_of
 from bench.measure.baseline import returns_to_baseline
 from bench.measure.conditions import capture
 from bench.measure.repeats import kept, repeated
@@ -66,10 +66,11 @@ def run_memory(job: MemoryJob, artefacts: Artefacts) -> tuple[Finished, Conditio
         "shape": list(job.shape),
         "repeats": job.repeats,
         "device": job.device,
+        "new_tokens": job.new_tokens,
     }
     with returns_to_baseline(job.device):
         found, kernels = _ask(request)
-    scope = shape_scope(*job.shape)
+    scope = parts_of(job.shape, job.new_tokens)[-1]
     measured = {a: _by_metric(samples) for a, samples in zip(job.artefact_ids, found, strict=True)}
     values = tuple(value for a, repeats in measured.items() for value in repeated(a, repeats, scope))
     backends = {f"backend_{i}": name for i, name in enumerate(kernels) if name}
@@ -105,12 +106,15 @@ def _kib(field: str) -> int:
     raise RuntimeError(f"{STATUS} has no {field}")
 
 
-def _measure(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[int], device: str) -> dict[str, float]:
+def _measure(
+    folder: Path, tokens: dict[str, list[list[int]]], new_tokens: int | None, pages: Sequence[int], device: str
+) -> dict[str, float]:
     """Load and run one model in this process, which must be fresh; `pages` are those that its parent had touched."""
     import time
 
     import torch
 
+    from bench.measure.calls import calls_of
     from bench.models import load
 
     torch.set_num_threads(1)
@@ -130,15 +134,16 @@ def _measure(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[i
     while_loading = _kib("VmHWM") - imports - (_library_bytes(folder) - libraries)
     inputs = {key: torch.tensor(rows, device=device) for key, rows in tokens.items()}
     with torch.inference_mode():
+        *_, call = calls_of(loaded, inputs, new_tokens).values()
         begin = time.perf_counter()
-        loaded.model(**inputs)
+        call()
         if gpu:
             torch.cuda.synchronize(device)
         first = time.perf_counter() - begin
         weights = _spans(loaded.model)
         size = os.sysconf("SC_PAGE_SIZE")
         _touch(page for start, end in weights for page in range(start - start % size, end, size))
-        loaded.model(**inputs)
+        call()
     peak, resident = _kib("VmHWM") - imports, _kib("VmRSS") - imports
     libraries = _library_bytes(folder) - libraries
     found = {
@@ -262,7 +267,9 @@ def _choose_kernels(folder: Path) -> str:
     return ", ".join(sorted(chosen))
 
 
-def _in_child(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[int], device: str) -> dict[str, float]:
+def _in_child(
+    folder: Path, tokens: dict[str, list[list[int]]], new_tokens: int | None, pages: Sequence[int], device: str
+) -> dict[str, float]:
     """`_measure` in a forked child, which ends with it."""
     _read_through(folder)
     read, write = os.pipe()
@@ -272,7 +279,7 @@ def _in_child(folder: Path, tokens: dict[str, list[list[int]]], pages: Sequence[
         try:
             os.close(read)
             with os.fdopen(write, "w") as pipe:
-                json.dump(_measure(folder, tokens, pages, device), pipe)
+                json.dump(_measure(folder, tokens, new_tokens, pages, device), pipe)
             code = 0
         except BaseException:  # noqa: BLE001 - the child ends below, whatever it was; the parent's error quotes this
             traceback.print_exc()
@@ -306,6 +313,7 @@ def main() -> None:
     prepare()
     import torch
 
+    import bench.measure.calls
     import bench.methods.int8_linear
     import bench.models  # here, so that no child pays for it
     from bench.measure.inputs import inputs_of_shape
@@ -325,7 +333,9 @@ def main() -> None:
         tokens = inputs_of_shape(bench.models.load_tokenizer(folder), examples, *request["shape"])
         lists = {key: tensor.tolist() for key, tensor in tokens.items()}
         pages = _library_pages()
-        results.append([_in_child(folder, lists, pages, device) for _ in range(request["repeats"])])
+        results.append(
+            [_in_child(folder, lists, request["new_tokens"], pages, device) for _ in range(request["repeats"])]
+        )
     sys.stdout.write(json.dumps({"measured": results, "kernels": kernels}) + "\n")
 
 

@@ -169,8 +169,8 @@ _TABLE: tuple[_Row, ...] = (
         "s",
         "lower",
         False,
-        "Time of the first forward pass of a fresh process: weights are mapped, kernels chosen and packed. Other jobs "
-        "may run on other cores.",
+        "Time of the first call of a fresh process: weights are mapped, kernels chosen and packed. Other jobs may run "
+        "on other cores.",
     ),
     (
         "host_peak",

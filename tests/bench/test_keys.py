@@ -125,9 +125,11 @@ def test_memory_key(task: TaskSpec, monkeypatch: pytest.MonkeyPatch) -> None:
 
     plain = key()
     other = [key(shape=(1, 32)), key(hardware_class="x"), key(repeats=1), key(artefact_ids=(B,)), key(versions={})]
+    other.append(key(new_tokens=8))
+    assert key(new_tokens=None) == plain
     monkeypatch.setattr(jobs, "MEMORY_PROTOCOL", jobs.MEMORY_PROTOCOL + 1)
     other.append(key())
-    assert len({plain, *other, latency(task)}) == 8
+    assert len({plain, *other, latency(task)}) == 9
 
 
 def test_build_key_is_the_recipe(task: TaskSpec) -> None:

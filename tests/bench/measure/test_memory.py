@@ -69,6 +69,25 @@ def _measured(names: tuple[str, ...], root: Path, data: dict[str, DataSpec]) -> 
     return {(v.artefact_id, v.metric): v for v in finished.values}
 
 
+def test_a_model_that_is_timed_writing_is_measured_writing(data: dict[str, DataSpec], tmp_path: Path) -> None:
+    written = tiny.saved(tiny.writer(), tmp_path / "sources")
+    save(load(written), tmp_path / "writer")
+    job = MemoryJob(
+        artefact_ids=("writer",),
+        names=("writer",),
+        hardware_class="this",
+        inputs=bind_task("pairs", TaskSection.model_validate({"data": "test", "max_length": 32}), data),
+        versions={},
+        shape=(2, 8),
+        repeats=1,
+        new_tokens=8,
+    )
+    finished, _ = run_memory(job, Artefacts(tmp_path))
+    found = {v.metric: v for v in finished.values}
+    assert found["host_peak"].scope == found["first_call_seconds"].scope == "batch 2 x 8 tokens, 8 new"
+    assert found["host_peak"].estimate > 0
+
+
 def test_every_number_is_there(measured: dict[tuple[str, str], Value]) -> None:
     of_shape = {"host_peak", "resident", "first_call_seconds"}
     metrics = of_shape | {"mapped_weights", "host_imports", "load_seconds"}
@@ -163,6 +182,7 @@ def test_nothing_asks_cuda_before_the_children_are_forked(data: dict[str, DataSp
         "shape": [1, 8],
         "repeats": 1,
         "device": "cpu",
+        "new_tokens": None,
     }
     done = subprocess.run(
         [sys.executable, "-c", ASKING],
