@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -62,7 +62,9 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
     for first, last in zip(before, after, strict=True):
         now = {row.recipe_id: (row, n) for row, n in zip(last.rows, last.leases, strict=True)}
         for each in first.contested:
-            row, leases = now[each.recipe_id]
+            # Of a large sweep only those are looked at that nothing beats even at the ends of its interval.
+            gone = each if last.others else replace(each, verdict="dominated")
+            row, leases = now.get(each.recipe_id, (gone, first.leases[first.rows.index(each)]))
             still = row.verdict == "contested"
             records.append(
                 {

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from bench.identity import digest
-from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers, parts_of, shape_scope
+from bench.job import BuildJob, EvaluateJob, Job, LatencyJob, MemoryJob, StudyJob, answers, parts_of
 from bench.measure.repeats import KEPT, repeated
 from bench.record import Finished, Record
 from bench.store.findings import Check
@@ -224,9 +224,8 @@ def check_repeats(raw: Raw, check: Check) -> None:
         return
     names = dict(zip(job.artefact_ids, job.names, strict=True))
     repeats: dict[str, Any] = (outcome.answer or {})[KEPT]
-    given = {
-        (v.artefact_id, v.metric): v for a, mine in repeats.items() for v in repeated(a, mine, shape_scope(*job.shape))
-    }
+    scope = parts_of(job.shape, job.new_tokens)[-1]
+    given = {(v.artefact_id, v.metric): v for a, mine in repeats.items() for v in repeated(a, mine, scope)}
     for value in outcome.values:
         subject = f"{names.get(value.artefact_id, value.artefact_id[:10])} in {raw.title}"
         found = given.get((value.artefact_id, value.metric))

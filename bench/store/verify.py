@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from bench.errors import BadInput
 from bench.identity import short
 from bench.job import LatencyJob
 from bench.record import Finished, Value
@@ -157,7 +158,7 @@ def _recompute(
         compare_summary(snapshot, body, summary, checks)
         try:
             check_stops(connection, body, checks["races"])
-        except FAULTS as error:
+        except (*FAULTS, BadInput) as error:
             reason = f"what its races had seen cannot be read ({type(error).__name__}: {error})"
             checks["races"].differs(f"sweep {sweep['name']}", reason)
 
