@@ -95,7 +95,7 @@ def next_batch(
     options = []
     for contest in found:
         room = int(budget / contest.lease_seconds) - 1  # beside the base; an overrun leaves less than nothing
-        decided = decisions(contest.pairs, LARGEST_GROUP, frozenset({0}))
+        decided = decisions(contest.pairs, LARGEST_GROUP, contest.always)
         best = group_to_measure(decided, min(LARGEST_GROUP, room))
         if best.leases:
             options.append((best.decided / (best.leases * contest.cost(best.members)), contest, best))
@@ -125,11 +125,14 @@ def next_batch(
 
 
 def _job(contest: Contest, group: Sequence[int], lease: int) -> LatencyJob:
-    rows = [contest.rows[0], *(contest.rows[i] for i in group)]
+    models: dict[str, str] = {}  # recipes that gave the same bytes are one
+    for i in (0, *group):
+        row = contest.rows[i]
+        models.setdefault(str(row.artefact_id), "base" if row.is_base else row.name)
     return contest.template.model_copy(
         update={
-            "artefact_ids": tuple(str(row.artefact_id) for row in rows),
-            "names": tuple("base" if row.is_base else row.name for row in rows),
+            "artefact_ids": tuple(models),
+            "names": tuple(models.values()),
             "lease": lease,
             "rounds": contest.rounds,
         }

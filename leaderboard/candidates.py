@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.statistics import pruned
 from bench.statistics.objectives import Evidence
 from bench.statistics.pruned import nearest, prune
 from bench.store.reader import Snapshot
@@ -44,13 +45,16 @@ def _of_large(board: Board, listing: Listing) -> Iterator[Among]:
     for number in np.unique(who.base[places]):
         mine = places[who.base[places] == number]
         known = known_of(board, listing.source, listing.sweep_id, board.objectives, mine)
-        chosen, rest = nearest(prune(known.between).candidates, known.between)
         base = np.flatnonzero(who.is_base[mine])
+        chosen, rest, pairs = np.arange(mine.size), base[:0], None
+        if mine.size > pruned.MOST_CANDIDATES:  # fewer are compared in pairs, all of them
+            chosen, rest = nearest(prune(known.between).candidates, known.between)
+            pairs = known.pairs
         picked = np.concatenate([base, np.setdiff1d(chosen, base)])
         evidence = tuple(known.pick(picked))
         if not np.isin(base, chosen).any():  # it is beaten, and keeps nobody contested
             evidence = tuple(_without_first(each) for each in evidence)
-        yield Among(tuple(listing.read(mine[picked].tolist())), evidence, known.pairs, int(rest.size))
+        yield Among(tuple(listing.read(mine[picked].tolist())), evidence, pairs, int(rest.size))
 
 
 def _without_first(each: Evidence) -> Evidence:

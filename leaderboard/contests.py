@@ -94,7 +94,7 @@ class Open:
         more = np.zeros(len(self.rows), dtype=np.intp)  # leases that a variant lacks
         np.maximum.at(more, pairs.of, pairs.leases)
         np.maximum.at(more, pairs.other, pairs.leases)
-        more[0] = 0  # the base is in all of them anyway
+        more[list(self.always)] = 0
         queue = [i for i in np.argsort(-more, kind="stable").tolist() if more[i]]
         most = max(1, *(len(lease.job["artefact_ids"]) - 1 for lease in self.finished))
         groups = [queue[first : first + most] for first in range(0, len(queue), most)]
@@ -108,10 +108,14 @@ class Open:
 
     def price_of(self, row: Row) -> Price:
         """Of what keeps one row contested."""
-        at = self._at.get(row.recipe_id)
-        mine = self.pairs.leases[slice(0) if at is None else self.pairs.of_variant(at)]
-        closed, more = int(np.count_nonzero(mine)), int(mine.max(initial=0))
-        return Price(closed, mine.size - closed, more, more * self.cost([0, 0]))
+        leases = self.pairs.of_variant(self._at.get(row.recipe_id, -1)).leases
+        closed, more = int(np.count_nonzero(leases)), int(leases.max(initial=0))
+        return Price(closed, leases.size - closed, more, more * self.cost([0, 0]))
+
+    @cached_property
+    def always(self) -> frozenset[int]:
+        """The rows that every lease holds: the base, and what has its very bytes."""
+        return frozenset(i for i, row in enumerate(self.rows) if row.artefact_id == self.rows[0].artefact_id)
 
     @cached_property
     def _at(self) -> Mapping[str, int]:
@@ -197,7 +201,11 @@ def _contest(
     times = Counter(artefact_id for done in leases for artefact_id in set(done.job["artefact_ids"]))
     counts = tuple(times[str(row.artefact_id)] for row in among.rows)
     measured = [judged_as(key)[0] in _timed() for key in board.objectives]
-    own = [math.inf, *counts[1:]]  # the base's ratio to itself is the same in any number of leases
+    # The base's ratio to itself is the same in any number of leases.
+    own = [
+        math.inf if row.artefact_id == among.rows[0].artefact_id else n
+        for row, n in zip(among.rows, counts, strict=True)
+    ]
     widths = half_widths(among.evidence, LEVEL, among.pairs)
     return Open(
         rows=among.rows,

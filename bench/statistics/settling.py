@@ -48,10 +48,11 @@ class OpenPairs:
         """The variants that some pair keeps contested, in order."""
         return np.unique(self.of)
 
-    def of_variant(self, variant: int) -> slice:
-        """Where the pairs of one variant are."""
+    def of_variant(self, variant: int) -> OpenPairs:
+        """Those that keep one variant contested."""
         first, last = np.searchsorted(self.of, [variant, variant + 1])
-        return slice(int(first), int(last))
+        mine = slice(int(first), int(last))
+        return OpenPairs(self.of[mine], self.other[mine], self.better[mine], self.beaten[mine])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +162,17 @@ def decisions(pairs: OpenPairs, most: int, never: frozenset[int] = frozenset()) 
         never: those that every lease holds anyway, such as the base; they take no place.
     """
     found = []
-    free = np.isin(pairs.other, list(never))
+    free = np.array(sorted(never), dtype=np.intp)
     for of in pairs.contested().tolist():
         mine = pairs.of_variant(of)
-        other, better, beaten = pairs.other[mine], pairs.better[mine], pairs.beaten[mine]
         ways = []
-        shown = np.flatnonzero(beaten)
+        shown = np.flatnonzero(mine.beaten)
         if shown.size:
-            models = 3 - free[mine][shown].astype(np.intp) - (of in never)
-            first = shown[np.lexsort((beaten[shown], beaten[shown] * models))[:1]]
-            ways.append(_decision(of, other[first], beaten[first], most, never))
-        if better.all():
-            ways.append(_decision(of, other, better, most, never))
+            models = 3 - np.isin(mine.other[shown], free).astype(np.intp) - (of in never)
+            first = shown[np.lexsort((mine.beaten[shown], mine.beaten[shown] * models))[:1]]
+            ways.append(_decision(of, mine.other[first], mine.beaten[first], most, never))
+        if mine.better.all():
+            ways.append(_decision(of, mine.other, mine.better, most, never))
         if ways:
             found.append(min(ways, key=lambda way: (way.leases * (1 + len(way.members)), way.leases)))
     return sorted(found, key=lambda each: (each.leases, len(each.members), each.of))

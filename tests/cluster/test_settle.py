@@ -97,6 +97,25 @@ def test_of_several_bases_the_one_that_decides_most_for_its_time(store: Path) ->
         assert batch.seconds == pytest.approx(LARGEST_BATCH * 3 * 11)
 
 
+def test_recipes_that_gave_the_same_bytes_are_one_model(store: Path) -> None:
+    """A lease that named one of them twice could not be read; what has the base's bytes is its copy already."""
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, sweep)
+    base, first, second = contest.rows
+    twins = replace(contest, rows=(base, first, replace(second, artefact_id=first.artefact_id)))
+    batch = next_batch(sweep, [wished(twins)], 1e9)
+    assert batch is not None
+    assert {job.artefact_ids for job in batch.jobs} == {(base.artefact_id, first.artefact_id)}
+    assert {len(job.names) for job in batch.jobs} == {2}
+    copies = replace(contest, rows=(base, replace(first, artefact_id=base.artefact_id), second))
+    assert copies.always == {0, 1}
+    batch = next_batch(sweep, [wished(copies)], 1e9)
+    assert batch is not None
+    assert {job.artefact_ids for job in batch.jobs} == {(base.artefact_id, second.artefact_id)}
+    assert copies.price().seconds == 0
+
+
 def test_json_holds_what_the_notes_say(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         (contest,) = contests(snapshot, find_sweep(snapshot))
@@ -113,6 +132,19 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     assert table.records["seeds"] == ["About seeds."]
     assert table.notes[0].startswith("1 of 2 contested variants decided.")
     assert "would decide 1 of 2 open comparisons" in table.notes[1]
+
+
+def test_who_left_the_candidates_of_a_large_sweep_is_told(store: Path) -> None:
+    """Beaten by now; or, where some were not compared, perhaps only farther from the frontier."""
+    with open_snapshot(store) as snapshot:
+        (contest,) = contests(snapshot, find_sweep(snapshot))
+    rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
+    before = replace(contest, rows=rows, pairs=opened((1, 2, 4, None)))
+    left = replace(before, rows=(rows[0], rows[2]), leases=(3, 3), pairs=opened())
+    (gone,) = settled_table([before], [left]).rows
+    assert gone == (rows[1].name, "dominated", "2", "")
+    table = settled_table([before], [replace(left, others=5)])
+    assert (table.rows[0][1], table.records["decided"]) == ("contested", 0)
 
 
 def test_what_cannot_be_settled(store: Path) -> None:

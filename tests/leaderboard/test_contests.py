@@ -14,10 +14,13 @@ from leaderboard.rows import Board, find_sweep
 from leaderboard.running import contested
 
 
-def test_what_is_open_is_told_of_those_that_nothing_beats(snapshot: Snapshot, large: Board) -> None:
+def test_what_is_open_is_told_of_those_that_nothing_beats(
+    snapshot: Snapshot, large: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With intervals over the pairs of all, so that contested are those of the same field judged so."""
     assert isinstance(large.rows, Listing)
     (here,) = open_contests(snapshot, find_sweep(snapshot))
+    monkeypatch.setattr(pruned, "MOST_CANDIDATES", len(here.rows) - 1)
     with large.rows.source.snapshot() as indexed:
         (there,) = open_contests(indexed, find_sweep(indexed))
     table = judge_field(large, large.rows, large.objectives).table
@@ -33,6 +36,18 @@ def test_what_is_open_is_told_of_those_that_nothing_beats(snapshot: Snapshot, la
     assert {row.recipe_id for row in here.contested} <= {row.recipe_id for row in there.contested}
 
 
+def test_of_a_base_with_few_variants_all_are_compared(snapshot: Snapshot, large: Board) -> None:
+    """As the store judged them, though the sweep's bases together have many."""
+    assert isinstance(large.rows, Listing)
+    (here,) = open_contests(snapshot, find_sweep(snapshot))
+    with large.rows.source.snapshot() as indexed:
+        (there,) = open_contests(indexed, find_sweep(indexed))
+    assert {row.recipe_id for row in there.rows} == {row.recipe_id for row in here.rows}
+    assert {row.recipe_id for row in there.contested} == {row.recipe_id for row in here.contested}
+    assert {row.recipe_id for row in here.contested} == {r.recipe_id for r in here.rows if r.verdict == "contested"}
+    assert there.others == 0
+
+
 def test_those_that_are_not_compared_are_counted(large: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(large.rows, Listing)
     monkeypatch.setattr(pruned, "MOST_CANDIDATES", 2)
@@ -46,6 +61,7 @@ def test_those_that_are_not_compared_are_counted(large: Board, monkeypatch: pyte
 
 def test_a_base_that_is_beaten_keeps_nobody_contested(large: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(large.rows, Listing)
+    monkeypatch.setattr(pruned, "MOST_CANDIDATES", len(large.rows) - 1)
     with large.rows.source.snapshot() as indexed:
         (with_base,) = open_contests(indexed, find_sweep(indexed))
         monkeypatch.setattr(candidates, "nearest", lambda found, _: (found[found > 0], found[:0]))

@@ -20,7 +20,9 @@ class Pair(NamedTuple):
 
 def opened(*pairs: tuple[int, int, int | None, int | None]) -> OpenPairs:
     """Pairs (of, other, better, beaten) in order."""
-    return OpenPairs(*np.array([[leases or 0 for leases in pair] for pair in sorted(pairs)]).reshape(-1, 4).T)
+    return OpenPairs(
+        *np.array([[leases or 0 for leases in pair] for pair in sorted(pairs)], dtype=np.intp).reshape(-1, 4).T
+    )
 
 
 def listed(pairs: OpenPairs) -> list[Pair]:

@@ -113,7 +113,7 @@ def test_pairs_are_those_found_one_by_one(
         closing = [min(filter(None, (p.better, p.beaten)), default=0) for p in listed(pairs)]
         assert pairs.leases.tolist() == closing
         for variant in range(len(points)):
-            assert all(p.of == variant for p in listed(pairs)[pairs.of_variant(variant)])
+            assert listed(pairs.of_variant(variant)) == [p for p in listed(pairs) if p.of == variant]
 
 
 def test_a_gap_that_leases_can_show_is_priced_and_a_tie_is_not() -> None:
