@@ -79,11 +79,8 @@ def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Wh
     artefact_id = asked.variant["artefact_id"]
     folder = snapshot.folder.artefacts / str(artefact_id)
     command, note = origin.command(asked.sweep)
-    if asked.number is not None and (asked.number.get("extended") or 0) > 1:
-        note += (
-            f" The number holds more leases than the {asked.sweep['leases']} of the sweep: `paredown settle "
-            "--store NEW_FOLDER` buys more there too, as many as its budget allows and as decide something."
-        )
+    if asked.number is not None:
+        note += _more_leases(asked.number.get("extended") or 0, asked.sweep["leases"])
     return Why(
         asked=asked,
         missing=None if asked.number is not None else why_missing(snapshot, asked),
@@ -99,6 +96,22 @@ def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Wh
         command=command,
         command_note=note,
         everything=whole,
+    )
+
+
+def _more_leases(extended: float, declared: int) -> str:
+    """Where those of a number come from that the sweep did not declare; empty without any."""
+    more = round(extended * declared) - declared
+    if more <= 0:
+        return ""
+    if more == 1:
+        return (
+            f" The number holds one lease more than the {declared} of the sweep: a run takes it by itself where leases "
+            "disagree, and where they do not, `paredown settle --store NEW_FOLDER` may buy it."
+        )
+    return (
+        f" The number holds {more} leases more than the {declared} of the sweep: `paredown settle --store NEW_FOLDER` "
+        "buys more there too, as many as its budget allows and as decide something."
     )
 
 
