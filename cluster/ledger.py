@@ -6,13 +6,13 @@ No Ray in it, and no clock but the one that it is given: tests and simulations k
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.job import Job
+from bench.job import Job, LatencyJob
 from bench.record import Delivery, Failed, Finished, Record
 from cluster.needs import artefacts_of
-from cluster.placement import Lease, Need, Node, Room, larger, measuring_nodes, place
+from cluster.placement import Lease, Need, Node, Room, choice, larger, measuring_nodes, place
 from cluster.retry import Next, is_poison, next_attempt, poison_reason
 
 AHEAD = 2.0  # times a node's CPUs: what waits there begins the moment that something ends
@@ -79,9 +79,12 @@ class Ledger:
     Args:
         needs: what a job needs (`cluster.needs.Needs`).
         clock: monotonic seconds.
+        known: what has finished before.
     """
 
-    def __init__(self, needs: NeedOf, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, needs: NeedOf, clock: Callable[[], float] = time.monotonic, known: Iterable[Record] = ()
+    ) -> None:
         self._needs, self._clock = needs, clock
         self.history = History(clock)
         self.rooms: dict[str, Room] = {}
@@ -89,7 +92,10 @@ class Ledger:
         self._leases: dict[str, Lease] = {}  # by mark of the attempt
         self._reserved: dict[str, float] = {}  # node -> until when nothing else begins there
         self._places: dict[str, set[str]] = {}  # artefact -> nodes that have read or made it
+        self._timed: dict[str, set[str]] = {}  # artefact -> names of nodes that have timed it
         self._slot = self._card = 0
+        for record in known:
+            self._remember(record)
 
     @property
     def slots(self) -> int:
@@ -119,7 +125,7 @@ class Ledger:
         wanted = self.history.next(job)
         avoids = frozenset(i for i, room in self.rooms.items() if room.node.host in wanted.avoids)
         prefers = frozenset(i for name in artefacts_of(job) for i in self._places.get(name, ()))
-        need = replace(need, avoids=avoids, prefers=prefers)
+        need = replace(need, avoids=avoids, prefers=prefers, timed=self._where_timed(job))
         return larger(need, (room.node for room in self.rooms.values())) if wanted.larger else need
 
     def lease(self, job: Job) -> Lease | None:
@@ -131,12 +137,10 @@ class Ledger:
         reserved = frozenset(self._reserved) if self.emptying else frozenset()
         found = place(need, self.rooms, measuring=self.measuring, reserved=reserved, title=job.title)
         if found is None and need.exclusive and not need.gpu:
-            mine = {i for i in self.measuring if need.hardware is None or need.hardware in self._hardware(i)}
-            self._reserved |= dict.fromkeys(mine, self._clock() + KEPT_RESERVED)
+            # The one that is emptied already has most room, unless a measurement has it.
+            next_one = max(choice(need, self.rooms, self.measuring), key=lambda room: room.free_cpus)
+            self._reserved[next_one.node.node_id] = self._clock() + KEPT_RESERVED
         return found
-
-    def _hardware(self, node_id: str) -> frozenset[str]:
-        return self.rooms[node_id].node.hardware if node_id in self.rooms else frozenset()
 
     def take(self, mark: str, lease: Lease) -> None:
         """An attempt has begun, or has turned out to be on another node than was meant."""
@@ -156,11 +160,28 @@ class Ledger:
         self.history.learn(record)
         if not record.finished:
             return
+        self._remember(record)
         made = record.outcome.artefact_id if isinstance(record.outcome, Finished) else None
         for name in (*artefacts_of(job), *([made] if made else [])):
             self._places.setdefault(name, set()).add(node_id)
         while len(self._places) > MOST_KNOWN:
             self._places.pop(next(iter(self._places)))
+
+    def _remember(self, record: Record) -> None:
+        if record.finished and record.job.get("type") == "LatencyJob":
+            for name in _timed_in(record.job["artefact_ids"]):
+                self._timed.setdefault(name, set()).add(record.node)
+
+    def _where_timed(self, job: Job) -> frozenset[str]:
+        variants = _timed_in(job.artefact_ids) if isinstance(job, LatencyJob) else ()
+        names = {node for name in variants for node in self._timed.get(name, ())}
+        gone = names - {room.node.host for room in self.rooms.values()}
+        hosts = {host for name in gone if (host := name.rpartition("/")[0])}  # a node that comes back has another name
+        return frozenset(
+            i
+            for i, room in self.rooms.items()
+            if names and (room.node.host in names or room.node.host.rpartition("/")[0] in hosts)
+        )
 
     def use_of(self, marks: set[str]) -> dict[str, tuple[float, float]]:
         """CPUs in use by these attempts, and all CPUs, of each node by its name."""
@@ -170,3 +191,8 @@ class Ledger:
             if lease.node_id in busy:
                 busy[lease.node_id] += lease.cpus
         return {room.node.host: (busy[node_id], room.node.cpus) for node_id, room in self.rooms.items()}
+
+
+def _timed_in(artefact_ids: Sequence[str]) -> Sequence[str]:
+    """The artefacts that a lease is about: the base is in all of them."""
+    return artefact_ids[1:] or artefact_ids

@@ -1,8 +1,9 @@
 """Where a job runs: from what it needs, what the nodes have and what is leased of them. Pure.
 
 Nodes are filled one lease after another, never beyond what they have. What is measured alone on a CPU takes every CPU
-of its class's measuring node; on a machine with GPUs it takes one device with its share of the CPUs. Everything else
-goes where there is most room, away from the measuring nodes while there is a choice.
+of one of its class's measuring nodes; on a machine with GPUs it takes one device with its share of the CPUs. What has
+been timed is timed again on another node, if there is one. Everything else goes where there is most room, away from the
+measuring nodes while there is a choice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from bench.errors import BadInput
 
 CARD_SHARE = 0.9  # of a card's memory that models may fill: the driver and the kernels' scratch space need some
 MOST_ON_A_CARD = 8
+MEASURING = 2  # nodes of a class that measure, where none is declared: another one for the second lease
 EXACT = 1e-9  # shares of cards are added up as floats
 
 
@@ -33,7 +35,7 @@ class Node:
     gpus: int = 0
     gpu_memory: int = 0  # bytes of one card; 0 where nobody could say
     hardware: frozenset[str] = frozenset()  # hardware classes of its CPU and of its cards, by what each job declares
-    measures: bool = False  # declared to be its class's measuring node
+    measures: bool = False  # declared to be a measuring node of its class
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Need:
     hardware: str | None = None  # the class that it must run on
     prefers: frozenset[str] = frozenset()  # nodes that have what it reads
     avoids: frozenset[str] = frozenset()  # nodes on which it has failed
+    timed: frozenset[str] = frozenset()  # nodes on which a lease of what it times was taken before
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def check_place(need: Need, nodes: Sequence[Node], title: str) -> None:
 
 
 def measuring_nodes(nodes: Iterable[Node], before: Iterable[str] = ()) -> frozenset[str]:
-    """One node of each hardware class, the one that measures alone: as declared, else as before, else the first.
+    """The nodes of each hardware class that measure alone: those declared, else `MEASURING`, as before or the first.
 
     Nodes are of one class if they share every class. One that has GPUs measures a device, not the node, and its other
     devices go on: it is named as well, for what is measured on its CPU.
@@ -174,10 +177,11 @@ def measuring_nodes(nodes: Iterable[Node], before: Iterable[str] = ()) -> frozen
     classes: dict[frozenset[str], list[Node]] = {}
     for node in nodes:
         classes.setdefault(node.hardware, []).append(node)
-    return frozenset(
-        min(members, key=lambda n: (not n.measures, n.node_id not in kept, n.node_id)).node_id
-        for members in classes.values()
-    )
+    found: list[Node] = []
+    for members in classes.values():
+        declared = [node for node in members if node.measures]
+        found += declared or sorted(members, key=lambda n: (n.node_id not in kept, n.node_id))[:MEASURING]
+    return frozenset(node.node_id for node in found)
 
 
 def place(
@@ -201,17 +205,23 @@ def place(
         FitsNowhere: no node could run it even if it were empty.
     """
     check_place(need, [room.node for room in rooms.values()], title)
-    fitting = [room for room in rooms.values() if missing_on(need, room.node) is None]
-    if need.exclusive and not need.gpu:
-        # Where the class's measuring node cannot run it, another may.
-        fitting = [r for r in fitting if r.node.node_id in measuring] or fitting
-    else:
+    fitting = choice(need, rooms, measuring)
+    if not need.exclusive or need.gpu:
         fitting = [r for r in fitting if r.node.node_id not in reserved]
-    fitting = [r for r in fitting if r.node.node_id not in need.avoids] or fitting
     found = [(room, lease) for room in fitting if (lease := room.lease(need)) is not None]
     if not found:
         return None
     return min(found, key=lambda pair: _rank(need, pair[0], pair[1], measuring))[1]
+
+
+def choice(need: Need, rooms: Mapping[str, Room], measuring: frozenset[str]) -> list[Room]:
+    """The nodes on one of which a job is to run, whether or not there is room by now."""
+    fitting = [room for room in rooms.values() if missing_on(need, room.node) is None]
+    if need.exclusive and not need.gpu:
+        # Where the class's measuring nodes cannot run it, another may.
+        fitting = [r for r in fitting if r.node.node_id in measuring] or fitting
+    fitting = [r for r in fitting if r.node.node_id not in need.avoids] or fitting
+    return [r for r in fitting if r.node.node_id not in need.timed] or fitting
 
 
 def _rank(need: Need, room: Room, lease: Lease, measuring: frozenset[str]) -> tuple[bool, bool, bool, float, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,12 +88,12 @@ class RayPool:
         run: Execute = execute,
         most: int | None = None,
         bucket: Place | None = None,
-        known: Iterable[Record] = (),
+        known: Collection[Record] = (),
     ) -> None:
         self._writer, self._nodes, self._limits, self._most = writer, nodes, limits, most
         self._log = AttemptLog(site.acknowledgements, bucket)
         self._needs = Needs(site.artefacts, known)
-        self._ledger = Ledger(self._needs)
+        self._ledger = Ledger(self._needs, known=known)
         self._ledger.use(self._nodes.fit)
         self._orders = ray.put(Orders(site, run, limits, writer, our_code(), Logs.of(site)))
         self._share, self._metrics = Share(), SweepMetrics()

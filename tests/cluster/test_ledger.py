@@ -7,14 +7,26 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from bench.data import DataSpec
 from bench.identity import digest
-from bench.job import BuildJob, Job
+from bench.job import BuildJob, Job, LatencyJob
 from bench.record import Delivery, Failed, FailureKind, Finished, Record
+from bench.tasks.spec import TaskSpec
 from cluster.ledger import KEPT_RESERVED, Ledger
 from cluster.placement import FitsNowhere, Lease, Need, Node
 from tests.cluster.jobs import Act, LoneAct
 
 GB = 10**9
+TASK = TaskSpec(
+    name="nli",
+    kind="classification",
+    settings={},
+    data=DataSpec(source="zoo://entailment"),
+    data_id="d",
+    version=1,
+    labels=("a", "b"),
+    examples=8,
+)
 
 
 @dataclass
@@ -78,7 +90,7 @@ def test_as_many_again_as_there_are_cpus_wait_and_leases_come_back() -> None:
 
 
 def test_leases_survive_a_new_count_of_nodes_and_move_with_their_job() -> None:
-    book = ledger(node("a"), node("b"))
+    book = ledger(node("a", measures=True), node("b"))
     assert submitted(book, job(), "x") == "b"  # a measures
     book.take("x", Lease("a", 1.0, GB))  # it turned out to run there
     book.use({"a": node("a"), "c": node("c")})
@@ -136,7 +148,7 @@ def test_jobs_follow_their_artefacts() -> None:
 
 def test_the_measuring_node_is_emptied_while_others_work_and_given_back_when_nobody_asks() -> None:
     clock = Clock()
-    book = ledger(node("a"), node("b"), clock=clock)
+    book = ledger(node("a", measures=True), node("b"), clock=clock)
     marks = [f"{i}" for i in range(8)]
     assert [submitted(book, job(), mark) for mark in marks] == ["b", "b", "a", "a", "b", "b", "a", "a"]
     lone = job("lone", LoneAct)
@@ -148,6 +160,62 @@ def test_the_measuring_node_is_emptied_while_others_work_and_given_back_when_nob
     assert [submitted(book, job(), mark) for mark in marks] == ["b"] * 4 + [None] * 4  # a is kept
     clock.now += KEPT_RESERVED + 1
     assert submitted(book, job(), "later") == "a"
+
+
+def lease_of(number: int, *variants: str) -> LatencyJob:
+    return LatencyJob(
+        artefact_ids=("base", *variants),
+        names=("base", *variants),
+        hardware_class="fast",
+        inputs=TASK,
+        versions={},
+        lease=number,
+        shapes=((1, 16),),
+        first_rounds=20,
+        max_rounds=20,
+        half_width=0.02,
+        burst_ms=50.0,
+        threads=1,
+    )
+
+
+def test_each_lease_of_a_group_has_a_node_of_its_own_while_there_are_some() -> None:
+    """In one run and after a restart: who has timed a variant is in the records."""
+    nodes = [node(name, hardware=frozenset({"fast"})) for name in "abc"]
+    book = ledger(*nodes)
+    assert [submitted(book, lease_of(0, "v"), "0"), submitted(book, lease_of(0, "w"), "1")] == ["a", "b"]
+    done = record(job(), node_name="host-a").model_copy(
+        update={"job": {"type": "LatencyJob", "artefact_ids": ["base", "v"]}}
+    )
+    book.learn(lease_of(0, "v"), done, "a")
+    book.give("0")
+    assert submitted(book, lease_of(1, "v"), "2") is None  # b is busy, and a has timed it
+    assert submitted(book, lease_of(0, "u"), "3") == "a"
+    book.give("1")
+    assert submitted(book, lease_of(1, "v"), "4") == "b"
+    later = Ledger(needs, Clock(), [done])
+    later.use({n.node_id: n for n in nodes})
+    assert submitted(later, lease_of(1, "v"), "0") == "b"
+    assert submitted(later, lease_of(1, "w"), "1") == "a"
+    # A cluster that was started anew gives its nodes other names; machines keep theirs.
+    before = done.model_copy(update={"node": "m1/0123abcd"})
+    renamed = Ledger(needs, Clock(), [before])
+    renamed.use({"a": replace(nodes[0], host="m1/4567cdef"), "b": replace(nodes[1], host="m2/89abcdef")})
+    assert submitted(renamed, lease_of(1, "v"), "0") == "b"
+    alone = Ledger(needs, Clock(), [done])
+    alone.use({"a": nodes[0]})
+    assert submitted(alone, lease_of(1, "v"), "0") == "a"
+
+
+def test_one_of_two_measuring_nodes_is_emptied_while_the_other_works() -> None:
+    book = ledger(node("a"), node("b"))
+    marks = [f"{i}" for i in range(8)]
+    assert {submitted(book, job(), mark) for mark in marks} == {"a", "b"}
+    lone = job("lone", LoneAct)
+    assert book.lease(lone) is None
+    for mark in marks:
+        book.give(mark)
+    assert {submitted(book, job(), mark) for mark in marks} == {"b", None}
 
 
 def test_what_fits_nowhere_is_told_what_is_missing() -> None:

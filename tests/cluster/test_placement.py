@@ -139,14 +139,29 @@ def test_an_exclusive_job_has_a_whole_node_or_a_whole_device(nodes: list[Node], 
         assert into[lease.node_id].cpus == 0
 
 
-def test_one_node_of_a_class_measures_while_the_others_work() -> None:
-    into = rooms(node("a"), node("b"), node("c", hardware=frozenset({"slow"})))
+def test_two_nodes_of_a_class_measure_while_the_others_work() -> None:
+    into = rooms(node("a"), node("b"), node("d"), node("c", hardware=frozenset({"slow"})))
     shared = [put(Need(), into) for _ in range(4)]
-    assert set(names(shared)) == {"b"}  # a and c measure
+    assert set(names(shared)) == {"d"}  # a, b and c measure
     exclusive = Need(exclusive=True, hardware="fast")
-    assert names([put(exclusive, into), put(exclusive, into)]) == ["a", None]
+    assert names([put(exclusive, into) for _ in range(3)]) == ["a", "b", None]
     assert set(names([put(Need(), into) for _ in range(4)])) == {"c"}  # busy rather than idle
     assert put(Need(), into) is None
+
+
+def test_a_second_lease_is_taken_on_another_node_if_there_is_one() -> None:
+    again = Need(exclusive=True, hardware="fast", timed=frozenset({"a"}))
+    assert names([put(again, rooms(node("a"), node("b"), node("c")))]) == ["b"]
+    busy = rooms(node("a"), node("b"), node("c"))
+    busy["b"].take(Lease("b", 4.0))
+    assert put(again, busy) is None  # it waits for it
+    assert names([put(again, rooms(node("a")))]) == ["a"]
+    assert names([put(again, rooms(node("a", measures=True), node("b")))]) == ["a"]  # the only one that is to measure
+    assert names([put(replace(again, avoids=frozenset({"b"})), rooms(node("a"), node("b")))]) == ["a"]
+    both = replace(again, timed=frozenset({"a", "b"}))  # a third
+    assert names([put(both, rooms(node("a"), node("b")))]) == ["a"]
+    cards = rooms(node("a", gpus=2, gpu_memory=80 * GB), node("b", gpus=2, gpu_memory=80 * GB))
+    assert names([put(replace(again, gpu=True), cards) for _ in range(3)]) == ["b", "b", None]
 
 
 def test_a_node_that_is_emptied_for_a_measurement_takes_nothing_else() -> None:
@@ -162,13 +177,16 @@ def test_a_node_that_is_emptied_for_a_measurement_takes_nothing_else() -> None:
 
 def test_declared_measuring_nodes_come_first_and_a_choice_once_made_stays() -> None:
     nodes = [node("b"), node("c")]
-    assert measuring_nodes(nodes) == {"b"}
-    assert measuring_nodes([node("a"), *nodes], before={"b"}) == {"b"}
+    assert measuring_nodes(nodes) == {"b", "c"}
+    assert measuring_nodes([node("a"), *nodes], before={"b", "c"}) == {"b", "c"}
+    assert measuring_nodes([node("a"), *nodes], before={"c"}) == {"a", "c"}
     assert measuring_nodes([node("a"), node("b"), node("c", measures=True)], before={"b"}) == {"c"}
+    every = [node(name, measures=True) for name in "abc"]
+    assert measuring_nodes(every, before={"b"}) == {"a", "b", "c"}
 
 
 def test_jobs_go_where_their_data_is_and_where_they_have_not_failed() -> None:
-    nodes = (node("a"), node("b"), node("c"), node("d"))
+    nodes = (node("a", measures=True), node("b"), node("c"), node("d"))
     assert put(Need(prefers=frozenset({"d"})), rooms(*nodes)) == Lease("d", 1.0)
     assert put(Need(prefers=frozenset({"d"}), avoids=frozenset({"d"})), rooms(*nodes)) == Lease("b", 1.0)
     full = rooms(*nodes)
@@ -201,7 +219,7 @@ def test_a_node_with_less_than_predicted_gives_all_that_it_has() -> None:
 
 
 def test_idle_nodes_come_before_a_queue_where_the_data_is() -> None:
-    into = rooms(node("a"), node("b", cpus=1), node("c"), ahead=2.0)
+    into = rooms(node("a", measures=True), node("b", cpus=1), node("c"), ahead=2.0)
     preferring = Need(prefers=frozenset({"b"}))
     assert names([put(preferring, into) for _ in range(6)]) == ["b", "c", "c", "c", "c", "a"]
 

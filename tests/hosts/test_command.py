@@ -26,7 +26,7 @@ def paredown(cluster: Cluster, *arguments: object, seconds: float = 120) -> subp
 
 
 def test_a_real_sweep_that_loses_a_host(cluster: Cluster, tmp_path: Path) -> None:
-    """Every variant has one record of each key, and the next run finds nothing left to do."""
+    """Every variant has one record of each key, each lease has a host of its own, and the next run finds nothing to do."""
     store = tmp_path / "store"
     file = tiny.sweep_file(tmp_path, recipes=[["int8_dynamic"], [{"cast": {"dtype": "bfloat16"}}]])
     asked = ["run", file, "--address", cluster.address, "--store", store]
@@ -46,6 +46,8 @@ def test_a_real_sweep_that_loses_a_host(cluster: Cluster, tmp_path: Path) -> Non
     with open_snapshot(store) as snapshot:
         board = read_board(snapshot)
     assert [row.status for row in board.rows] == ["complete"] * 3
+    leases = {r.job["lease"]: r.node for r in journal(store) if r.finished and r.job["type"] == "LatencyJob"}
+    assert leases[0] != leases[1]
     again = paredown(cluster, *asked)
     assert again.returncode == 0, again.stderr
     assert Counter(finished_keys(store)) == counts

@@ -31,7 +31,7 @@ from bench.sweep import Sweep
 from cluster import drive as driving
 from cluster.estimates import kind_of
 from cluster.ledger import Ledger
-from cluster.placement import Lease, Need, Node
+from cluster.placement import MEASURING, Lease, Need, Node
 from cluster.plan import Planner
 from cluster.progress import Use
 from cluster.standing import Known
@@ -109,7 +109,7 @@ class Simulated:
         self._events: list[Event] = []
         self._count = 0
         self.work = self.lost = 0.0  # CPU seconds of jobs, and those of attempts that were lost
-        self.leases = 0.0  # seconds on the measuring node
+        self.leases = 0.0  # seconds on measuring nodes
         for name in self._nodes if losses else ():
             self._later(self._lifetime(), "lost", name)
 
@@ -184,7 +184,7 @@ class Simulated:
     def _ended(self, mark: str, node: str, *, lost: bool) -> Record:
         attempt = self._attempts.pop(mark)
         self._ledger.give(mark)
-        record = finished(attempt.job, attempt.number)
+        record = finished(attempt.job, attempt.number).model_copy(update={"node": node})
         spent = attempt.seconds * attempt.lease.cpus * attempt.runs
         if lost:
             self.lost += spent
@@ -236,7 +236,7 @@ def bounds(found: Replay, nodes: int) -> dict[str, float]:
     """Seconds below which no placement could end, by what forbids it."""
     return {
         "CPUs": found.work / (nodes * CPUS),
-        "the measuring node": found.leases,
+        "the measuring nodes": found.leases / min(nodes, MEASURING),
         "the driver": found.driver,
     }
 
@@ -271,7 +271,7 @@ def main() -> None:
     )
     untimed = {"latency": {"length": [16], "leases": 0}, "objectives": ["quality", "size"]}
     with tempfile.TemporaryDirectory() as folder:
-        table("With two leases, on one measuring node:", sweep_of(variants * JOBS_A_VARIANT, Path(folder))[0])
+        table(f"With two leases, on {MEASURING} measuring nodes:", sweep_of(variants * JOBS_A_VARIANT, Path(folder))[0])
         table("Without:", sweep_of(variants * JOBS_A_VARIANT, Path(folder), **untimed)[0])
 
 
