@@ -26,7 +26,7 @@ def paredown(cluster: Cluster, *arguments: object, seconds: float = 120) -> subp
 
 
 def test_a_real_sweep_that_loses_a_host(cluster: Cluster, tmp_path: Path) -> None:
-    """Every variant has one record of each key, each lease has a host of its own, and the next run finds nothing to do."""
+    """Every variant has one record of each key, each lease a host of its own, and the next run finds nothing."""
     store = tmp_path / "store"
     file = tiny.sweep_file(tmp_path, recipes=[["int8_dynamic"], [{"cast": {"dtype": "bfloat16"}}]])
     asked = ["run", file, "--address", cluster.address, "--store", store]
