@@ -3,6 +3,7 @@ were measured."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -29,9 +30,11 @@ def new_folder(asked: Path) -> Iterator[Path]:
     target = _free(asked)
     above = [each for each in (target.parent, *target.parent.parents) if not each.exists()]
     draft = target.parent / f"{DRAFT}{uuid4().hex}"
-    done = False
+    held, done = -1, False
     try:
-        draft.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_drafts_of_the_dead(target.parent)
+        held = _made_and_held(draft)
         yield draft
         sync(draft)
         draft.rename(target)  # over an empty folder too; one that was filled in between is left as it is
@@ -44,9 +47,34 @@ def new_folder(asked: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if held >= 0:
+            os.close(held)
         for each in () if done else above:
             with suppress(OSError):
                 each.rmdir()
+
+
+def _made_and_held(draft: Path) -> int:
+    """Make a draft and lock it; the lock goes with the process, however it ends."""
+    while True:
+        draft.mkdir()
+        held = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(OSError):  # a file system without locks: what a kill leaves there stays
+            fcntl.flock(held, fcntl.LOCK_EX)
+        if draft.is_dir():
+            return held
+        os.close(held)  # it looked like one of the dead before it was locked
+
+
+def _remove_drafts_of_the_dead(folder: Path) -> None:
+    for draft in folder.glob(f"{DRAFT}{'[0-9a-f]' * 32}"):
+        with suppress(OSError):
+            held = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(draft, ignore_errors=True)
+            finally:
+                os.close(held)
 
 
 def _free(asked: Path) -> Path:

@@ -123,7 +123,7 @@ with new_folder(Path(sys.argv[1])) as draft:
 """
 
 
-def test_a_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
+def test_a_kill_leaves_nothing_under_the_name_and_its_draft_goes_with_the_next(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "model")],
@@ -134,7 +134,13 @@ def test_a_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "model").exists()
-    written(tmp_path / "model")
+    (left,) = everything(tmp_path)[:1]
+    assert left.startswith(handed_out.DRAFT)
+    (tmp_path / f"{handed_out.DRAFT}mine").mkdir()  # no draft of ours
+    with new_folder(tmp_path / "other") as draft:
+        written(tmp_path / "model")
+        assert draft.is_dir()  # of who is still at it
+    assert everything(tmp_path) == [f"{handed_out.DRAFT}mine", "model", "model/x", "other"]
     assert (tmp_path / "model" / "x").read_text(encoding="utf-8") == "whole"
 
 
