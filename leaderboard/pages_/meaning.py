@@ -12,7 +12,11 @@ from leaderboard.live import Live, note
 from leaderboard.source import StoreError, load
 
 NOTES = (
-    ("share on the frontier", "Part of resamples in which the variant is on the frontier. A share, not a probability."),
+    (
+        "share on the frontier",
+        "Part of resamples in which the variant is on the frontier. A share, not a probability: the intervals of all "
+        "pairs together are wider than what resamples show, so 100% may stand beside contested.",
+    ),
     ("interval", "95%, over examples and timing rounds. It speaks of this artefact, not of the method."),
     ("one seed", "The recipe trains with chance, and only one seed was run."),
     ("unstable", "Two sessions of timing, each with its own process, gave intervals that do not overlap."),
