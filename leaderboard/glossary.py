@@ -26,7 +26,7 @@ MEANINGS = {
     "seed": "The seed of its training: other seeds give other models of the same recipe.",
     "verdict": "Certain, contested or dominated among all others on the objectives; 'How to read it' says how.",
     "share on the frontier": "Part of resamples in which the variant is on the frontier; not a probability. 100% may "
-    "stand beside contested: no resample put another ahead, and yet a difference that decides it is within its interval.",
+    "stand beside contested: no resample put another ahead, and yet some difference is within its interval.",
     "notes": "Why a number is missing or odd.",
     "first objective": "Its value on the first objective that the sweep names.",
     "loss": "From 0, the best of the shortlist, to 1, the worst of it.",
