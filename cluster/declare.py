@@ -34,6 +34,7 @@ class Declaration(Frozen):
     variants: tuple[dict[str, Any], ...]
     licences: tuple[dict[str, Any], ...]  # of what variants were made of: each names its lines here
     questions: dict[str, dict[str, Any]]
+    race: dict[str, Any]  # alpha, and the recipe_ids that are pinned
     limits: dict[str, Any]  # of one job, for what is asked of the variants later
     runner: str
 
@@ -101,6 +102,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
         variants=variants,
         licences=stated,
         questions=planner.questions(),
+        race={"alpha": sweep.file.race.alpha, "pinned": sorted(sweep.pinned)},
         limits=sweep.file.limits.model_dump(),
         runner=sweep.file.runner,
     )

@@ -23,6 +23,7 @@ from bench.record import Finished, Record, Value
 from bench.statistics.racing import Raced, Scored, race_level, race_looks, stops
 from bench.store.journal import Entry
 from bench.store.raw import Tables
+from bench.store.stopped import identity_of
 from bench.sweep import Sweep
 from bench.tasks.spec import WINDOW, TaskSpec
 from cluster.raceable import tested_by, timed_in, why_not
@@ -47,7 +48,7 @@ class Stopped:
     def entry(self, sweep_id: str) -> Entry:
         """The audit row for the journal."""
         body = {"sweep_id": sweep_id, **{name: getattr(self, name) for name in self.__slots__}}
-        return Entry.statement("stop", f"stop {sweep_id} {self.artefact_id}", body)
+        return Entry.statement("stop", identity_of(sweep_id, self.artefact_id), body)
 
 
 class View(Protocol):

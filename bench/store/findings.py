@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 import numpy as np
 
 # Another processor's arithmetic may end a sum otherwise in its last digits; nothing that is shown depends on them.
 ROUNDING, ROUNDING_OF_DRAWS = 1e-9, 1e-6
+
+# What summarising may raise where raw material was tampered with.
+FAULTS = (ValueError, KeyError, IndexError, TypeError, duckdb.Error)
 
 Field = tuple[str, Any, Any]  # name, stored, recomputed
 

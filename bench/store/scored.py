@@ -49,7 +49,8 @@ def add_scores(
             reference = outcomes_of(connection, known, base_id, task, cache) if base_id else None
             for artefact_id in dict.fromkeys(artefacts[v["recipe_id"]] for v in mine):
                 outcomes, beside = outcomes_of(connection, known, artefact_id, task, cache), reference
-                seen = None if outcomes else stops[artefact_id].examples[task["name"]] if artefact_id in stops else None
+                stop = None if outcomes else stops.get(artefact_id)
+                seen = None if stop is None else stop.examples.get(task["name"])
                 if seen is not None:
                     cut.add(artefact_id)
                     there = known.get((artefact_id, task["fingerprint"]), [])
@@ -58,7 +59,7 @@ def add_scores(
                     beside = outcomes_of(connection, known, base_id or "", part, cache, there)
                 if outcomes is None:
                     continue
-                said = (policies.note(known, artefact_id, task), None if seen is None else stops[artefact_id].note)
+                said = (policies.note(known, artefact_id, task), None if stop is None or seen is None else stop.note)
                 note = " ".join(filter(None, said)) or None
                 key = ("score", artefact_id, task["fingerprint"], task["name"], base_id if beside else None, note, seen)
                 if key not in cache:

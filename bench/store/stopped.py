@@ -29,6 +29,11 @@ class Stop:
         return f"stopped at look {self.look} of {self.looks}"
 
 
+def identity_of(sweep_id: str, artefact_id: str) -> str:
+    """Under which a stop stands in the journal: the first one counts."""
+    return f"stop {sweep_id} {artefact_id}"
+
+
 def read_stops(connection: duckdb.DuckDBPyConnection, sweep_id: str) -> dict[str, Stop]:
     """artefact_id -> its elimination in a sweep."""
     rows = connection.execute(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from bench.errors import BadInput
 from bench.identity import short
 from bench.job import LatencyJob
 from bench.record import Finished, Value
 from bench.statistics.looks import planned_looks
 from bench.store.artefact_checks import check_artefacts
 from bench.store.compare import compare_database, compare_metrics, compare_records, compare_summary
-from bench.store.findings import Check, Difference
+from bench.store.findings import FAULTS, Check, Difference
+from bench.store.journal import read_entries
 from bench.store.openings import Opening
 from bench.store.promise_checks import check_promises
 from bench.store.publish import summarised_by
@@ -34,9 +35,6 @@ from bench.store.reader import Snapshot
 from bench.store.rebuild import database_of, names_published
 from bench.store.summary import summarise
 from bench.store.timing import lease_record
-
-# What summarising may raise where raw material was tampered with.
-FAULTS = (ValueError, KeyError, IndexError, TypeError, duckdb.Error)
 
 CHECKS = {
     "journal": "parts are there, readable, and hold records under their own identities",
@@ -114,7 +112,7 @@ def verify(
         _check_opened(connection, checks["confirmations"])
         compare_records(snapshot, connection, checks["records"])
         compare_metrics(snapshot, checks["metrics"])
-        _recompute(snapshot, connection, sweeps, checks, tell)
+        _recompute(snapshot, connection, sweeps, _declarations(connection, chosen), checks, tell)
         tell("comparing the query database")
         compare_database(snapshot.folder, connection, checks["database"])
         tell("judging promises")
@@ -138,6 +136,7 @@ def _recompute(
     snapshot: Snapshot,
     connection: duckdb.DuckDBPyConnection,
     sweeps: Sequence[dict[str, Any]],
+    declared: Mapping[str, Sequence[dict[str, Any]]],
     checks: dict[str, Check],
     tell: Callable[[str], None],
 ) -> None:
@@ -156,11 +155,19 @@ def _recompute(
             checks["numbers"].differs(f"sweep {sweep['name']}", reason)
             continue
         compare_summary(snapshot, body, summary, checks)
-        try:
-            check_stops(connection, body, checks["races"])
-        except (*FAULTS, BadInput) as error:
-            reason = f"what its races had seen cannot be read ({type(error).__name__}: {error})"
-            checks["races"].differs(f"sweep {sweep['name']}", reason)
+        stopped = {row.artefact_id for row in summary.variants if row.status == "stopped"}
+        check_stops(connection, body, declared[sweep["sweep_id"]], stopped, checks["races"])
+
+
+def _declarations(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """sweep_id -> every declaration of it, of which the tables keep the newest."""
+    rows = connection.execute("select distinct part from entries where entry = 'sweep'").fetchall()
+    names = {name for (name,) in rows}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part in (part for part in chosen if part.name in names):
+        for body in (json.loads(body) for entry, _, body in read_entries(part) if entry == "sweep"):
+            found.setdefault(body["sweep_id"], []).append(body)
+    return found
 
 
 def _check_stated(connection: duckdb.DuckDBPyConnection, leases: Sequence[Raw], check: Check) -> None:

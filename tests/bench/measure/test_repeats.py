@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.job import parts_of
 from bench.measure.repeats import KEPT, kept, repeated
-from bench.record import Delivery
+from bench.record import Delivery, Record
 from bench.store.evidence import stated
 from bench.store.findings import Check
 from bench.store.folder import open_folder, take_lease
@@ -48,6 +49,19 @@ def test_what_a_record_states_is_held_against_its_repeats(estimate: float, reaso
     check_repeats(Raw(measured(estimate).record, "part", None, None, None, None, None), check)
     assert check.compared == 1
     assert [difference.reason for difference in check.differences] == reasons
+
+
+@pytest.mark.parametrize(("estimate", "differ"), [(3.0, 0), (3.5, 1)])
+def test_repeats_of_writing_are_of_its_own_scope(estimate: float, differ: int) -> None:
+    found = measured(estimate).record
+    scope = parts_of(sample.SHAPE, 9)[-1]
+    assert scope != sample.SCOPE
+    values = [{**value.model_dump(), "scope": scope} for value in found.outcome.values]  # type: ignore[union-attr]
+    body = found.model_dump() | {"job": {**found.job, "new_tokens": 9}}
+    record = Record.model_validate(body | {"outcome": {**body["outcome"], "values": values}})
+    check = Check("stated values", "")
+    check_repeats(Raw(record, "part", None, None, None, None, None), check)
+    assert (check.compared, len(check.differences)) == (1, differ)
 
 
 def test_every_repeat_is_evidence(tmp_path: Path) -> None:
