@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from bench.store import race_checks
 from bench.store.findings import Check, Difference
 from bench.store.journal import Entry
+from bench.store.quality import read_outcomes
 from bench.store.race_checks import check_stops
 from bench.store.reader import open_snapshot
 from bench.store.rebuild import database_of, names_published
@@ -249,9 +249,13 @@ def test_a_race_saw_nothing_that_came_later_or_is_of_another_base(tmp_path: Path
 
 def test_outcomes_are_read_once(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    read_them = race_checks.read_outcomes
-    monkeypatch.setattr(race_checks, "read_outcomes", lambda *of: (asked.append(of), read_them(*of))[1])
-    found_of(journal, row_of(journal), row_of(journal, artefact_id=BASE.artefact_id, look=4))
+
+    def counted(*of: Any) -> Any:
+        asked.append(of)
+        return read_outcomes(*of)
+
+    monkeypatch.setattr("bench.store.race_checks.read_outcomes", counted)
+    found_of(journal, row_of(journal), row_of(journal, artefact_id=BEST.artefact_id, beaten_by=BEATEN.artefact_id))
     assert len(asked) == 2
 
 
