@@ -3,9 +3,11 @@
 And what lets a test say the same on every machine: nothing of the terminal around it, examples that are not drawn anew.
 """
 
+import fcntl
 import gc
 import os
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,25 @@ prepare()
 collect_seldom()
 # A shell that starts a command in the background has it ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Who comes first to a folder or file compiles what it imports; the others wait, and read what that has left."""
+    if not isinstance(collector, pytest.Directory | pytest.Module):
+        return (yield)
+    place = os.open(collector.path, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(place, fcntl.LOCK_SH)
+        fcntl.flock(place, fcntl.LOCK_UN)
+    try:
+        return (yield)
+    finally:
+        os.close(place)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from itertools import tee
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench import zoo
 from bench.errors import BadInput
 from bench.sweep import load_sweep
 from cluster import cli
@@ -72,6 +76,21 @@ OVERRIDES = {
     "recipes=[[{layer_copy: {decoder: 100}}]]": "asks for 100 of 12 layers",
     "tasks.matched.max_length=true": "max_length is True, and a yes or no",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """Every plan of the demo draws its rows from their seeds, which takes two seconds: here they are drawn once."""
+    drawn: dict[str, Iterator[dict[str, Any]]] = {}
+    draw = zoo.write
+
+    def write(name: str) -> Iterator[dict[str, Any]]:
+        drawn[name], rows = tee(drawn.get(name) or draw(name))
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "write", write)
+        yield
 
 
 def answer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,17 @@ from tests.leaderboard.sample import BASE, SWEEP, TASK, VARIANTS, make_store
 INT8 = VARIANTS[1]
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one sweep, which tests copy: writing it takes most of a second."""
+    return make_store(tmp_path_factory.mktemp("begun") / "s", VARIANTS[:3], {})
+
+
 @pytest.fixture
-def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def growing(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of one sweep that a test may add to."""
     monkeypatch.setenv(STORE, str(tmp_path / "s"))
-    return make_store(tmp_path / "s", VARIANTS[:3], {})
+    return Path(shutil.copytree(begun, tmp_path / "s"))
 
 
 def declare(store: Path, name: str, day: int, kind: str = sample.CLASS) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -22,10 +23,16 @@ from tests.leaderboard.sample import BASE, SQL, VARIANTS, make_store
 from tests.leaderboard.test_page import words
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which nobody has reviewed anything, which tests copy: writing it takes most of a second."""
+    return newer.store_before(tmp_path_factory.mktemp("before") / "store")
+
+
 @pytest.fixture
-def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def written(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store that a test may write reviews into, on a page that signs locally."""
-    store = newer.store_before(tmp_path / "store")
+    store = Path(shutil.copytree(before, tmp_path / "store"))
     monkeypatch.setenv(STORE, str(store))
     monkeypatch.setenv(SIGNING, "local")
     monkeypatch.setattr(signing, "_check_loopback", lambda: None)  # there is no server here
