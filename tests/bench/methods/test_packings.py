@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from bench.methods.packings import MID, Format, Packing, fp8_rows, int4_packed, int4_values
+from tests.bench.methods.torchao_numbers import GROUP, recorded
 
 
 def grouped(first: list[float], group: int = 32) -> Tensor:
@@ -92,35 +93,25 @@ def test_rows_that_are_no_multiple_of_the_group() -> None:
 @pytest.mark.parametrize("format", ["int8", "int4", "fp8"])
 def test_numbers_are_those_of_torchao(format: Format) -> None:
     """Scales exactly where they are float32; integers but for ties, which torchao's reciprocals round differently."""
-    torchao = pytest.importorskip("torchao.quantization")
-    primitives = pytest.importorskip("torchao.quantization.quant_primitives")
-    torch.manual_seed(0)
-    weight = torch.randn(48, 128)
+    theirs = recorded()
+    weight, values, scale = (theirs[name] for name in ("weight", f"{format}.values", f"{format}.scale"))
+    rows, groups = len(weight), scale.numel() // len(weight)
     if format == "int4":
         weight = weight.bfloat16()
-        packed = Packing("int4", 32).pack(weight)
-        kinds = {"scale_dtype": torch.bfloat16, "zero_point_dtype": torch.bfloat16}
-        scale, zero = primitives._choose_qparams_affine_tinygemm(
-            weight, primitives.MappingType.ASYMMETRIC, (1, 32), torch.int32, 0, 15, **kinds
-        )
-        theirs = primitives._quantize_affine_tinygemm(weight, (1, 32), scale, zero, torch.int32, 0, 15)
+        packed = Packing("int4", GROUP).pack(weight)
         ours = int4_values(packed["weight_int4"]).int()
-        assert bool(((packed["weight_scale"].float() / scale.view(48, 4).float() - 1).abs() <= 2**-7).all())
+        assert bool(((packed["weight_scale"].float() / scale.view(rows, groups).float() - 1).abs() <= 2**-7).all())
         # torchao computes in bfloat16 throughout: it is off by a step in places, and never nearer on the whole.
-        assert (ours - theirs).abs().max() <= 1
-        again = (theirs.view(48, 4, 32).float() - MID) * scale.view(48, 4, 1).float() + zero.view(48, 4, 1).float()
-        errors = [
-            (w - weight.float()).square().mean() for w in (Packing("int4", 32).unpack(packed), again.view(48, 128))
-        ]
+        assert (ours - values.int()).abs().max() <= 1
+        again = (values.view(rows, groups, GROUP).float() - MID) * scale.view(rows, groups, 1).float()
+        again = (again + theirs["int4.zero"].view(rows, groups, 1).float()).view(weight.shape)
+        errors = [(w - weight.float()).square().mean() for w in (Packing("int4", GROUP).unpack(packed), again)]
         assert errors[0] <= errors[1]
         return
     packed = Packing(format).pack(weight)
-    made = (torchao.Int8Tensor if format == "int8" else torchao.Float8Tensor).from_hp(
-        weight, granularity=torchao.PerRow()
-    )
-    assert torch.equal(packed["weight_scale"], made.scale.flatten())
+    assert torch.equal(packed["weight_scale"], scale)
     if format == "int8":
-        assert (packed["weight_int8"].int() - made.qdata.int()).abs().max() <= 1
-        assert (packed["weight_int8"] != made.qdata).float().mean() < 0.001
+        assert (packed["weight_int8"].int() - values.int()).abs().max() <= 1
+        assert (packed["weight_int8"] != values).float().mean() < 0.001
     else:
-        assert torch.equal(packed["weight_fp8"].view(torch.uint8), made.qdata.view(torch.uint8))
+        assert torch.equal(packed["weight_fp8"].view(torch.uint8), values)
