@@ -71,8 +71,9 @@ def test_the_loader_of_its_parent_stays(models: dict[str, Path], tmp_path: Path)
         assert torch.equal(logits(again), logits(load(tmp_path / "int8")))
 
 
-def test_compiled_code_runs(tmp_path: Path) -> None:
+def test_compiled_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One layer: compiling takes its time. A second shape is served by the code of the first."""
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # no processes that import torch to compile it
     folder = tiny.saved(tiny.bert(1), tmp_path / "bert")
     save(Compile().apply(load(folder), WORK), tmp_path / "x")
     plain, made = load(folder), load(tmp_path / "x")

@@ -7,6 +7,7 @@ import io
 import pickle
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 from bench.methods import int8_backends
 from bench.methods.int8_linear import Int8DynamicLinear, quantise_weight
 
-TOKEN = int8_backends.available_backends("token", "cpu")
-TENSOR = int8_backends.available_backends("tensor", "cpu")
+# Those that this processor computes right: with AVX2 alone some saturate.
+TOKEN, TENSOR = (
+    tuple(name for name in int8_backends.available_backends(kind, "cpu") if int8_backends.is_correct(name, kind, "cpu"))
+    for kind in get_args(int8_backends.Activations)
+)
 SHAPES = [(1, 64, 48), (5, 33, 17), (37, 7, 3), (32, 1000, 129), (3, 1, 1)]
 
 
@@ -86,12 +90,14 @@ def test_token_integer_backends_agree_beyond_the_exact_range_of_float32() -> Non
     made = layer(3000, 8)
     made.weight_int8.fill_(127)
     x = torch.rand(4, 3000) + 1
-    results = []
+    results = {}
     for name in TOKEN:
         made.use_backend(name)
-        results.append(made(x))
-    assert all(torch.equal(r, results[0]) for r in results[:-1])
-    assert torch.allclose(results[-1], results[0], rtol=1e-5)  # the reference sums in float32
+        results[name] = made(x)
+    exact = results["int_mm"]
+    # The reference sums in float32, and halves are added in it.
+    assert all(torch.equal(r, exact) for name, r in results.items() if name not in ("halves", "reference"))
+    assert all(torch.allclose(r, exact, rtol=1e-5) for r in results.values())
 
 
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), SHAPES)
@@ -263,6 +269,35 @@ def test_backend_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert int8_backends.available_backends("tensor", "cuda") == ("int_mm", "reference")
     monkeypatch.setattr(int8_backends, "onednn_is_sound", lambda: False)
     assert "onednn" not in int8_backends.available_backends("token", "cpu")
+
+
+def test_halves_reach_the_ends_of_what_16_bits_hold() -> None:
+    """All activations at an end, all weights at an end: what saturates on a CPU with AVX2 alone."""
+    made = layer(64, 4)
+    made.weight_int8[:2], made.weight_int8[2:] = 127, -128
+    made.use_backend("halves")
+    for value in (1.0, -1.0):
+        found = made(torch.full((1, 64), value))
+        made.use_backend("reference")
+        assert torch.equal(found, made(torch.full((1, 64), value)))
+        made.use_backend("halves")
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+def test_halves_are_for_where_whole_ones_saturate(monkeypatch: pytest.MonkeyPatch, saturates: bool) -> None:
+    monkeypatch.setattr(int8_backends, "is_correct", lambda name, *_: name == "halves" or not saturates)
+    timed: list[str] = []
+
+    def times(runs: dict[str, int8_backends.Run], x: Tensor) -> dict[str, float]:
+        timed.extend(runs)
+        return dict.fromkeys(runs, 1.0)
+
+    monkeypatch.setattr(int8_backends, "_best_times", times)
+    int8_backends._choose.cache_clear()
+    chosen = int8_backends.choose_backend("token", "cpu", 16, 16)
+    int8_backends._choose.cache_clear()
+    assert (chosen == "halves") is saturates
+    assert "halves" not in timed
 
 
 def test_a_wrong_or_missing_backend_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
