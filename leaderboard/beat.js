@@ -1,12 +1,14 @@
 // Asks for news every so often, but not from a click until the page is drawn again: the click may lead to another page.
 // Streamlit's own timers go on asking for the page that is being left, and its server then answers with an empty page.
 
-const LONGEST = 15_000; // milliseconds until a click is taken to have led nowhere
+const LONGEST = 15_000; // milliseconds until a click is taken to have led nowhere, unless the page is being drawn
+const DRAWING = "[data-test-script-state=running]";
 let clicked = -Infinity;
 let drawn = 0;
 let timer;
 
 document.addEventListener("click", () => { clicked = Date.now(); }, true);
+addEventListener("popstate", () => { clicked = Date.now(); }); // back and forward lead to another page too
 
 export default function ({ data, setTriggerValue }) {
   if (data.drawn < drawn) return; // of a page that has been left
@@ -14,6 +16,6 @@ export default function ({ data, setTriggerValue }) {
   drawn = data.drawn;
   clearInterval(timer);
   timer = setInterval(() => {
-    if (Date.now() - clicked > LONGEST) setTriggerValue("asked", Date.now());
+    if (Date.now() - clicked > LONGEST && !document.querySelector(DRAWING)) setTriggerValue("asked", Date.now());
   }, data.milliseconds);
 }

@@ -75,11 +75,18 @@ def follow() -> None:
 
     A beat may come while what the page has drawn still waits to be sent. Streamlit then sends the beat's container
     after all else, and a browser that has not got it yet stops at the gap ("Bad delta path index") unless it is last.
+    Or it comes when all is drawn and nothing handed over: Streamlit then begins anew for the beat and forgets the rest
+    (`AppSession.request_rerun`), unless it does not know the beat. So each drawing has one of its own, by its name.
     """
-    _beat(st.session_state.pop(LIVE, None) or Live(newest()), time.time(), _asked())
+    live, drawn, asked = st.session_state.pop(LIVE, None) or Live(newest()), time.time(), _asked()
+
+    def beat() -> None:
+        _beat(live, drawn, asked)
+
+    beat.__qualname__ = f"beat of {drawn!r}"
+    st.fragment(beat)()
 
 
-@st.fragment
 def _beat(live: Live, drawn: float, asked: dict[str, Any]) -> None:
     """Draw the page again, or offer to, when there is news: else this reads the newest snapshot's name, no more.
 

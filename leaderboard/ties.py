@@ -101,7 +101,7 @@ def _ties(board: Board, field: Listing, keys: tuple[Key, ...]) -> Ties:
             groups = tie_groups(each, LEVEL, width)
             tied[key] |= {int(mine[candidates[number]]): count for number, count in _others(groups).items()}
         for key, between in zip(ranks, known.between, strict=False):
-            ranks[key][at] = [ends or (0, 0) for ends in rank_ends(between)]
+            ranks[key][at] = rank_ends(between)
     return Ties(int(chosen.size), tied, places, ranks)
 
 

@@ -234,13 +234,13 @@ def reasons(found: Judged, between: Sequence[Ends], names: Sequence[str]) -> NDA
     return told
 
 
-def rank_ends(each: Ends) -> list[tuple[int, int] | None]:
-    """The best and the worst rank of each variant as its ends tell them, 1 best; None without a number."""
+def rank_ends(each: Ends) -> NDArray[np.int32]:
+    """[V, 2]: the best and the worst rank of each variant as its ends tell them, 1 best; 0 without a number."""
     there = ~np.isnan(each.low)
     count = int(there.sum())
     ahead = np.searchsorted(np.sort(each.high[there]), each.low, side="left")
     behind = count - np.searchsorted(np.sort(each.low[there]), each.high, side="right")
-    return [(1 + int(a), count - int(b)) if known else None for known, a, b in zip(there, ahead, behind, strict=True)]
+    return np.where(there[:, None], np.column_stack([1 + ahead, count - behind]), 0).astype(np.int32)
 
 
 def count_pairs(present: Sequence[BoolArray], noisy: Sequence[bool]) -> int:

@@ -108,11 +108,11 @@ def stand_among_many(
         beside: Sequence[Comparison | None] = [None] * size
         if reference == pivot:
             beside = beside_reference(each, reference, reach_to_pivot(each, about, pivot, pairs, level))
-        ranks = rank_ends(mine)
+        ranks = rank_ends(mine).tolist()
         standings.append(
             [
-                Standing(rank, "", None if i == reference else other)
-                for i, (rank, other) in enumerate(zip(ranks, beside, strict=True))
+                Standing((best, worst) if best else None, "", None if i == reference else other)
+                for i, ((best, worst), other) in enumerate(zip(ranks, beside, strict=True))
             ]
         )
     return told, standings
