@@ -29,6 +29,7 @@ from bench.architecture import architecture_of
 from bench.errors import text_of
 from bench.job import shape_scope
 from bench.measure.delivered import LOOK_UPS, Facts
+from bench.methods.int8_backends import HALVES_ZERO
 from bench.methods.int8_linear import Int8DynamicLinear
 from bench.methods.packed_linear import PackedLinear
 from bench.models import layer_count, numbers_in
@@ -279,6 +280,12 @@ def _product(out: Tensor, x: Tensor, *_: Any) -> int:
     return int(2 * x.numel() * out.shape[-1])
 
 
+def _whole_or_half(out: Tensor, x: Tensor, scale: float, zero_point: int, *_: Any) -> int:
+    """A layer has the operations of one product, also where a processor must take it in halves."""
+    del scale
+    return _product(out, x) // (2 if zero_point == HALVES_ZERO else 1)
+
+
 def _attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> int:
     """Both products of [..., length, width]; masked positions count, as in torch's formulas for other kernels."""
     del out
@@ -295,5 +302,5 @@ FORMULAS: dict[str, Callable[..., int]] = {
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "onednn.qlinear_pointwise": _product,
     "quantized.linear_dynamic": _product,
-    "quantized.linear_with_input_q_dq_qweight_dq_output_fp32": _product,
+    "quantized.linear_with_input_q_dq_qweight_dq_output_fp32": _whole_or_half,
 }

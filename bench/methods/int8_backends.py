@@ -36,6 +36,7 @@ Build = Callable[[Tensor, Tensor, Tensor | None], Run]
 
 SMALLEST_RANGE = 1e-35  # a row below it is zero: 127 / value must stay finite in float32
 LARGEST_RANGE = 3e38  # a tensor's range beyond it is as good as infinite: float32 ends at 3.4e38
+HALVES_ZERO = 64  # zero point of half an activation
 CHECK_ROWS = 37
 TIMED_ROWS = (1, 32, 128)
 TIMED_ROUNDS = 4
@@ -189,7 +190,7 @@ def _build_halves(weight: Tensor, weight_scale: Tensor, bias: Tensor | None) -> 
     def token(x: Tensor) -> Tensor:
         q, scale = quantise_tokens(x)
         lower = torch.mul(q, 0.5).floor_()
-        y = multiply(lower, 1.0, 64, packed).add_(multiply(q.sub_(lower), 1.0, 64, packed))
+        y = multiply(lower, 1.0, HALVES_ZERO, packed).add_(multiply(q.sub_(lower), 1.0, HALVES_ZERO, packed))
         return _finish_tokens(y.mul_(weight_scale), scale, bias)
 
     return token
