@@ -32,7 +32,6 @@ def new_folder(asked: Path) -> Iterator[Path]:
     draft = target.parent / f"{DRAFT}{uuid4().hex}"
     held, done = -1, False
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _remove_drafts_of_the_dead(target.parent)
         held = _made_and_held(draft)
         yield draft
@@ -57,7 +56,7 @@ def new_folder(asked: Path) -> Iterator[Path]:
 def _made_and_held(draft: Path) -> int:
     """Make a draft and lock it; the lock goes with the process, however it ends."""
     while True:
-        draft.mkdir()
+        draft.mkdir(parents=True)
         held = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
         with suppress(OSError):  # a file system without locks: what a kill leaves there stays
             fcntl.flock(held, fcntl.LOCK_EX)

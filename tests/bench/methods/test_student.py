@@ -157,8 +157,11 @@ def test_distilbert_knows_no_token_types_after_saving(folders: dict[str, Path], 
     batch = again.tokenizer(WORDS, "the cat red", return_tensors="pt")
     as_bert = load(folders["classifier"]).tokenizer(WORDS, "the cat red")
     assert batch["input_ids"][0].tolist() == as_bert["input_ids"]
+    weights = student.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.model.state_dict().items())
     with torch.no_grad():
-        assert torch.equal(again.model(**batch).logits, student.model(**batch).logits)
+        # Where weights lie in memory may change the last digit of a sum, with AVX2 alone.
+        assert torch.allclose(again.model(**batch).logits, student.model(**batch).logits, atol=1e-6)
 
 
 def test_first_layers(folders: dict[str, Path]) -> None:
