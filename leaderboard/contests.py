@@ -115,7 +115,7 @@ class Open:
     @cached_property
     def always(self) -> frozenset[int]:
         """The rows that every lease holds: the base, and what has its very bytes."""
-        return frozenset(i for i, row in enumerate(self.rows) if row.artefact_id == self.rows[0].artefact_id)
+        return _always(self.rows)
 
     @cached_property
     def _at(self) -> Mapping[str, int]:
@@ -154,6 +154,10 @@ def open_contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Open]:
             f"The sweep {body['name']!r} has no finished lease yet: run it to its end with `paredown run`, then settle."
         )
     return found
+
+
+def _always(rows: Sequence[Row]) -> frozenset[int]:
+    return frozenset(i for i, row in enumerate(rows) if row.artefact_id == rows[0].artefact_id)
 
 
 def _timed() -> frozenset[str]:
@@ -202,10 +206,8 @@ def _contest(
     counts = tuple(times[str(row.artefact_id)] for row in among.rows)
     measured = [judged_as(key)[0] in _timed() for key in board.objectives]
     # The base's ratio to itself is the same in any number of leases.
-    own = [
-        math.inf if row.artefact_id == among.rows[0].artefact_id else n
-        for row, n in zip(among.rows, counts, strict=True)
-    ]
+    always = _always(among.rows)
+    own = [math.inf if i in always else n for i, n in enumerate(counts)]
     widths = half_widths(among.evidence, LEVEL, among.pairs)
     return Open(
         rows=among.rows,

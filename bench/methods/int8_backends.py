@@ -234,7 +234,6 @@ BACKENDS: dict[str, dict[str, Build]] = {
         "reference": _build_reference("tensor"),
     },
 }
-ON_CPU_ONLY = frozenset({"onednn", "fbgemm", "halves", "fused"})
 
 
 def available_backends(activations: Activations, device: torch.device | str) -> tuple[str, ...]:
