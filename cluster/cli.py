@@ -154,13 +154,13 @@ def settle(
     from cluster.follow import runner_for
     from cluster.session import Options
     from cluster.settle import budget_seconds
-    from cluster.settled import seeds_missing, settle_within, settled_table
+    from cluster.settled import left_to_runs, settle_within, settled_table
     from cluster.show import print_table
 
     seconds = budget_seconds(budget)
     options = Options(store, runner_for(runner, address), address, workers, take_over)
     before, after = settle_within(seconds, sweep, options, err)
-    print_table(settled_table(before, after, seeds_missing(sweep, options)), "json" if as_json else form, out)
+    print_table(settled_table(before, after, *left_to_runs(sweep, options)), "json" if as_json else form, out)
 
 
 @app.command()

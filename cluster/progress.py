@@ -109,9 +109,17 @@ class Progress:
 
 
 def of_the_run(told: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a sweep's own run, from what was last published of it: by that run, or by what came after it."""
-    counts = told.get("run", {}) if "verb" in told else told
+    """The counts of a sweep's own run, from what was last published of it: by that run, or by what came after it.
+
+    What was running when the run ended is still to come.
+    """
+    counts = told.get("run", {}) if "verb" in told else {**told, "open": to_come(told)} if told else {}
     return {name: int(counts[name]) for name in COUNTS if name in counts}
+
+
+def to_come(told: Mapping[str, Any]) -> int:
+    """Jobs that a run which is over left to the next: also those that were cut off."""
+    return int(told.get("open", 0)) + int(told.get("running", 0))
 
 
 def _nodes(use: Mapping[str, Sequence[float]]) -> str:

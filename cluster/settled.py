@@ -47,16 +47,23 @@ def settle_within(
     return before, found
 
 
-def seeds_missing(asked: str | None, options: Options) -> list[str]:
-    """About each pair of recipes that their seeds do not tell apart: how many would."""
+def left_to_runs(asked: str | None, options: Options) -> tuple[int, list[str]]:
+    """What settling does not do: jobs of the sweep that are to come, and sentences about seeds to train.
+
+    Of the latter one for each pair of recipes that their seeds do not tell apart: how many would.
+    """
     with open_snapshot(options.store) as snapshot:
-        return not_told_apart(recipes_of(snapshot, find_sweep(snapshot, asked)["sweep_id"]))
+        sweep_id = find_sweep(snapshot, asked)["sweep_id"]
+        seeds = not_told_apart(recipes_of(snapshot, sweep_id))
+        return of_the_run(snapshot.progress(sweep_id)).get("open", 0), seeds
 
 
-def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Sequence[str] = ()) -> Printable:
+def settled_table(
+    before: Sequence[Contest], after: Sequence[Contest], coming: int = 0, seeds: Sequence[str] = ()
+) -> Printable:
     """One line a variant that was contested: what became of it, and what would decide it.
 
-    `seeds` are sentences about recipes that more seeds would tell apart, which settling does not train.
+    `coming` and `seeds` are as `left_to_runs` gives them.
     """
     records: list[dict[str, Any]] = []
     for first, last in zip(before, after, strict=True):
@@ -78,11 +85,22 @@ def settled_table(before: Sequence[Contest], after: Sequence[Contest], seeds: Se
     lines = tuple((each["variant"], each["verdict"], str(each["leases"]), each["open"]) for each in records)
     decided = sum(each["verdict"] != "contested" for each in records)
     rest = price(after)
+    result = f"{decided} of {len(lines)} contested variants decided." if lines else "Nothing was contested."
     notes = (
-        f"{decided} of {len(lines)} contested variants decided. Verdicts hold at 95% together, over all looks.",
+        f"{result} Verdicts hold at 95% together, over all looks.",
+        f"The sweep is not finished, {coming:,} of its jobs are to come: go on with it by `paredown run`, then settle."
+        if coming
+        else "",
         rest.sentence(),
         *seeds,
     )
-    told = {"contested": len(lines), "decided": decided, "variants": records, "price": asdict(rest), "seeds": [*seeds]}
+    told = {
+        "contested": len(lines),
+        "decided": decided,
+        "variants": records,
+        "price": asdict(rest),
+        "to_come": coming,
+        "seeds": [*seeds],
+    }
     columns = ("variant", "verdict", "leases", "still open")
     return Printable("settled", columns, lines, told, tuple(filter(None, notes)), right=frozenset({"leases"}))

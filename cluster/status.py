@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.store.folder import holder
 from bench.store.reader import Snapshot
-from cluster.progress import clock, of_the_run
+from cluster.progress import clock, of_the_run, to_come
 from cluster.show import Printable
 from leaderboard.rows import find_sweep
 from leaderboard.running import Cause, causes, work, work_rows
@@ -58,7 +58,8 @@ def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> li
 
 def _counts(told: Mapping[str, Any], shown: Sequence[str]) -> str:
     counts = [f"{int(told.get(name, 0))} {name}" for name in shown]
-    return f"{', '.join(counts)}, {int(told.get('open', 0))} to come"
+    coming = int(told.get("open", 0)) if "running" in shown else to_come(told)
+    return f"{', '.join(counts)}, {coming} to come"
 
 
 def _holder(held: Mapping[str, Any]) -> str:

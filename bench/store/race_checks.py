@@ -170,7 +170,13 @@ class _Members:
         tasks = [task["name"] for task in self._sweep["tasks"]]
         if set(stop.examples) != set(tasks):
             found.append(("examples", list(stop.examples), tasks))
-        largest = self._largest_level(stop.raced)
+        elif stop.examples != (due := self._examples(stop)):
+            found.append(("examples", dict(stop.examples), due))
+        last = self._looks(stop.raced)
+        if not 1 <= stop.look <= last:
+            found.append(("look", stop.look, f"1 to {last}" if last else "none: there was nothing to race"))
+            return found
+        largest = self._largest_level(last)
         if stop.level > largest and not nearly(stop.level, largest):
             found.append(("level", stop.level, largest))
         return found
@@ -184,12 +190,23 @@ class _Members:
         mine = self._recipes[artefact_id]
         return "pinned" if all(race is not None and mine.intersection(race["pinned"]) for race in self._races) else None
 
-    def _largest_level(self, raced: str) -> float:
-        """The largest one-sided level of a comparison; 0 where there was nothing to race."""
+    def _examples(self, stop: Stated) -> dict[str, int]:
+        """What its look has seen of each task: all, where leases are raced; a short task ends before others do."""
+        due = {task["name"]: task["examples"] for task in self._sweep["tasks"]}
+        if stop.raced == "examples":
+            looks = {name: race_looks(-(-n // WINDOW)) for name, n in due.items()}
+            due = {name: min(n, WINDOW * looks[name][: max(1, stop.look)][-1]) for name, n in due.items()}
+        return due
+
+    def _looks(self, raced: str) -> int:
+        """At how many looks somebody can be stopped: not at the last, after which nothing is left to spare."""
         windows = [-(-task["examples"] // WINDOW) for task in self._sweep["tasks"]]
-        looks = {"examples": max(len(race_looks(n)) for n in windows), "leases": self._sweep["leases"]}[raced] - 1
+        return {"examples": max(len(race_looks(n)) for n in windows), "leases": int(self._sweep["leases"])}[raced] - 1
+
+    def _largest_level(self, looks: int) -> float:
+        """The largest one-sided level of a comparison; 0 where there is nobody to compare."""
         sizes = list(Counter(variant["base"] for variant in self._sweep["variants"]).values())
-        if looks < 1 or max(sizes) < 2:
+        if max(sizes) < 2:
             return 0.0
         # Older declarations do not say it, but it was below 1.
         alpha = max(BELOW_ONE if race is None else race["alpha"] for race in self._races)

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from bench.errors import BadInput
-from bench.store.reader import open_snapshot
+from bench.store.reader import Snapshot, open_snapshot
 from bench.store.verify import verify
 from bench.sweep import load_sweep
 from cluster import plan
 from cluster.session import Options, run_batch, run_sweep
 from cluster.settle import LARGEST_BATCH, Contest, budget_seconds, contests, next_batch
-from cluster.settled import settle_within, settled_table
+from cluster.settled import left_to_runs, settle_within, settled_table
 from cluster.standing import Known
 from leaderboard.rows import find_sweep
 from tests import tiny
@@ -122,7 +122,7 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
     pairs = ((1, 0, None, None), (1, 2, 4, None), (2, 1, 4, None))
     before = replace(contest, rows=rows, pairs=opened(*pairs), lease_seconds=10.0)
-    table = settled_table([before], [replace(before, pairs=opened(*pairs[:2]))], ["About seeds."])
+    table = settled_table([before], [replace(before, pairs=opened(*pairs[:2]))], seeds=["About seeds."])
     mine, other = table.records["variants"]
     assert (table.records["contested"], table.records["decided"]) == (2, 1)
     assert (mine["variant"], mine["leases"]) == (rows[1].name, contest.leases[1])
@@ -132,6 +132,17 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     assert table.records["seeds"] == ["About seeds."]
     assert table.notes[0].startswith("1 of 2 contested variants decided.")
     assert "would decide 1 of 2 open comparisons" in table.notes[1]
+
+
+def test_what_an_unfinished_sweep_lacks_is_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its contests are not all there yet: "0 of 0 decided" would read as settled."""
+    options = Options(store, "local", workers=1)
+    assert left_to_runs(None, options) == (0, [])
+    monkeypatch.setattr(Snapshot, "progress", lambda *_: {"done": 7, "failed": 0, "running": 1, "open": 2})
+    table = settled_table([], [], *left_to_runs(None, options))
+    assert table.records["to_come"] == 3
+    assert table.notes[0].startswith("Nothing was contested.")
+    assert table.notes[1].startswith("The sweep is not finished, 3 of its jobs are to come: go on with it")
 
 
 def test_who_left_the_candidates_of_a_large_sweep_is_told(store: Path) -> None:

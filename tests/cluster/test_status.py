@@ -55,6 +55,8 @@ def test_counts_of_the_run(store: Path, monkeypatch: pytest.MonkeyPatch) -> None
     published(monkeypatch, done=90, failed=2, open=1)
     assert "90 done, 2 failed, 1 to come." in said(store)
     assert "The sweep's own run" not in said(store)
+    published(monkeypatch, done=90, failed=2, open=1, running=2)  # nobody runs it: what was cut off is to come
+    assert "90 done, 2 failed, 3 to come." in said(store)
 
 
 def test_what_came_after_a_run_counts_its_own_jobs_and_the_runs_counts_stay(
@@ -74,6 +76,8 @@ def test_the_counts_of_a_run_outlive_what_comes_after_it() -> None:
     run = {"done": 90, "failed": 2, "open": 0}
     told = {**run, "running": 0, "now": [], "sweep": "s"}
     assert of_the_run(told) == run
+    assert of_the_run({**told, "running": 2}) == {**run, "open": 2}
+    assert of_the_run({}) == {}
     assert of_the_run({"done": 3, "verb": "settle", "run": of_the_run(told)}) == run
     assert of_the_run({}) == of_the_run({"done": 3, "verb": "settle", "run": {}}) == {}
 

@@ -62,9 +62,9 @@ def row_of(journal: Journal, **stated: Any) -> dict[str, Any]:
         "sweep_id": body["sweep_id"],
         "artefact_id": BEATEN.artefact_id,
         "beaten_by": BEST.artefact_id,
-        "raced": "examples",
-        "look": 3,
-        "looks": 4,
+        "raced": "leases",
+        "look": 1,
+        "looks": 1,
         "examples": json.dumps({TASK: EXAMPLES}),
         "level": 0.0021,
         "objectives": json.dumps([QUALITY, LATENCY, SIZE]),
@@ -116,8 +116,8 @@ def without_counts(level: str) -> str:
 def test_what_the_race_had_seen_shows_it(journal: Journal) -> None:
     assert checked(journal) == ()
     assert checked(journal, objectives=json.dumps([LATENCY, SIZE]), reason=without_counts("2.1e-03")) == ()
-    alone = {"objectives": json.dumps([LATENCY]), "reason": without_counts("2.1e-03"), "raced": "leases"}
-    assert checked(journal, look=1, **alone) == ()
+    alone = {"objectives": json.dumps([LATENCY]), "reason": without_counts("2.1e-03")}
+    assert checked(journal, **alone) == ()
     three = {"level": 0.05, "objectives": json.dumps([MEMORY]), "reason": without_counts("5.0e-02")}
     assert checked(journal, **three) == ()  # of three repetitions each
 
@@ -147,7 +147,7 @@ def test_other_words_than_follow_are_named(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("stated", "gone", "sentence"),
     [
-        ({"examples": json.dumps({TASK: 512})}, "", "an outcome of the 512 examples of"),
+        ({"examples": json.dumps({TASK: 512}), "raced": "examples"}, "", "an outcome of the 512 examples"),
         ({"objectives": json.dumps([SIZE])}, "delete from numbers where metric = 'size'", "the size on disk that"),
         ({"objectives": json.dumps([MEMORY])}, "delete from numbers where n = 3", "a measurement of memory that"),
     ],
@@ -177,9 +177,9 @@ NOBODY = "f" * 64
     ("stated", "declared", "field", "stored"),
     [
         ({}, {"objectives": [{"metric": "accuracy", "scope": TASK}]}, "objectives", [QUALITY, LATENCY, SIZE]),
-        ({"level": 0.09}, {}, "level", 0.09),  # above 1 / (2 looks x 6 pairs)
-        ({"level": 0.005}, {"race": {"alpha": 0.05, "pinned": []}}, "level", 0.005),  # above 0.05 / 12
-        ({"raced": "leases"}, {"leases": 1}, "level", 0.0021),  # no second lease to spare anybody
+        ({"level": 0.18}, {}, "level", 0.18),  # above 1 / 6 pairs
+        ({"level": 0.009}, {"race": {"alpha": 0.05, "pinned": []}}, "level", 0.009),  # above 0.05 / 6
+        ({}, {"leases": 1}, "look", 1),  # no second lease to spare anybody
         ({"artefact_id": BASE.artefact_id}, {}, "artefact_id", BASE.name),
         ({}, {"race": {"alpha": 0.05, "pinned": [BEATEN.recipe_id]}}, "artefact_id", BEATEN.name),
         ({"artefact_id": NOBODY}, {}, "artefact_id", NOBODY),
@@ -187,6 +187,10 @@ NOBODY = "f" * 64
         ({"beaten_by": VARIANTS[3].artefact_id}, {}, "beaten_by", VARIANTS[3].artefact_id),  # in no such sweep
         ({"examples": json.dumps({TASK: EXAMPLES, "another": 512})}, {}, "examples", [TASK, "another"]),
         ({"examples": "{}"}, {}, "examples", []),
+        ({"examples": json.dumps({TASK: 1024})}, {}, "examples", {TASK: 1024}),  # not all, before leases are raced
+        ({"raced": "examples", "look": 2}, {}, "examples", {TASK: EXAMPLES}),  # 2 of its 3 windows
+        ({"raced": "examples", "look": 3}, {}, "look", 3),  # the last: nothing is left to spare
+        ({"look": 0}, {}, "look", 0),
     ],
 )
 def test_what_no_race_of_the_sweep_can_state_is_named(
@@ -215,7 +219,7 @@ def test_any_declaration_of_a_sweep_may_have_asked_for_its_race(journal: Journal
 
 
 def test_what_cannot_be_read_hides_nothing_else(journal: Journal) -> None:
-    torn = row_of(journal, artefact_id=VARIANTS[3].artefact_id, objectives="accuracy", look=1)
+    torn = row_of(journal, artefact_id=VARIANTS[3].artefact_id, objectives="accuracy", look=0)
     odd = row_of(journal, level=1e-30)
     found = found_of(journal, odd, torn).differences
     assert [d.subject.split(",")[0] for d in found] == [VARIANTS[3].artefact_id[:10], BEATEN.name]
