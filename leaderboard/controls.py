@@ -30,9 +30,9 @@ COMPARED = "variants"
 NARROWING = ("base", "method", "verdict", "status", "task")
 WHERE = "where"
 HELD = "held"
-# In typing, after which rows are looked for. Letters come a tenth of a second apart and more: a longer pause delays
-# every search and spares none; Streamlit's own quarter of a second is most of one.
-PAUSE = "50ms"
+# In typing, after which rows are looked for. Letters come some hundredths of a second apart and more: a longer pause
+# delays every search and spares next to none; Streamlit's own quarter of a second is most of one.
+PAUSE = "20ms"
 PATIENCE = 0.0  # seconds that a page waits for verdicts before it shows the rows without them
 COMPETE = "Chooses who competes: verdicts are worked out again among them"
 HIDE = "Only hides rows: verdicts stay"
