@@ -20,6 +20,7 @@ from cluster.progress import of_the_run
 from cluster.standing import Known, standing
 
 Row = Mapping[str, Any]
+HIGHEST_LEVEL = 0.9999
 SHORTLISTED = ("certain", "contested")
 
 
@@ -72,8 +73,11 @@ def ask(snapshot: Snapshot, sweep: Row, variants: Sequence[str], level: float) -
         variants: names of the shortlist; empty for all that are not dominated on the declared objectives.
         level: at which all intervals of a kind hold at once.
     """
-    if not 0 < level < 1:
-        raise BadInput(f"--level is {level:g}, but a level lies above 0 and below 1: leave it out for 0.95.")
+    if not 0 < level <= HIGHEST_LEVEL:
+        raise BadInput(
+            f"--level is {level!r}, but a level lies above 0 and is at most {HIGHEST_LEVEL:g}, for resamples tell no "
+            "more: leave it out for 0.95."
+        )
     body = sweep["body"]
     _check(body)
     rows = snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep["sweep_id"]])

@@ -151,10 +151,10 @@ class Race:
             return "examples"
         if not any(tested_by(self._sweep, o) for o in self._sweep.objectives):
             return "leases"
-        base = next((a for r, a in members if r.is_base), None)
+        bases = [a for r, a in members if r.is_base]
         scoring = 0.0
         for task in self._sweep.tasks:
-            seconds = view.seconds_an_example(base, task) if base else None
+            seconds = _seconds_an_example(bases, task, view)
             if seconds is None:
                 return None
             scoring += seconds * task.examples
@@ -291,6 +291,15 @@ class Race:
         each = [view.scores(a, task, windows, metric(name).source[1]) for _, a in mine]
         examples = sorted(each[0])
         return scored(name, np.array([[scores[i] for i in examples] for scores in each]))
+
+
+def _seconds_an_example(bases: Sequence[str], task: TaskSpec, view: View) -> float | None:
+    """Of the first base whose evaluation was not given up: None before it has finished, 0 where all were given up."""
+    for base in bases:
+        seconds = view.seconds_an_example(base, task)
+        if seconds is not None or view.evaluated(base, task, _at(task, 0)) != "failed":
+            return seconds
+    return 0.0
 
 
 def _one_each(members: Sequence[tuple[Recipe, str]]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -31,6 +32,8 @@ def budget_seconds(text: str) -> float:
     seconds = float(match[1]) * UNITS[match[2]]
     if not seconds:
         raise BadInput(f"--budget is {text!r}, which buys nothing: give a time above 0, such as 30m.")
+    if not math.isfinite(seconds):
+        raise BadInput("--budget is longer than any number of seconds can say: give a time such as 90s, 30m or 2h.")
     return seconds
 
 
@@ -44,15 +47,16 @@ class Contest(Open):
 
 def contests(snapshot: Snapshot, sweep: Mapping[str, Any]) -> list[Contest]:
     """What is open on a sweep's declared objectives, for each of its bases. Raises BadInput where nothing was timed."""
-    return [_from_there(found) for found in open_contests(snapshot, sweep)]
+    return [_from_there(found, int(sweep["body"]["leases"])) for found in open_contests(snapshot, sweep)]
 
 
-def _from_there(found: Open) -> Contest:
+def _from_there(found: Open, declared: int) -> Contest:
     last = {key: value for key, value in found.finished[-1].job.items() if key != "type"}
     return Contest(
         **{each.name: getattr(found, each.name) for each in fields(found)},
         template=LatencyJob.model_validate(last),
-        next_lease=1 + max(int(lease.job["lease"]) for lease in found.finished),
+        # Those that the sweep declares are its own, also where a run that was cut off has not taken them yet.
+        next_lease=max(declared, 1 + max(int(lease.job["lease"]) for lease in found.finished)),
     )
 
 

@@ -68,26 +68,34 @@ def settled_table(
     records: list[dict[str, Any]] = []
     for first, last in zip(before, after, strict=True):
         now = {row.recipe_id: (row, n) for row, n in zip(last.rows, last.leases, strict=True)}
-        for each in first.contested:
+        open_before = {each.recipe_id for each in first.contested}
+        reopened = [each for each in last.contested if each.recipe_id not in open_before]
+        for each in (*first.contested, *reopened):
             # Of a large sweep only those are looked at that nothing beats even at the ends of its interval.
             gone = each if last.others else replace(each, verdict="dominated")
-            row, leases = now.get(each.recipe_id, (gone, first.leases[first.rows.index(each)]))
+            row, leases = now[each.recipe_id] if each.recipe_id in now else (gone, first.leases[first.rows.index(each)])
             still = row.verdict == "contested"
             records.append(
                 {
                     "variant": row.name,
                     "verdict": row.verdict,
+                    "reopened": each.recipe_id not in open_before,
                     "leases": leases,
                     "open": last.missing(row) if still else "",
                     "price": asdict(last.price_of(row)) if still else None,
                 }
             )
     lines = tuple((each["variant"], each["verdict"], str(each["leases"]), each["open"]) for each in records)
-    decided = sum(each["verdict"] != "contested" for each in records)
+    again = sum(each["reopened"] for each in records)
+    contested, decided = len(records) - again, sum(each["verdict"] != "contested" for each in records)
     rest = price(after)
-    result = f"{decided} of {len(lines)} contested variants decided." if lines else "Nothing was contested."
+    result = f"{decided} of {contested} contested variants decided." if contested else "Nothing was contested."
     notes = (
         f"{result} Verdicts hold at 95% together, over all looks.",
+        f"{again} that had been decided {'is' if again == 1 else 'are'} contested again: each look leaves less of the "
+        "error to the next, and new leases moved the estimates."
+        if again
+        else "",
         f"The sweep is not finished, {coming:,} of its jobs are to come: go on with it by `paredown run`, then settle."
         if coming
         else "",
@@ -95,7 +103,7 @@ def settled_table(
         *seeds,
     )
     told = {
-        "contested": len(lines),
+        "contested": contested,
         "decided": decided,
         "variants": records,
         "price": asdict(rest),

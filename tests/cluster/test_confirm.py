@@ -322,8 +322,8 @@ def refused(told: Told, *words: str) -> None:
 def test_wrong_requests_are_one_sentence_and_open_nothing(
     ran: Path, tmp_path: Path, paredown: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for level in ("0", "1", "2", "-0.5", "nan"):
-        refused(paredown("confirm", "--store", ran, "--level", level), "--level is", "above 0 and below 1")
+    for level in ("0", "1", "2", "-0.5", "nan", "0.9999999999999999"):
+        refused(paredown("confirm", "--store", ran, "--level", level), "--level is", "above 0 and is at most 0.9999")
     refused(paredown("confirm", "tiny", "decoder 4 to 9", "--store", ran), "'decoder 4 to 9'", "decoder 4 to 1")
     refused(paredown("confirm", "tiny", "base", "--store", ran), "'base' is the base")
     refused(paredown("confirm", "tny", "--store", ran), "'tny'", "'tiny'")

@@ -17,6 +17,7 @@ from bench.record import Finished, Record, Value
 from bench.store.raw import Raw, Tables
 from bench.sweep import Sweep, load_sweep
 from bench.tasks.spec import WINDOW
+from cluster.evaluations import Evaluations
 from cluster.plan import Plan, Planner
 from cluster.raceable import why_not
 from cluster.racing import Stopped
@@ -255,6 +256,23 @@ def test_where_leases_are_dearest_a_beaten_variant_gets_no_second(folder: Path) 
     assert [len(job.artefact_ids) for job in leases] == [5, 4]
     assert [job.lease for job in leases] == [0, 1]
     assert sport.stopped()[beaten].raced == "leases"
+
+
+def test_a_base_that_cannot_be_evaluated_holds_nobody_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to race is told from what evaluations of a base take, and this one's were given up."""
+    sweep = load(folder)
+    sport = Sport(sweep)
+    evaluated = Evaluations.evaluated
+    base = next(r.recipe_id for r in sweep.recipes if r.is_base)
+
+    def failed(self: Evaluations, template: EvaluateJob, windows: int, known: Known) -> Any:
+        given_up = template.artefact_id == digest({"of": base})
+        return "failed" if given_up else evaluated(self, template, windows, known)
+
+    monkeypatch.setattr(Evaluations, "evaluated", failed)
+    monkeypatch.setattr(Evaluations, "seconds_an_example", lambda *_: None)
+    windows = sport.finish().windows()
+    assert max(windows.values()) == 6
 
 
 def test_a_sweep_that_does_not_weigh_latency_times_only_what_is_left(folder: Path) -> None:

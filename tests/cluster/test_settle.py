@@ -158,6 +158,27 @@ def test_who_left_the_candidates_of_a_large_sweep_is_told(store: Path) -> None:
     assert (table.rows[0][1], table.records["decided"]) == ("contested", 0)
 
 
+def test_who_is_open_again_has_a_line_and_is_not_counted_as_decided(store: Path) -> None:
+    """More looks leave less of the error for each: what two leases had decided, four may not."""
+    with open_snapshot(store) as snapshot:
+        (contest,) = contests(snapshot, find_sweep(snapshot))
+    rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
+    before = replace(contest, rows=rows, pairs=opened((1, 2, 4, None)))
+    swapped = (rows[0], replace(rows[1], verdict="dominated"), replace(rows[2], verdict="contested"))
+    table = settled_table([before], [replace(before, rows=swapped, pairs=opened((2, 1, 4, None)))])
+    assert [(row[0], row[1]) for row in table.rows] == [(rows[1].name, "dominated"), (rows[2].name, "contested")]
+    assert [each["reopened"] for each in table.records["variants"]] == [False, True]
+    assert (table.records["contested"], table.records["decided"]) == (1, 1)
+    assert table.notes[1].startswith("1 that had been decided is contested again")
+
+
+def test_leases_that_a_run_has_yet_to_take_are_left_to_it(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, {**sweep, "body": {**sweep["body"], "leases": 5}})
+    assert contest.next_lease == 5
+
+
 def test_what_cannot_be_settled(store: Path) -> None:
     with open_snapshot(store) as snapshot:
         sweep = find_sweep(snapshot)
@@ -226,6 +247,11 @@ def test_leases_are_of_the_machine_and_the_code_that_the_sweep_was_measured_with
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2 h ", 7200)])
 def test_budgets(text: str, seconds: float) -> None:
     assert budget_seconds(text) == seconds
+
+
+def test_a_budget_without_end() -> None:
+    with pytest.raises(BadInput, match="longer than any number of seconds can say"):
+        budget_seconds("9" * 400 + "h")
 
 
 @pytest.mark.parametrize("text", ["0", "0m", "0.0h", "-5m", "30", "m", "soon", "1e3s", ""])
