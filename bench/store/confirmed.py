@@ -23,7 +23,6 @@ from scipy import stats
 
 from bench.metrics import metric
 from bench.statistics.intervals import Interval
-from bench.statistics.simultaneous import PSEUDO_EXAMPLES
 from bench.store import quality
 from bench.store.numbers import Number
 from bench.store.openings import OpenedVariant, Opening
@@ -194,8 +193,8 @@ def with_pseudo_examples(scores: Sequence[tuple[Number, Number]], level: float) 
     assert found.draws is not None
     variance = float(np.var(found.draws[np.isfinite(found.draws)]))
     for mine, theirs in scores:
-        share = mine.span / theirs.interval.estimate / (mine.evidence or 1) / len(scores)
-        variance += PSEUDO_EXAMPLES * share**2
+        part = mine.span / theirs.interval.estimate / len(scores)
+        variance += quality.pseudo_error(part, mine.evidence or 1) ** 2
     n, estimate = found.evidence or 1, found.interval.estimate
     reach = float(stats.t.isf((1 - level) / 2, max(1, n - 1))) * math.sqrt(variance)
     interval = Interval(estimate, estimate - reach, estimate + reach, level, n, "bootstrap error, two pseudo examples")

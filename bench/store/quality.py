@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from bench.metrics import Metric, metric
 from bench.record import Examples
@@ -17,6 +18,7 @@ from bench.statistics.bca import bca
 from bench.statistics.intervals import Interval, mean_t, wilson
 from bench.statistics.paired import agreement, difference, mcnemar_exact
 from bench.statistics.resample import mean_draws
+from bench.statistics.simultaneous import PSEUDO_EXAMPLES
 from bench.store.numbers import DRAWS, SEED, Number
 
 FloatArray = NDArray[np.float64]
@@ -156,6 +158,7 @@ def score_of(outcomes: Outcomes, wanted: Metric, scope: str, level: float = LEVE
         interval = mean_t(columns[0], level)
     else:
         interval = _percentile(estimate, draws, n, level)
+    interval = _never_certain(interval, pseudo_error(wanted.span, n), wanted.span)
     return Number(wanted.name, scope, interval, draws, n, wanted.span)
 
 
@@ -192,6 +195,24 @@ def _percentile(estimate: float, draws: FloatArray, n: int, level: float = LEVEL
     return Interval(estimate, min(low, estimate), max(high, estimate), level, n, "percentile bootstrap")
 
 
+def pseudo_error(span: float, n: int) -> float:
+    """What two more of n examples do to the standard error of a mean, if they differ by all of a score's span."""
+    return math.sqrt(PSEUDO_EXAMPLES) * span / n
+
+
+def _never_certain(interval: Interval, error: float, most: float) -> Interval:
+    """The same; where examples that happen to be alike left it no width, what two pseudo examples give it.
+
+    As in the intervals of differences (`bench.statistics.simultaneous`): alike on every example seen is not alike for
+    ever. It reaches `most` at most; what has no span stays as it is.
+    """
+    if interval.low < interval.high or not error:
+        return interval
+    reach = min(most, error * float(stats.t.isf((1 - interval.level) / 2, max(1, interval.n - 1))))
+    low, high = interval.estimate - reach, interval.estimate + reach
+    return replace(interval, low=low, high=high, method=f"{interval.method}, two pseudo examples")
+
+
 def _cells(outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.int64]]:
     """Counts [k, k] of (right label, prediction), and each example's cell as a number below k * k."""
     names, codes = np.unique(np.concatenate([outcomes.label, outcomes.prediction]), return_inverse=True)
@@ -210,6 +231,8 @@ def _f1(outcomes: Outcomes, name: str, scope: str, level: float) -> Number:
     without[np.arange(occupied.size), occupied] -= 1
     jackknife = macro_f1(without.reshape(-1, k, k))
     interval = bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied], level)
+    interval = _never_certain(interval, pseudo_error(1.0, n), 1.0)
+    interval = replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
     return Number(name, scope, interval, draws, n, 1.0)
 
 
@@ -303,4 +326,9 @@ def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:
     draws = np.mean(parts, axis=0)
     scope = " + ".join(s.scope for s in scores)
     n = min(s.evidence or 1 for s in scores)
-    return Number("recovery", scope, _percentile(estimate, draws, n), draws, n)
+    interval = _percentile(estimate, draws, n)
+    if len(ratios) == len(pairs) and any(s is not b for s, b in pairs):  # the base recovers all of itself
+        spans = [s.span / b.interval.estimate / len(pairs) for s, b in pairs]
+        error = math.hypot(*(pseudo_error(span, s.evidence or 1) for span, (s, _) in zip(spans, pairs, strict=True)))
+        interval = _never_certain(interval, error, sum(spans))
+    return Number("recovery", scope, interval, draws, n)

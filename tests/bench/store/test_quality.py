@@ -128,6 +128,25 @@ def test_recovery_turns_what_is_better_lower() -> None:
     assert recovery([high], [low]).interval.estimate == pytest.approx(1 / math.e)
 
 
+def test_examples_that_happen_to_be_alike_leave_no_number_certain() -> None:
+    """40 of 40 right is not always right, and a twin without a flip on 40 examples may flip the next one."""
+    n, label = 40, np.array(["yes", "no"] * 20)
+    alike = Outcomes(label, label, np.full(n, ""), {"score": np.ones(n), "points": np.full(n, 70.0)})
+    names = ("accuracy", "macro_f1", "points")
+    accuracy, f1, points = score(alike, names, "task")
+    reach = 2.0227 * math.sqrt(2) / n  # Student's quantile, and two pseudo examples that differ by all of the span
+    assert (f1.interval.low, f1.interval.high) == (pytest.approx(1 - reach, rel=1e-4), 1.0)
+    assert points.interval.high - 70 == pytest.approx(100 * reach, rel=1e-4)
+    assert points.interval.method == "Student t, two pseudo examples"
+    twin = recovery([score(alike, names, "task")[0]], [accuracy]).interval
+    assert (twin.estimate, twin.high - 1) == (1.0, pytest.approx(reach, rel=1e-4))
+    itself = recovery([accuracy], [accuracy]).interval
+    assert (itself.low, itself.high) == (1.0, 1.0)
+    single = Outcomes(label[:1], label[:1], np.full(1, ""), {"score": np.ones(1), "points": np.full(1, 70.0)})
+    (one,) = score(single, ("points",), "task")
+    assert (one.interval.low, one.interval.high) == (-30.0, 170.0)  # one example tells nothing of the next
+
+
 def test_outcomes_are_read_back_with_their_columns_and_parts() -> None:
     connection = duckdb.connect()
     connection.execute(
