@@ -191,11 +191,9 @@ def with_pseudo_examples(scores: Sequence[tuple[Number, Number]], level: float) 
     """
     found = quality.recovery([mine for mine, _ in scores], [theirs for _, theirs in scores])
     assert found.draws is not None
-    variance = float(np.var(found.draws[np.isfinite(found.draws)]))
-    for mine, theirs in scores:
-        part = mine.span / theirs.interval.estimate / len(scores)
-        variance += quality.pseudo_error(part, mine.evidence or 1) ** 2
+    spread = float(np.std(found.draws[np.isfinite(found.draws)]))
     n, estimate = found.evidence or 1, found.interval.estimate
-    reach = float(stats.t.isf((1 - level) / 2, max(1, n - 1))) * math.sqrt(variance)
+    error = math.hypot(spread, quality.pseudo_error_of_recovery(scores))
+    reach = float(stats.t.isf((1 - level) / 2, max(1, n - 1))) * error
     interval = Interval(estimate, estimate - reach, estimate + reach, level, n, "bootstrap error, two pseudo examples")
     return Number("recovery", found.scope, interval, evidence=n)

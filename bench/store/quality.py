@@ -200,6 +200,12 @@ def pseudo_error(span: float, n: int) -> float:
     return math.sqrt(PSEUDO_EXAMPLES) * span / n
 
 
+def pseudo_error_of_recovery(scores: Sequence[tuple[Number, Number]]) -> float:
+    """The same for recovery, over (variant's score, base's score) of each task; one without a span adds nothing."""
+    each = (pseudo_error(s.span / b.interval.estimate, s.evidence or 1) for s, b in scores)
+    return math.hypot(*each) / len(scores)
+
+
 def _never_certain(interval: Interval, error: float, most: float) -> Interval:
     """The same; where examples that happen to be alike left it no width, what two pseudo examples give it.
 
@@ -328,7 +334,6 @@ def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:
     n = min(s.evidence or 1 for s in scores)
     interval = _percentile(estimate, draws, n)
     if len(ratios) == len(pairs) and any(s is not b for s, b in pairs):  # the base recovers all of itself
-        spans = [s.span / b.interval.estimate / len(pairs) for s, b in pairs]
-        error = math.hypot(*(pseudo_error(span, s.evidence or 1) for span, (s, _) in zip(spans, pairs, strict=True)))
-        interval = _never_certain(interval, error, sum(spans))
+        most = sum(s.span / b.interval.estimate for s, b in pairs) / len(pairs)
+        interval = _never_certain(interval, pseudo_error_of_recovery(pairs), most)
     return Number("recovery", scope, interval, draws, n)

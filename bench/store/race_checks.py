@@ -194,14 +194,19 @@ class _Members:
         """What its look has seen of each task: all, where leases are raced; a short task ends before others do."""
         due = {task["name"]: task["examples"] for task in self._sweep["tasks"]}
         if stop.raced == "examples":
-            looks = {name: race_looks(-(-n // WINDOW)) for name, n in due.items()}
+            looks = self._windows
             due = {name: min(n, WINDOW * looks[name][: max(1, stop.look)][-1]) for name, n in due.items()}
         return due
 
+    @cached_property
+    def _windows(self) -> dict[str, tuple[int, ...]]:
+        """Of each task, after how many windows to look."""
+        return {task["name"]: race_looks(-(-task["examples"] // WINDOW)) for task in self._sweep["tasks"]}
+
     def _looks(self, raced: str) -> int:
         """At how many looks somebody can be stopped: not at the last, after which nothing is left to spare."""
-        windows = [-(-task["examples"] // WINDOW) for task in self._sweep["tasks"]]
-        return {"examples": max(len(race_looks(n)) for n in windows), "leases": int(self._sweep["leases"])}[raced] - 1
+        most = max(len(looks) for looks in self._windows.values())
+        return {"examples": most, "leases": int(self._sweep["leases"])}[raced] - 1
 
     def _largest_level(self, looks: int) -> float:
         """The largest one-sided level of a comparison; 0 where there is nobody to compare."""
