@@ -89,8 +89,15 @@ class Open:
         return self.lease_seconds * (1 + len(group))
 
     def price(self) -> Price:
-        """Of everything that leases would decide, those that need about as many sharing their leases."""
-        pairs = self.pairs
+        """Of everything that leases would decide."""
+        return self._price(self.pairs)
+
+    def price_of(self, row: Row) -> Price:
+        """Of what keeps one row contested."""
+        return self._price(self.pairs.of_variant(self._at.get(row.recipe_id, -1)))
+
+    def _price(self, pairs: OpenPairs) -> Price:
+        """Of pairs; variants that need about as many leases share them."""
         more = np.zeros(len(self.rows), dtype=np.intp)  # leases that a variant lacks
         np.maximum.at(more, pairs.of, pairs.leases)
         np.maximum.at(more, pairs.other, pairs.leases)
@@ -105,12 +112,6 @@ class Open:
             leases=sum(int(more[group[0]]) for group in groups),
             seconds=sum(int(more[group[0]]) * self.cost(group) for group in groups),
         )
-
-    def price_of(self, row: Row) -> Price:
-        """Of what keeps one row contested."""
-        leases = self.pairs.of_variant(self._at.get(row.recipe_id, -1)).leases
-        closed, more = int(np.count_nonzero(leases)), int(leases.max(initial=0))
-        return Price(closed, leases.size - closed, more, more * self.cost([0, 0]))
 
     @cached_property
     def always(self) -> frozenset[int]:

@@ -11,7 +11,9 @@ from uuid import uuid4
 import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
+from bench.statistics.objectives import about_estimates
 from leaderboard.undelivered import own_builds
 
 WIDTH = 4  # bytes of a resample
@@ -153,17 +155,19 @@ def _spreads(
 ) -> Iterator[pa.Table]:
     """How far each variant's resamples of one number, about its estimate, lie from its base's.
 
-    They go to a file too: `nth` is where they begin there, counted in numbers.
+    They go to a file too: `nth` is where they begin there, counted in numbers. Without a base that has the number, the
+    pivot is the estimates themselves. What has another count of resamples than most cannot be paired.
     """
     told = """select r.place, r.base, c.estimate, d.draws from snap.draws d join rows r using (sweep_id, recipe_id)
     join cells c on c.sweep_id = d.sweep_id and c.metric = d.metric and c.scope = d.scope and c.place = r.place
     where d.sweep_id = ? and d.metric = ? and d.scope = ?"""
     asked = [sweep_id, metric, scope]
+    ((size,),) = connection.execute(f"select mode(len(draws)) from ({told})", asked).fetchall()  # noqa: S608
     pivots: dict[str, Any] = {
-        base: np.asarray(draws, dtype=np.float64) - estimate
+        base: _about(np.asarray(draws, dtype=np.float64)[None], np.array([estimate]))[0]
         for _, base, estimate, draws in connection.execute(f"{told} and r.is_base", asked).fetchall()
+        if len(draws) == size
     }
-    size = max((each.size for each in pivots.values()), default=0)
     for batch in connection.cursor().sql(told, params=asked).to_arrow_reader(BATCH):
         lengths = batch["draws"].value_lengths().to_numpy(zero_copy_only=False)
         whole = lengths == size
@@ -173,14 +177,20 @@ def _spreads(
         flat = batch["draws"].flatten().to_numpy().astype(np.float32)
         file.write(flat.tobytes())
         nth = begin + np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        if size and whole.all():
-            draws = flat.reshape(-1, size).astype(np.float64)
-            off = draws - batch["estimate"].to_numpy()[:, None]
-            own = off.max(axis=1) > off.min(axis=1)
-            bases = batch["base"].to_pylist()
+        if whole.any():
+            draws = flat[np.repeat(whole, lengths)].reshape(-1, size).astype(np.float64)
+            off = _about(draws, batch["estimate"].to_numpy()[whole])
+            own[whole] = off.max(axis=1) > off.min(axis=1)
+            bases = batch["base"].filter(whole).to_pylist()
             off -= np.stack([pivots.get(base, np.zeros(size)) for base in bases])
-            found = {"deviation": np.sqrt((off**2).mean(axis=1)), "least": off.min(axis=1), "most": off.max(axis=1)}
+            found["deviation"][whole] = np.sqrt((off**2).mean(axis=1))
+            found["least"][whole], found["most"][whole] = off.min(axis=1), off.max(axis=1)
         yield pa.table({"place": batch["place"], **found, "own": own, "nth": nth, "size": lengths})
+
+
+def _about(draws: NDArray[np.float64], estimates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draws [V, B] about their estimates [V]."""
+    return about_estimates(draws.T, estimates).T - estimates[:, None]
 
 
 def quoted(path: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from bench.statistics.objectives import Evidence, Objective, extension
+from bench.statistics.objectives import Evidence, Objective, about_estimates, extension
 from bench.statistics.pruned import DOMINATED, NOT_EVALUATED, Ends, Judged, Spread, count_pairs, ends, judge, reasons
 from bench.store.reader import Snapshot
 from leaderboard.facts import Facts
@@ -254,7 +254,7 @@ def _draws(index: Index, found: Column, places: NDArray[np.intp], estimates: Flo
     draws = np.tile(estimates, (found.size, 1))
     there = np.flatnonzero(nth >= 0)
     draws[:, there] = index.resamples(nth[there].tolist(), found.size).T
-    return draws
+    return about_estimates(draws, estimates)
 
 
 def _with_stops(
@@ -316,7 +316,9 @@ def column(index: Index, sweep_id: str, key: Key) -> Column:
         spread = drawn.fetchnumpy()
         nth, size_of = np.full(size, -1, dtype=np.int64), 0
         if spread["place"].size:
-            nth[spread["place"]], size_of = spread["nth"], int(np.max(spread["size"]))
+            sizes, counts = np.unique(spread["size"], return_counts=True)
+            size_of = int(sizes[counts.argmax()])
+            nth[spread["place"]] = np.where(spread["size"] == size_of, spread["nth"], -1)
         ends = {name: np.full(size, np.nan) for name in ("deviation", "least", "most")}
         for name, values in ends.items():
             values[spread["place"]] = spread[name]

@@ -145,6 +145,8 @@ def _reach(first: float, second: float, critical: float, declared: int) -> Float
     """
     more = np.arange(MOST_LEASES + 1)
     variances = 1 / (first + more) + 1 / (second + more)
+    if not variances[0]:  # what never errs needs no lease, and gets nowhere by one
+        return np.ones(more.size)
     fewer = np.asarray(min(first, second) + more, dtype=np.float64)
     quantiles = student(critical, SHIFT_FREEDOM + fewer - 1, left_to_spend(fewer / declared))
     return np.asarray(quantiles * np.sqrt(variances / variances[0]))

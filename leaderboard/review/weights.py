@@ -32,9 +32,12 @@ class Segment:
 
 
 def scaled(costs: FloatArray, ideal: FloatArray, nadir: FloatArray) -> FloatArray:
-    """[..., V, K] losses; 0 on an objective where all candidates are the same."""
+    """[..., V, K] losses; 0 on an objective where the estimates of all candidates are the same, in resamples too.
+
+    There is no scale then on which what resamples differ by could be held against other objectives.
+    """
     room = nadir - ideal
-    return np.asarray((costs - ideal) / np.where(room > 0, room, 1.0))
+    return np.asarray((costs - ideal) * np.divide(1.0, room, out=np.zeros_like(room), where=room > 0))
 
 
 def scores(losses: FloatArray, weights: FloatArray) -> FloatArray:

@@ -135,6 +135,10 @@ def test_the_price_of_all_that_leases_decide(board: Board) -> None:
         "About 6 more leases, 3 min in all, would decide 2 of 3 open comparisons, if the estimates stay what they are. "
         "No number of leases decides the other 1: tied on time, or a matter of scores."
     )
+    # A row that is open against more than a lease holds takes several.
+    many = replace(found, pairs=opened((1, 2, 4, None), (1, 3, 2, None)))
+    assert many.price_of(many.rows[1]) == Price(closed=2, never=0, leases=6, seconds=4 * 30.0 + 2 * 20.0)
+    assert many.price_of(many.rows[0]) == Price(closed=0, never=0, leases=0, seconds=0)
     never = price([replace(found, pairs=opened((2, 3, None, None)))])
     assert (never.leases, never.seconds) == (0, 0)
     assert never.sentence().startswith("No number of leases decides any of 1 open comparisons")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.statistics.objectives import Evidence, Objective, Piece, count_variants, put_together
+from bench.statistics.simultaneous import half_widths
 
 QUALITY = Objective("quality", "higher")
 
@@ -49,6 +50,14 @@ def test_noisy_numbers_without_resamples_do_not_pass_for_exact() -> None:
     found = put_together(QUALITY, [exact, None])
     assert (found.draws, found.present.tolist()) == (None, [True, False])
     assert not put_together(QUALITY, [exact, exact._replace(noisy=True)]).present.any()
+
+
+def test_resamples_that_never_differ_say_nothing_though_they_were_stored_in_single_precision() -> None:
+    seconds = [1.2345, 1.2341, 1.2349]
+    stored = [np.full(400, s).astype(np.float32).astype(np.float64) for s in seconds]
+    pieces = [Piece(s, False, draws, 2, 0.0, None) for s, draws in zip(seconds, stored, strict=True)]
+    (width,) = half_widths((put_together(Objective("load time", "lower"), pieces),), 0.95)
+    assert np.isinf(width[~np.eye(3, dtype=bool)]).all()
 
 
 def test_bad_objectives_and_evidence_are_refused() -> None:

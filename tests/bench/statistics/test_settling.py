@@ -228,6 +228,20 @@ def test_the_base_gets_no_nearer_with_leases_and_is_priced_so(gap: float) -> Non
     assert not shown(1 + more)[0]
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_base_beside_its_own_bytes_needs_no_lease() -> None:
+    """Neither ratio errs, and a tie on the other score stays one."""
+    draws = np.column_stack([np.ones(400), np.ones(400)])
+    quality = np.random.default_rng(4).normal(0.8, 0.01, (400, 2))
+    counted = np.array([np.inf, np.inf])
+    every = (
+        Evidence(LATENCY, np.ones(2), draws, freedom=counted, extended=counted),
+        Evidence(Objective("accuracy", "higher"), np.array([0.8, 0.8]), quality, n=1000, span=1.0),
+    )
+    found = listed(open_pairs(every, half_widths(every, 0.95), (True, False), [np.inf, np.inf], 2))
+    assert all(p.better is None and p.beaten is None for p in found)
+
+
 def test_one_pair_that_stays_open_leaves_nothing_to_buy_for_the_others() -> None:
     pairs = ((1, 2, 3, None), (1, 4, None, None), (5, 2, 4, None), (5, 4, 6, None))
     assert decisions(opened(*pairs), 6) == [Decision(5, frozenset({2, 4, 5}), 6)]

@@ -93,3 +93,11 @@ def test_objectives_on_which_all_agree_choose_nothing() -> None:
     losses = scaled(costs, costs.min(axis=0), costs.max(axis=0))
     assert losses.tolist() == [[0, 0], [1, 0]]
     assert [s.choice for s in segments(losses, np.array([0.5, 0.5]), 1)] == [0]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_resamples_of_what_all_agree_on_choose_nothing_in_any_unit(unit: float) -> None:
+    rng = np.random.default_rng(3)
+    costs = [np.array([[0.0, 1.0]]), unit * (5 + rng.normal(0, 1, (400, 2)))]
+    found = resampled(costs, np.array([0.5, 0.5]), np.array([0.0, 5 * unit]), np.array([1.0, 5 * unit]))
+    assert found.tolist() == [1, 0]
