@@ -158,7 +158,8 @@ def score_of(outcomes: Outcomes, wanted: Metric, scope: str, level: float = LEVE
         interval = mean_t(columns[0], level)
     else:
         interval = _percentile(estimate, draws, n, level)
-    interval = _never_certain(interval, pseudo_error(wanted.span, n), wanted.span)
+    if kind != "share":  # Wilson's has two examples of each kind in it
+        interval = _never_certain(interval, pseudo_error(wanted.span, n), wanted.span)
     return Number(wanted.name, scope, interval, draws, n, wanted.span)
 
 
@@ -206,17 +207,22 @@ def pseudo_error_of_recovery(scores: Sequence[tuple[Number, Number]]) -> float:
     return math.hypot(*each) / len(scores)
 
 
-def _never_certain(interval: Interval, error: float, most: float) -> Interval:
-    """The same; where examples that happen to be alike left it no width, what two pseudo examples give it.
+def _never_certain(interval: Interval, error: float, most: float = math.inf) -> Interval:
+    """The same from 0 to `most`, and there no narrower than two pseudo examples alone make it; unless it has no span.
 
-    As in the intervals of differences (`bench.statistics.simultaneous`): alike on every example seen is not alike for
-    ever. It reaches `most` at most; what has no span stays as it is.
+    As in the intervals of differences (`bench.statistics.simultaneous`): alike, or nearly, on every example seen is not
+    alike for ever.
     """
-    if interval.low < interval.high or not error:
+    if not error:
         return interval
-    reach = min(most, error * float(stats.t.isf((1 - interval.level) / 2, max(1, interval.n - 1))))
-    low, high = interval.estimate - reach, interval.estimate + reach
-    return replace(interval, low=low, high=high, method=f"{interval.method}, two pseudo examples")
+    reach = error * float(stats.t.isf((1 - interval.level) / 2, max(1, interval.n - 1)))
+    least, greatest = interval.estimate - reach, interval.estimate + reach
+    narrow = least < interval.low or greatest > interval.high
+    low, high = max(0.0, min(least, interval.low)), min(most, max(greatest, interval.high))
+    low, high = min(low, interval.estimate), max(high, interval.estimate)
+    return replace(
+        interval, low=low, high=high, method=f"{interval.method}, two pseudo examples" if narrow else interval.method
+    )
 
 
 def _cells(outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -238,7 +244,6 @@ def _f1(outcomes: Outcomes, name: str, scope: str, level: float) -> Number:
     jackknife = macro_f1(without.reshape(-1, k, k))
     interval = bca(float(macro_f1(cells)), draws, jackknife, cells.ravel()[occupied], level)
     interval = _never_certain(interval, pseudo_error(1.0, n), 1.0)
-    interval = replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
     return Number(name, scope, interval, draws, n, 1.0)
 
 
@@ -334,6 +339,5 @@ def recovery(scores: Sequence[Number], base: Sequence[Number]) -> Number:
     n = min(s.evidence or 1 for s in scores)
     interval = _percentile(estimate, draws, n)
     if len(ratios) == len(pairs) and any(s is not b for s, b in pairs):  # the base recovers all of itself
-        most = sum(s.span / b.interval.estimate for s, b in pairs) / len(pairs)
-        interval = _never_certain(interval, pseudo_error_of_recovery(pairs), most)
+        interval = _never_certain(interval, pseudo_error_of_recovery(pairs))
     return Number("recovery", scope, interval, draws, n)

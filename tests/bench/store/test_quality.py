@@ -146,7 +146,21 @@ def test_examples_that_happen_to_be_alike_leave_no_number_certain() -> None:
     assert (itself.low, itself.high) == (1.0, 1.0)
     single = Outcomes(label[:1], label[:1], np.full(1, ""), {"score": np.ones(1), "points": np.full(1, 70.0)})
     (one,) = score(single, ("points",), "task")
-    assert (one.interval.low, one.interval.high) == (-30.0, 170.0)  # one example tells nothing of the next
+    assert (one.interval.low, one.interval.high) == (0.0, 100.0)  # one example tells nothing of the next
+
+
+def test_one_example_that_is_worse_makes_nothing_surer() -> None:
+    """All but one at the very best are no more alike than all of them."""
+    n, label = 50, np.array(["yes", "no"] * 25)
+    best = np.full(n, 100.0)
+    nearly = np.where(np.arange(n) == 7, 100 - 1e-4, best)
+    ends = []
+    for points in (best, nearly):
+        of = Outcomes(label, label, np.full(n, ""), {"score": np.ones(n), "points": points})
+        (found,) = score(of, ("points",), "task")
+        ends.append((found.interval.low, found.interval.high))
+    assert ends[1][0] <= ends[0][0] < 99
+    assert ends[0][1] == ends[1][1] == 100
 
 
 def test_outcomes_are_read_back_with_their_columns_and_parts() -> None:
