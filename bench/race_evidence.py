@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from bench.job import LatencyJob
 from bench.measure.figures import figures
+from bench.measure.repeats import shift_of
 from bench.metrics import metric
 from bench.record import Value
 from bench.statistics.racing import Exact, Raced, Repeated, Scored, Timed
+from bench.statistics.repeats import error
 
 ORDER_SEED = 0  # of examples within a look: tests that bet want an order that nobody chose
 FloatArray = NDArray[np.float64]
@@ -45,8 +47,8 @@ def timed(
 
 def repeated(values: Sequence[Value]) -> Repeated:
     """Repetitions of one number by each variant."""
-    low, high = np.array([[value.low, value.high] for value in values]).T
-    return Repeated(low, high, [value.n for value in values])
+    estimates, low, high, count = np.array([[v.estimate, v.low, v.high, v.n] for v in values]).T
+    return Repeated(estimates, error(estimates, low, high, count, shift_of(values[0].metric)))
 
 
 def exact(name: str, values: Sequence[float]) -> Exact:

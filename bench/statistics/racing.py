@@ -22,11 +22,11 @@ from bench.statistics.autocorrelation import correlation_time
 from bench.statistics.intervals import check_level
 from bench.statistics.looks import planned_looks
 from bench.statistics.objectives import BoolArray, FloatArray
+from bench.statistics.repeats import Error
 from bench.statistics.resample import SHIFT
 
 MOST_LOOKS = 6
 LARGEST_BET = 0.5  # of the capital: one example can then never take more than half of it
-MEMORY_SHIFT = 0.04  # to which two measurements of the same model agree (`bench.measure.memory`)
 
 
 def race_looks(windows: int) -> tuple[int, ...]:
@@ -180,29 +180,25 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repeated:
-    """Ends [V] and number [V] of a few repetitions of one number by every variant; lower is better.
+    """Medians [V] of a few repetitions of one number by every variant, and their error; lower is better.
 
-    One variant is shown better where all its repetitions lie below all of the other's: the extreme of the exact
-    rank-sum test (Mann and Whitney, Annals of Mathematical Statistics 18, 1947), whose p is `extreme`. What a whole
-    measurement shares is not told by its repetitions, so they must lie below by `MEMORY_SHIFT`.
+    One variant is shown better by Student's t for the difference of the medians (Welch, Biometrika 34, 1947), whose
+    error holds what a whole measurement shares.
     """
 
-    low: FloatArray
-    high: FloatArray
-    count: Sequence[int]
+    estimates: FloatArray
+    error: Error
     noisy: ClassVar[bool] = True
 
     def better(self, level: float) -> BoolArray:
-        p = np.array([[extreme(mine, theirs) for theirs in self.count] for mine in self.count])
-        return np.asarray((self.high[:, None] * (1 + MEMORY_SHIFT) < self.low[None, :]) & (p <= level))
+        variance, freedom = self.error.deviation**2, self.error.freedom
+        both = variance[:, None] + variance[None, :]
+        spread = variance**2 / freedom
+        reach = np.sqrt(both) * stats.t.isf(level, both**2 / (spread[:, None] + spread[None, :]))
+        return np.asarray(self.estimates[:, None] + reach < self.estimates[None, :])
 
     def no_worse(self, level: float) -> BoolArray:
         return self.better(level)
-
-
-def extreme(first: int, second: int) -> float:
-    """One-sided p of so many values that all lie below so many others, if all came from one place."""
-    return 1 / math.comb(first + second, first)
 
 
 def _lasting(level: float, deviations: float = 1.0) -> float:

@@ -112,8 +112,9 @@ def _latency(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: C
 
 def _memory(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> Numbers:
     found: Numbers = {}
+    about = sweep["hardware_class"], sweep["questions"]["MemoryJob"]["protocol"]
     for identity, _ in matching(connection, sweep, "MemoryJob"):
-        for artefact_id, numbers in timing.memory(connection, identity, sweep["hardware_class"]).items():
+        for artefact_id, numbers in timing.memory(connection, identity, *about).items():
             found.setdefault(artefact_id, numbers)
     return found
 

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from bench.job import LatencyJob, parts_of
 from bench.measure.figures import Figure, figures, tail, tokens_per_second
+from bench.measure.repeats import shift_of
 from bench.metrics import TAILS
 from bench.statistics.intervals import Interval, block_median, hull, mean_over_leases, overlap
 from bench.statistics.looks import look_level, planned_looks
+from bench.statistics.repeats import error as repeated_error
+from bench.statistics.repeats import interval as repeated_interval
 from bench.statistics.resample import lease_draws
 from bench.store.numbers import DRAWS, SEED, Number
 
@@ -233,16 +236,23 @@ def lease_note(each: Sequence[Interval], declared: int) -> str | None:
     return "unstable: leases disagree" if apart else None
 
 
-def memory(connection: duckdb.DuckDBPyConnection, identity: str, hardware_class: str) -> dict[str, list[Number]]:
-    """artefact_id -> memory figures of one record: median and range of repeated fresh processes."""
+def memory(
+    connection: duckdb.DuckDBPyConnection, identity: str, hardware_class: str, protocol: int
+) -> dict[str, list[Number]]:
+    """artefact_id -> memory figures of one record by a protocol: medians of repeated fresh processes."""
     rows = connection.execute(
-        "select artefact_id, metric, scope, estimate, low, high, n, method from numbers where identity = ?", [identity]
+        "select artefact_id, metric, scope, estimate, low, high, n from numbers where identity = ?", [identity]
     ).fetchall()
     found: dict[str, list[Number]] = {}
-    for artefact_id, metric, scope, estimate, low, high, n, method in rows:
-        # The repeats are few: a draw is one of their smallest, median and largest, independently for each model.
-        rng = np.random.default_rng([SEED, int(artefact_id[:12], 16)])
-        draws = rng.choice([low, estimate, high], size=DRAWS)
-        interval = Interval(estimate, low, high, 0.95, n, method)
-        found.setdefault(artefact_id, []).append(Number(metric, scope, interval, draws, max(2, n), 0.0, hardware_class))
+    for artefact_id, metric, scope, estimate, low, high, n in rows:
+        shift = shift_of(metric, protocol)
+        interval = repeated_interval(estimate, low, high, n, shift)
+        deviation, freedom = (float(each) for each in repeated_error(estimate, low, high, n, shift))
+        draws = evidence = None
+        if deviation:
+            # Independent for each model: their processes share nothing that is known of.
+            rng = np.random.default_rng([SEED, int(artefact_id[:12], 16)])
+            draws, evidence = interval.estimate + deviation * rng.standard_normal(DRAWS), int(freedom) + 1
+        number = Number(metric, scope, interval, draws, evidence, 0.0, hardware_class)
+        found.setdefault(artefact_id, []).append(number)
     return found

@@ -181,7 +181,9 @@ def numbers_of(base: Base, quality: NDArray[Any], latency: NDArray[Any]) -> pa.T
     ms = 180 * base.ratio
     columns.append(("latency_ms", SCOPE, ms, 0.98 * ms, 1.02 * ms, BLOCKS, "hull of 4: medians of blocks", None))
     peak = 1.2 * base.size + 3e8
-    columns.append(("host_peak", SCOPE, peak, 0.995 * peak, 1.01 * peak, 3, "range of fresh processes", 3))
+    columns.append(
+        ("host_peak", SCOPE, peak, 0.995 * peak, 1.01 * peak, 3, "Student t with what measurements differ by", 9)
+    )
     change = mean / mean[0]
     columns.append(
         ("perplexity_ratio", TASK, change, 0.99 * change, 1.01 * change, DOCUMENTS, "percentile bootstrap", None)

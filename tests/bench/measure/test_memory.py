@@ -16,7 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from bench.artefacts import Artefacts
 from bench.data import DataSpec
 from bench.job import MemoryJob
-from bench.measure.memory import ALONE, run_memory, shared
+from bench.measure.memory import ALONE, run_memory
+from bench.measure.memory_process import shared
 from bench.methods.int8_dynamic import Int8Dynamic
 from bench.metrics import METRICS
 from bench.models import load, save
@@ -168,7 +169,7 @@ def asked(*_, **__):
 torch.cuda._lazy_init = torch.cuda.current_device = torch.cuda.mem_get_info = asked
 if os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK") != "1":
     torch.cuda.is_available = torch.cuda.device_count = asked
-from bench.measure.memory import main
+from bench.measure.memory_process import main
 main()
 """
 
@@ -193,7 +194,8 @@ def test_nothing_asks_cuda_before_the_children_are_forked(data: dict[str, DataSp
         env={**os.environ, **ALONE},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(json.loads(done.stdout.splitlines()[-1])["measured"]) == 1
+    (answer,) = json.loads(done.stdout.splitlines()[-1])
+    assert len(answer["measured"]) == 1
 
 
 def test_int8_takes_less(measured: dict[tuple[str, str], Value]) -> None:
@@ -210,9 +212,9 @@ def test_libraries_are_no_part_of_a_model(measured: dict[tuple[str, str], Value]
 
 
 def test_one_model_leaves_nothing_to_the_next(measured: dict[tuple[str, str], Value]) -> None:
-    imports = [measured[a, "host_imports"].estimate for a in ("small", "large", "int8")]
-    assert max(imports) - min(imports) < 0.25 * WEIGHT
-    assert min(imports) > 50e6  # torch and transformers are imported before the peak is reset
+    small, large, int8 = (measured[a, "host_imports"].estimate for a in ("small", "large", "int8"))
+    assert abs(small - large) < 0.05 * WEIGHT < int8 - small  # which has chosen its kernels
+    assert small > 50e6  # torch and transformers are imported before the peak is reset
 
 
 def test_a_missing_artefact_is_named(data: dict[str, DataSpec], tmp_path: Path) -> None:

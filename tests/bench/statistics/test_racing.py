@@ -1,6 +1,6 @@
 """Racing: levels by simulation, ties run on, order does not matter, a known population keeps its frontier."""
 
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics.racing import Exact, Raced, Repeated, Scored, Stop, Timed, extreme, race_level, race_looks, stops
+from bench.statistics.racing import Exact, Raced, Repeated, Scored, Stop, Timed, race_level, race_looks, stops
+from bench.statistics.repeats import Shift, error
 from bench.statistics.resample import SHIFT
 
 LEVEL = 0.05
@@ -165,16 +166,10 @@ def test_stops_follow_their_definition(size: int, seed: int) -> None:
         assert i not in found or found[i] in beaten
 
 
-def test_few_repetitions_show_a_difference_only_where_all_of_them_do() -> None:
-    low, high = np.array([1.0, 2.0, 1.5]), np.array([1.4, 2.4, 2.1])
-    seven = Repeated(low, high, [7, 7, 7])
-    assert seven.better(1e-3).tolist() == [[False, True, True], [False] * 3, [False] * 3]
-    assert not Repeated(low, high, [3, 3, 3]).better(1e-3).any()
-    assert not seven.better(extreme(7, 7) / 2).any()
-
-
-@pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 3), (3, 3), (4, 2)])
-def test_the_extreme_is_counted_by_brute_force(first: int, second: int) -> None:
-    """Of all ways to deal ranks to the two, those that put the first ones lowest."""
-    ways = list(combinations(range(first + second), first))
-    assert extreme(first, second) == pytest.approx(sum(max(way) == first - 1 for way in ways) / len(ways))
+def test_repetitions_show_a_difference_beyond_what_measurements_differ_by() -> None:
+    estimates = np.array([100.0, 103.0, 110.0])
+    shared = error(estimates, estimates - 0.1, estimates + 0.1, [3, 3, 3], Shift(0.01, 0.0, 8))
+    assert Repeated(estimates, shared).better(1e-3).tolist() == [[False, False, True]] * 2 + [[False] * 3]
+    assert Repeated(estimates, shared).better(0.1).tolist()[0] == [False, True, True]
+    apart = error(estimates, estimates - 8, estimates + 8, [3, 3, 3], Shift(0.01, 0.0, 8))
+    assert not Repeated(estimates, apart).better(1e-3).any()
