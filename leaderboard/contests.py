@@ -47,7 +47,7 @@ class Price:
             )
         if self.never:
             rest = f"the other {self.never:,}" if self.closed else f"any of {self.never:,} open comparisons"
-            told.append(f"No number of leases decides {rest}: tied on time, or a matter of scores.")
+            told.append(f"No number of leases decides {rest}: tied on time, or a matter of what no lease measures.")
         return " ".join(told)
 
 
@@ -132,7 +132,7 @@ class Open:
                 f"({takes(price.seconds)})"
             )
         if price.never:
-            told.append(f"{price.never} by no number of leases: tied on time, or a matter of scores")
+            told.append(f"{price.never} by no number of leases: tied on time, or a matter of what no lease measures")
         return "; ".join(told)
 
 

@@ -133,7 +133,7 @@ def test_the_price_of_all_that_leases_decide(board: Board) -> None:
     assert price([found, found]).seconds == 320
     assert price([found]).sentence() == (
         "About 6 more leases, 3 min in all, would decide 2 of 3 open comparisons, if the estimates stay what they are. "
-        "No number of leases decides the other 1: tied on time, or a matter of scores."
+        "No number of leases decides the other 1: tied on time, or a matter of what no lease measures."
     )
     # A row that is open against more than a lease holds takes several.
     many = replace(found, pairs=opened((1, 2, 4, None), (1, 3, 2, None)))
