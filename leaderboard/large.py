@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from bench.statistics.objectives import Evidence, Objective, extension
+from bench.statistics.objectives import Evidence, extension
 from bench.statistics.pruned import DOMINATED, NOT_EVALUATED, Ends, Judged, Spread, count_pairs, ends, judge, reasons
 from bench.store.reader import Snapshot
 from leaderboard.facts import Facts
 from leaderboard.index import Index, Indexed
+from leaderboard.judged import objective_of
 from leaderboard.listing import Anew, Clause, Listing
 from leaderboard.rows import Board, Key, Required, axes_of, board_of, find_sweep, judged_as, read_board
 
@@ -226,9 +227,8 @@ def _evidence(
     board: Board, found: Column, key: Key, mine: NDArray[np.intp], stopped: NDArray[np.bool_]
 ) -> tuple[Evidence, Spread | None]:
     """What is known of some variants on one number, without draws, and how these are spread; None where it is exact."""
-    axis = board.axes[key]
-    objective = Objective(axis.title, axis.better, board.matters.get(key, 0.0))
-    out = stopped if not axis.exact else np.zeros(mine.size, dtype=np.bool_)
+    objective = objective_of(board, key)
+    out = stopped if not board.axes[key].exact else np.zeros(mine.size, dtype=np.bool_)
     estimates = np.where(out, np.nan, found.estimate[mine])
     spread = found.spread
     drawn = np.isfinite(spread.deviation[mine]) & np.isfinite(estimates)
@@ -242,7 +242,7 @@ def _evidence(
     n = int(worth[known].min()) if known.any() and span > 0 else None
     freedom = np.where(known, np.maximum(worth - 1, 1), np.inf) if known.any() and span <= 0 else None
     least, most = spread.least[mine], spread.most[mine]
-    if axis.better == "higher":
+    if objective.better == "higher":
         least, most = -most, -least
     about = Spread(np.where(drawn, spread.deviation[mine], np.inf), least, most, spread.own[mine])
     return Evidence(objective, estimates, None, n, span, freedom, extension(found.extended[mine])), about
