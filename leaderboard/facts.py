@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.metrics import of_base
@@ -36,6 +36,15 @@ def facts_of(rows: Sequence[Row]) -> Facts:
         Counter(row.status for row in rows),
         any(len(each) > 1 for each in seeds.values()),
     )
+
+
+def resolved(constraint: Constraint, known: Iterable[Key]) -> Constraint:
+    """The same in the one scope that is known of its metric, where it names none.
+
+    A sweep cannot know the scope of what is counted in builds, such as the shape of FLOPs, and leaves it empty.
+    """
+    scopes = [scope for metric, scope in known if metric == constraint.metric]
+    return replace(constraint, scope=scopes[0]) if not constraint.scope and len(scopes) == 1 else constraint
 
 
 def keeps(cells: Mapping[Key, Cell], is_base: bool, constraint: Constraint) -> Kept:

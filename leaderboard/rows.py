@@ -14,7 +14,7 @@ from bench.metrics import TIMED
 from bench.statistics.constraints import Constraint, State
 from bench.statistics.frontier import Relation
 from bench.store.reader import Snapshot
-from leaderboard.facts import Facts, facts_of
+from leaderboard.facts import Facts, facts_of, resolved
 from leaderboard.format import without_folders
 from leaderboard.undelivered import undelivered_in
 
@@ -231,7 +231,7 @@ def board_of(snapshot: Snapshot, sweep: Mapping[str, Any], axes: Mapping[Key, Ax
         tasks=tuple(task["name"] for task in body["tasks"]),
         matters={(o["metric"], o["scope"]): o.get("matters", 0.0) for o in body["objectives"]},
         constraints=tuple(
-            Required(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), c["text"])
+            Required(resolved(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), axes), c["text"])
             for c in body.get("constraints", ())
         ),
     )
