@@ -193,7 +193,7 @@ def _row(
     seed = f" · seed {row.seed}, one of {seeds[row.group]}" if row.group in seeds else ""
     cells = []
     for axis in axes:
-        if row.is_base and of_base(axis.metric) is not None:
+        if row.is_base and axis.key not in row.cells and of_base(axis.metric) is not None:
             found = Shown("–", "the base itself")
         else:
             # Bars only where the decision is made: on every column they would be noise.

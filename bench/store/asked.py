@@ -121,12 +121,14 @@ def _scope(sweep: Row, metric: str, asked: str | None, mine: Mapping[str, Row], 
 
 def why_missing(snapshot: Snapshot, asked: Asked) -> str:
     """One sentence on why the variant has no such number."""
+    from bench.metrics import of_base
+
     variant, name = asked.variant, asked.name
     if variant["artefact_id"] is None:
         if variant["reason"]:
             return f"It could not be built: {variant['reason']}"
         return "It is not built yet: run the sweep on."
-    if asked.is_base and (name.endswith("_difference") or name in ("agreement", "flips_gained", "flips_lost")):
+    if asked.is_base and of_base(name) is not None and kind_of(asked) == "scored":
         return "It is the base itself, and there is nothing to compare it with."
     not_asked = _not_asked(asked)
     if not_asked:

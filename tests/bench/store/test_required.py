@@ -49,6 +49,14 @@ def test_every_variant_is_held_against_every_constraint() -> None:
     ]
 
 
+def test_a_base_is_as_good_as_itself_in_ratios_too() -> None:
+    declared = sweep(("perplexity_ratio", "t", "<=", 1.05), ("token_accuracy_ratio", "t", ">=", 1.01))
+    assert states(declared, [], [], [], []) == [
+        ["met", "open", "open", "open"],
+        ["not met", "open", "open", "open"],
+    ]
+
+
 def test_rows_carry_the_number_and_the_words() -> None:
     declared = sweep(("accuracy", "t", ">=", 0.8))
     rows = list(constraint_rows(declared, VARIANTS, [[number("accuracy", 0.75, 0.85)], [], [], []]))
