@@ -47,12 +47,12 @@ def resolved(constraint: Constraint, known: Iterable[Key]) -> Constraint:
     return replace(constraint, scope=scopes[0]) if not constraint.scope and len(scopes) == 1 else constraint
 
 
-def keeps(cells: Mapping[Key, Cell], is_base: bool, constraint: Constraint) -> Kept:
-    """Whether a row keeps a bound, as the store says it of declared ones: a base's comparison with itself is known."""
+def keeps(cells: Mapping[Key, Cell], as_base: bool, constraint: Constraint) -> Kept:
+    """Whether a row keeps a bound, as the store says it of declared ones: what has the base's bytes compares as it."""
     from leaderboard.rows import Kept
 
     cell = cells.get((constraint.metric, constraint.scope))
     if cell is not None:
         return Kept(state(constraint, cell.low, cell.high), cell.estimate, cell.low, cell.high)
-    itself = of_base(constraint.metric) if is_base else None
+    itself = of_base(constraint.metric) if as_base else None
     return Kept(state(constraint, itself, itself), itself, itself, itself)

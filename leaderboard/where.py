@@ -10,9 +10,10 @@ from bench.metrics.bounds import bound, read, refuse_contradictions
 from bench.statistics.constraints import combined
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
+from leaderboard.bounded import kept_by
 from leaderboard.facts import keeps
 from leaderboard.judging import judged_anew, with_objectives
-from leaderboard.large import board_in, kept_by
+from leaderboard.large import board_in
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Key, Required, Row
 
@@ -70,7 +71,7 @@ def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
 
 
 def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
-    return replace(row, kept=(*row.kept, *(keeps(row.cells, row.is_base, each.constraint) for each in asked)))
+    return replace(row, kept=(*row.kept, *(keeps(row.cells, row.as_base, each.constraint) for each in asked)))
 
 
 def with_limit(board: Board, text: str, key: Key, bound: str) -> str:

@@ -92,12 +92,12 @@ def _of_base(listing: Listing, base: str, size: int) -> Bools:
 
 
 def _ends(listing: Listing, constraint: Constraint, who: Members, mine: Places) -> tuple[NDArray[np.float64], ...]:
-    """Both ends of the numbers that a bound is on; what compares with the base is known of the base."""
+    """Both ends of the numbers that a bound is on; what compares with the base is known of its bytes."""
     found = column(listing.source, listing.sweep_id, (constraint.metric, constraint.scope))
     low, high = found.low[mine].copy(), found.high[mine].copy()
     itself = of_base(constraint.metric)
     if itself is not None:
-        own = who.is_base[mine] & ~(low <= high)
+        own = who.as_base[mine] & ~(low <= high)
         low[own] = high[own] = itself
     return low, high
 
