@@ -60,13 +60,20 @@ def kept_under(board: Board, texts: Sequence[str]) -> Board:
 
 
 def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
-    """Constraints as they are written on numbers of this board. Raises BadInput with one sentence."""
+    """Constraints as they are written on numbers of this board. Raises BadInput with one sentence.
+
+    Those that contradict each other are refused, and one that contradicts a constraint of the board: nobody would be
+    left. What the board's own say of each other is not for whoever asks.
+    """
     written = read(texts)
     found = []
     for each in written:
         metric, scope = find_axis(board, each.asked)
         found.append(bound(each, metric, scope, board.axes[metric, scope].unit))
-    refuse_contradictions(written, found)
+    asked = [each.text for each in written]
+    refuse_contradictions(asked, found)
+    for standing in board.constraints:
+        refuse_contradictions([standing.text, *asked], [standing.constraint, *found])
     return tuple(Required(constraint, each.text) for constraint, each in zip(found, written, strict=True))
 
 

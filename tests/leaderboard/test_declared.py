@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.errors import BadInput
 from bench.store.asked import understand, why_missing
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
@@ -156,3 +157,19 @@ def test_the_table_says_that_it_has_the_base_s_bytes(tmp_path: Path) -> None:
             asked = next(s for s in snapshot.sweeps() if s["sweep_id"] == board.sweep_id)
             sentence = why_missing(snapshot, understand(snapshot, asked, UNCHANGED.name, "agreement", None))
             assert sentence == "It has the very bytes of its base, and there is nothing to compare it with."
+
+
+def test_what_contradicts_a_declared_constraint_is_refused(tmp_path: Path) -> None:
+    """Those that are declared are never refused themselves: the board is there to be read."""
+    against = declared("size", "", "<=", 1.0), declared("size", "", ">=", 2e9)
+    with boards(tmp_path / "store", COUNTED, declared("flops", "", "<=", 2.5e9), *against) as both:
+        for snapshot in both:
+            board = board_in(snapshot, None)
+            with pytest.raises(BadInput, match=r"meet both 'flops <= 2.5e\+09' and 'flops > 3G'"):
+                with_constraints(snapshot, board, ["accuracy >= 50%", "flops > 3G"])
+            with pytest.raises(BadInput, match="meet both 'size <= 1' and 'size >= 1 MB'"):
+                read_case(snapshot, None, constraints=["size >= 1 MB"])
+            with pytest.raises(BadInput, match="meet both"):
+                shown(snapshot, None, where=["flops >= 2.6G"])
+            assert with_constraints(snapshot, board, ["flops >= 2G", "accuracy >= 50%"]).among is not None
+            assert read_case(snapshot, None).found.candidates == ()
