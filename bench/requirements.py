@@ -37,7 +37,7 @@ def resolve_constraints(file: SweepFile, tasks: Sequence[TaskSpec]) -> tuple[Req
     """The constraints of a sweep file. Raises BadInput for one that cannot be read, judged or met."""
     written = read(file.constraints)
     found = [_resolve(each, file, tasks) for each in written]
-    refuse_contradictions(written, found)
+    refuse_contradictions([each.text for each in written], found)
     for each, constraint in zip(written, found, strict=True):
         _check_direction(each, constraint)
     return tuple(

@@ -14,8 +14,9 @@ from cluster.show import Printable
 from leaderboard.against import Beside, beside
 from leaderboard.format import MINUS, SIGNS, difference, interval, number, rank
 from leaderboard.fronts import Whole, about_fronts, about_recipes, whole_of
+from leaderboard.judged import judged_axis, objective_of
 from leaderboard.judging import separates_nothing
-from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons, judged_as
+from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons
 from leaderboard.table import Ties, shared, ties_among
 from leaderboard.where import asked_board
 
@@ -86,9 +87,9 @@ def board_table(board: Board, limit: int | None = None, whole: Whole = NOTHING_W
 def _notes(board: Board, shown: Sequence[Row], whole: Whole) -> tuple[str, ...]:
     objectives = ", ".join(board.axes[k].title for k in board.objectives)
     matters = [
-        f"{difference(board.matters[k], axis.unit, axis.metric).lstrip('+')} on {board.axes[k].title}"
+        f"{difference(each.matters, axis.unit, axis.metric).lstrip('+')} on {each.name}"
         for k in board.objectives
-        if board.matters.get(k) and (axis := board.axes[judged_as(k)])
+        if (each := objective_of(board, k)).matters and (axis := judged_axis(board, k))
     ]
     found = [
         f"Hardware class: {board.hardware_class}.",
@@ -166,7 +167,7 @@ def board_records(board: Board, shown: Sequence[Row], whole: Whole) -> dict[str,
         "hardware_class": board.hardware_class,
         "published": board.published,
         "objectives": [
-            {"metric": m, "scope": s, "matters": board.matters.get((m, s), 0.0)} for m, s in board.objectives
+            {"metric": m, "scope": s, "matters": objective_of(board, (m, s)).matters} for m, s in board.objectives
         ],
         "separates_nothing": [text for key in board.objectives if (text := separates_nothing(board, key))],
         "among": None if board.among is None else dict(zip(("shown", "of"), board.among, strict=True)),
@@ -242,7 +243,7 @@ def _standing(ties: Ties, row: Row, key: Key, place: Place) -> dict[str, Any]:
 
 def against_table(board: Board, reference: Row, others: Sequence[Beside]) -> Printable:
     """Every variant minus one of them on every objective, with simultaneous intervals, and exact tests of flips."""
-    axes = [board.axes[judged_as(key)] for key in board.objectives]
+    axes = [judged_axis(board, key) for key in board.objectives]
     tested = list(dict.fromkeys(key for other in others for key in other.tests))
     columns = ("variant", *(axis.title for axis in axes), *(f"flips, {board.axes[key].title}" for key in tested))
     rows = tuple(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from leaderboard.bounded import all_met
 from leaderboard.judging import Judging, judge
-from leaderboard.large import all_met, judge_field, listed, matching
+from leaderboard.large import judge_field, listed, matching
 from leaderboard.listing import Clause, Listing
 from leaderboard.rows import VERDICT_ORDER, Board, Draws, Key, Row
 

@@ -91,7 +91,7 @@ def pair_rows(
         for key, each in zip(board.objectives, pair.comparisons, strict=True):
             told = RELATIONS[each.relation]
             if each.difference == each.difference:
-                told += f": {change_text(each.difference, each.low, each.high, board.axes[key])}"
+                told += f": {change_text(each.difference, each.low, each.high, board, key)}"
             elif any(chosen[place].stopped for place in (pair.first, pair.second)):
                 told += ": stopped by a race"
             cells.append(told)

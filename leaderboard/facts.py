@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.metrics import of_base
@@ -38,12 +38,21 @@ def facts_of(rows: Sequence[Row]) -> Facts:
     )
 
 
-def keeps(cells: Mapping[Key, Cell], is_base: bool, constraint: Constraint) -> Kept:
-    """Whether a row keeps a bound, as the store says it of declared ones: a base's comparison with itself is known."""
+def resolved(constraint: Constraint, known: Iterable[Key]) -> Constraint:
+    """The same in the one scope that is known of its metric, where it names none.
+
+    A sweep cannot know the scope of what is counted in builds, such as the shape of FLOPs, and leaves it empty.
+    """
+    scopes = [scope for metric, scope in known if metric == constraint.metric]
+    return replace(constraint, scope=scopes[0]) if not constraint.scope and len(scopes) == 1 else constraint
+
+
+def keeps(cells: Mapping[Key, Cell], as_base: bool, constraint: Constraint) -> Kept:
+    """Whether a row keeps a bound, as the store says it of declared ones: what has the base's bytes compares as it."""
     from leaderboard.rows import Kept
 
     cell = cells.get((constraint.metric, constraint.scope))
     if cell is not None:
         return Kept(state(constraint, cell.low, cell.high), cell.estimate, cell.low, cell.high)
-    itself = of_base(constraint.metric) if is_base else None
+    itself = of_base(constraint.metric) if as_base else None
     return Kept(state(constraint, itself, itself), itself, itself, itself)

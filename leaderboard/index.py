@@ -38,7 +38,7 @@ from leaderboard.index_writing import WIDTH, draws_of, quoted
 
 T = TypeVar("T")
 LARGE = 2000  # variants of a sweep
-LAYOUT = 2  # of the file; raised whenever it would hold something else
+LAYOUT = 3  # of the file; raised whenever it would hold something else
 STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside

@@ -14,6 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bench.statistics.objectives import about_estimates
+from leaderboard.rows import AS_BASE
 from leaderboard.undelivered import own_builds
 
 WIDTH = 4  # bytes of a resample
@@ -120,6 +121,8 @@ STATEMENTS = (
     select sweep_id, recipe_id, list(reason order by step) as undelivered from (
         select sweep_id, recipe_id, unnest(builds) as build, generate_subscripts(builds, 1) as step from declared)
     join undelivered using (build) group by all""",
+    f"create temp table likened as select v.*, {AS_BASE} as as_base from snap.variants v "  # noqa: S608
+    "where sweep_id in (from large)",
     """create table rows as
     with seeded as (select sweep_id, recipe_group, count(distinct seed) as seeds from snap.variants group by all),
     stood as (
@@ -129,13 +132,12 @@ STATEMENTS = (
         list_position(['certain', 'contested', 'dominated', 'not evaluated'], coalesce(d.verdict, 'not evaluated')) - 1
             as standing,
         coalesce(case when m.better = 'higher' then -n.estimate else n.estimate end, 'infinity') as value
-        from snap.variants v left join snap.verdicts d using (sweep_id, recipe_id)
+        from likened v left join snap.verdicts d using (sweep_id, recipe_id)
         join seeded s using (sweep_id, recipe_group) join main using (sweep_id)
         join snap.metrics m on m.name = main.metric
         left join snap.numbers n on n.sweep_id = v.sweep_id and n.recipe_id = v.recipe_id and n.metric = main.metric
             and n.scope = main.scope
-        left join own o on o.sweep_id = v.sweep_id and o.recipe_id = v.recipe_id
-        where v.sweep_id in (from large))
+        left join own o on o.sweep_id = v.sweep_id and o.recipe_id = v.recipe_id)
     select * exclude (value), folded(name) as folded,
     folded(name || ' ' || array_to_string(methods, ' ') || ' ' || recipe_id) as searched,
     row_number() over (partition by sweep_id order by base, not is_base, standing, value, position)::integer as place,

@@ -14,6 +14,7 @@ from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
 from leaderboard.format import number
+from leaderboard.judged import objective_of
 from leaderboard.large import column, judge_field
 from leaderboard.listing import Listing, Order
 from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, judged_as, ranked, read_draws
@@ -131,9 +132,8 @@ def _place(standing: Standing) -> Place:
 
 def evidence_of(board: Board, key: Key, rows: Sequence[Row], draws: Draws) -> Evidence:
     """What is known of the rows on one number, as it is judged."""
-    axis = board.axes[key]
-    key = judged_as(axis.key)
-    objective = Objective(axis.title, axis.better, board.matters.get(axis.key, 0.0))
+    axis, objective = board.axes[key], objective_of(board, key)
+    key = judged_as(key)
     # What was stopped has seen other examples or rounds than the rest, and takes no part in what is noisy.
     cells = [None if row.stopped and not axis.exact else row.cells.get(key) for row in rows]
     return put_together(

@@ -11,21 +11,18 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from bench.statistics.objectives import Evidence, Objective, about_estimates, extension
+from bench.statistics.objectives import Evidence, about_estimates, extension
 from bench.statistics.pruned import DOMINATED, NOT_EVALUATED, Ends, Judged, Spread, count_pairs, ends, judge, reasons
 from bench.store.reader import Snapshot
 from leaderboard.facts import Facts
 from leaderboard.index import Index, Indexed
+from leaderboard.judged import objective_of
 from leaderboard.listing import Anew, Clause, Listing
-from leaderboard.rows import Board, Key, Required, axes_of, board_of, find_sweep, judged_as, read_board
+from leaderboard.rows import Board, Key, axes_of, board_of, find_sweep, judged_as, read_board
 
 LEVEL = 0.95
 AT_ONCE = 3000  # rows whose verdicts nobody needs to wait for
 WAITING = "it is being compared with the others shown"
-# Where <=> stands comes one of the four operators that a constraint may have.
-CELLS = "(select place from cells where sweep_id = ? and metric = ? and scope = ? and low <= high"
-BROKEN = f"r.place not in {CELLS} and not (low <=> ?) and not (high <=> ?))"
-MET = f"r.place in {CELLS} and low <=> ? and high <=> ?)"
 Floats = NDArray[np.float64]
 
 
@@ -60,6 +57,7 @@ class Members:
     recipes: NDArray[np.object_]
     base: NDArray[np.intp]  # a number for each base
     is_base: NDArray[np.bool_]
+    as_base: NDArray[np.bool_]  # has its bytes
     stopped: NDArray[np.bool_]
 
 
@@ -112,26 +110,6 @@ def listed(listing: Listing, standings: Sequence[int], statuses: Sequence[str], 
         )
         mine = mine.both(Clause(there, (listing.sweep_id, task, task)))
     return Clause() if mine.sql == "true" else Clause(f"(r.is_base or ({mine.sql}))", mine.parameters)
-
-
-def kept_by(listing: Listing, asked: Sequence[Required]) -> Clause:
-    """Who is not known to break one of the bounds; bases always stay."""
-    found = Clause()
-    for required in asked:
-        c = required.constraint
-        broken = BROKEN.replace("<=>", c.operator)
-        found = found.both(Clause(broken, (listing.sweep_id, c.metric, c.scope, c.bound, c.bound)))
-    return Clause(f"(r.is_base or ({found.sql}))", found.parameters)
-
-
-def all_met(listing: Listing, constraints: Sequence[Required]) -> bool:
-    """Whether some variant is known to meet all of these bounds."""
-    found = Clause("not r.is_base")
-    for required in constraints:
-        c = required.constraint
-        met = MET.replace("<=>", c.operator)
-        found = found.both(Clause(met, (listing.sweep_id, c.metric, c.scope, c.bound, c.bound)))
-    return bool(listing.narrowed(found))
 
 
 def judge_field(board: Board, field: Listing, keys: Sequence[Key], patience: float | None = None) -> Anew:
@@ -226,9 +204,8 @@ def _evidence(
     board: Board, found: Column, key: Key, mine: NDArray[np.intp], stopped: NDArray[np.bool_]
 ) -> tuple[Evidence, Spread | None]:
     """What is known of some variants on one number, without draws, and how these are spread; None where it is exact."""
-    axis = board.axes[key]
-    objective = Objective(axis.title, axis.better, board.matters.get(key, 0.0))
-    out = stopped if not axis.exact else np.zeros(mine.size, dtype=np.bool_)
+    objective = objective_of(board, key)
+    out = stopped if not board.axes[key].exact else np.zeros(mine.size, dtype=np.bool_)
     estimates = np.where(out, np.nan, found.estimate[mine])
     spread = found.spread
     drawn = np.isfinite(spread.deviation[mine]) & np.isfinite(estimates)
@@ -242,7 +219,7 @@ def _evidence(
     n = int(worth[known].min()) if known.any() and span > 0 else None
     freedom = np.where(known, np.maximum(worth - 1, 1), np.inf) if known.any() and span <= 0 else None
     least, most = spread.least[mine], spread.most[mine]
-    if axis.better == "higher":
+    if objective.better == "higher":
         least, most = -most, -least
     about = Spread(np.where(drawn, spread.deviation[mine], np.inf), least, most, spread.own[mine])
     return Evidence(objective, estimates, None, n, span, freedom, extension(found.extended[mine])), about
@@ -287,8 +264,8 @@ def members(index: Index, sweep_id: str) -> Members:
 
     def read() -> Members:
         rows = index.cursor().execute(
-            "select place, recipe_id, dense_rank() over (order by base) as base, is_base, status = 'stopped' as gone "
-            "from rows where sweep_id = ? order by place",
+            "select place, recipe_id, dense_rank() over (order by base) as base, is_base, as_base, "
+            "status = 'stopped' as gone from rows where sweep_id = ? order by place",
             [sweep_id],
         )
         found = rows.fetchnumpy()

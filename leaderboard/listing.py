@@ -238,7 +238,7 @@ class Listing(Sequence[Row]):
         about = [self.sweep_id, list(places)]
         told = cursor.execute(
             "select place, recipe_id, name, base, is_base, seed, recipe_group, steps, artefact_id, status, reason, "
-            "verdict, share, verdict_reason, dominated_by, seeds, undelivered "
+            "verdict, share, verdict_reason, dominated_by, seeds, undelivered, as_base "
             "from rows where sweep_id = ? and place in (select unnest(?))",
             about,
         ).fetchall()
@@ -250,14 +250,14 @@ class Listing(Sequence[Row]):
         kept = _kept(cursor, self.sweep_id, list(recipes.values())) if self.declared else {}
         found = {}
         for row in told:
-            place, recipe_id, is_base = row[0], row[1], row[4]
+            place, recipe_id = row[0], row[1]
             mine = cells.get(place, {})
             verdict, share, reason, winner = judged.get(place, row[11:15])
             found[place] = Row(
                 recipe_id=recipe_id,
                 name=row[2],
                 base=row[3],
-                is_base=is_base,
+                is_base=row[4],
                 seed=row[5],
                 group=row[6],
                 steps=tuple(Step(s["step"], s["settings"], s.get("seed")) for s in json.loads(row[7])),
@@ -271,9 +271,10 @@ class Listing(Sequence[Row]):
                 cells=mine,
                 stopped=Stopped(row[14], *stopped[row[8]], row[13]) if row[8] in stopped else None,
                 places=stood.get(place, {}),
-                kept=(*kept.get(recipe_id, ()), *(keeps(mine, is_base, each.constraint) for each in self.asked)),
+                kept=(*kept.get(recipe_id, ()), *(keeps(mine, row[17], each.constraint) for each in self.asked)),
                 undelivered=tuple(row[16]),
                 seeds=row[15],
+                as_base=row[17],
             )
         return [found[place] for place in places if place in found]
 

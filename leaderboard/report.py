@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from bench.metrics import of_base
 from leaderboard.choices import View
 from leaderboard.drawing import plot_svg
 from leaderboard.format import SIGNS, interval, number
@@ -126,7 +125,7 @@ def _line(row: Row, board: Board, columns: Sequence[Axis]) -> str:
 
 def _cell(row: Row, axis: Axis) -> str:
     cell = row.cells.get(axis.key)
-    if cell is None or (row.is_base and of_base(axis.metric) is not None):
+    if cell is None:
         return '<td class="n">–</td>'
     text = escape(number(cell.estimate, axis.unit, axis.metric))
     if cell.low == cell.high:

@@ -14,13 +14,16 @@ from bench.metrics import TIMED
 from bench.statistics.constraints import Constraint, State
 from bench.statistics.frontier import Relation
 from bench.store.reader import Snapshot
-from leaderboard.facts import Facts, facts_of
+from leaderboard.facts import Facts, facts_of, resolved
 from leaderboard.format import without_folders
 from leaderboard.undelivered import undelivered_in
 
 Key = tuple[str, str]  # metric, scope
 Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
 COMPARED = ("_difference", "_ratio")  # endings of metrics that compare a variant with its base
+# Of a variant `v`, in SQL: whether it is its base or has its artefact.
+AS_BASE = """(v.is_base or coalesce(
+    v.artefact_id = max(v.artefact_id) filter (v.is_base) over (partition by v.sweep_id, v.base), false))"""
 VERDICT_ORDER = {"certain": 0, "contested": 1, "dominated": 2, "not evaluated": 3}
 
 
@@ -136,6 +139,7 @@ class Row:
     kept: tuple[Kept, ...] = ()  # by the board's constraints
     undelivered: tuple[str, ...] = ()  # steps that did not do to the model what they promise, and how that shows
     seeds: int | None = None  # of its recipe on the board, where that is known without looking at all rows
+    as_base: bool = False  # has the very bytes of its base, or is it: how it compares with it is known
 
     def __post_init__(self) -> None:
         # Here, so that no reader can forget: where things lie on a machine is nothing for visitors.
@@ -210,7 +214,10 @@ def read_board(snapshot: Snapshot, asked: str | None = None) -> Board:
             if record["status"] == "stopped"
             else None,
         )
-        for record in snapshot.rows("select * from variants where sweep_id = ? order by position", [sweep_id])
+        for record in snapshot.rows(
+            f"select v.*, {AS_BASE} as as_base from variants v where sweep_id = ? order by position",  # noqa: S608
+            [sweep_id],
+        )
     ]
     return board_of(snapshot, sweep, axes, ranked(rows, axes.get(objectives[0])))
 
@@ -231,7 +238,7 @@ def board_of(snapshot: Snapshot, sweep: Mapping[str, Any], axes: Mapping[Key, Ax
         tasks=tuple(task["name"] for task in body["tasks"]),
         matters={(o["metric"], o["scope"]): o.get("matters", 0.0) for o in body["objectives"]},
         constraints=tuple(
-            Required(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), c["text"])
+            Required(resolved(Constraint(c["metric"], c["scope"], c["operator"], c["bound"]), axes), c["text"])
             for c in body.get("constraints", ())
         ),
     )
@@ -287,6 +294,7 @@ def _row(record: Mapping[str, Any], stand: Mapping[str, Any] | None, cells: Mapp
         name=record["name"],
         base=record["base"],
         is_base=record["is_base"],
+        as_base=record["as_base"],
         seed=record["seed"],
         group=record["recipe_group"],
         steps=tuple(Step(s["step"], s["settings"], s.get("seed")) for s in json.loads(record["steps"])),

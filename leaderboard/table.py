@@ -193,8 +193,8 @@ def _row(
     seed = f" · seed {row.seed}, one of {seeds[row.group]}" if row.group in seeds else ""
     cells = []
     for axis in axes:
-        if row.is_base and of_base(axis.metric) is not None:
-            found = Shown("–", "the base itself")
+        if row.as_base and axis.key not in row.cells and of_base(axis.metric) is not None:
+            found = Shown("–", "the base itself" if row.is_base else "the base's very bytes")
         else:
             # Bars only where the decision is made: on every column they would be noise.
             found = shown(row.cells.get(axis.key), axis, ends[axis.key] if axis.key in view.keys else None)

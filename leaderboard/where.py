@@ -10,9 +10,10 @@ from bench.metrics.bounds import bound, read, refuse_contradictions
 from bench.statistics.constraints import combined
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
+from leaderboard.bounded import kept_by
 from leaderboard.facts import keeps
 from leaderboard.judging import judged_anew, with_objectives
-from leaderboard.large import board_in, kept_by
+from leaderboard.large import board_in
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Key, Required, Row
 
@@ -59,18 +60,25 @@ def kept_under(board: Board, texts: Sequence[str]) -> Board:
 
 
 def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:
-    """Constraints as they are written on numbers of this board. Raises BadInput with one sentence."""
+    """Constraints as they are written on numbers of this board. Raises BadInput with one sentence.
+
+    Those that contradict each other are refused, and one that contradicts a constraint of the board: nobody would be
+    left. What the board's own say of each other is not for whoever asks.
+    """
     written = read(texts)
     found = []
     for each in written:
         metric, scope = find_axis(board, each.asked)
         found.append(bound(each, metric, scope, board.axes[metric, scope].unit))
-    refuse_contradictions(written, found)
+    asked = [each.text for each in written]
+    refuse_contradictions(asked, found)
+    for standing in board.constraints:
+        refuse_contradictions([standing.text, *asked], [standing.constraint, *found])
     return tuple(Required(constraint, each.text) for constraint, each in zip(found, written, strict=True))
 
 
 def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
-    return replace(row, kept=(*row.kept, *(keeps(row.cells, row.is_base, each.constraint) for each in asked)))
+    return replace(row, kept=(*row.kept, *(keeps(row.cells, row.as_base, each.constraint) for each in asked)))
 
 
 def with_limit(board: Board, text: str, key: Key, bound: str) -> str:

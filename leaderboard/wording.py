@@ -9,8 +9,9 @@ from typing import Any
 
 from leaderboard.choices import View
 from leaderboard.format import SIGNS, difference, interval, number, tied_with
+from leaderboard.judged import judged_axis
 from leaderboard.listing import Listing
-from leaderboard.rows import Axis, Board, Key, Place, Row
+from leaderboard.rows import Board, Key, Place, Row
 from leaderboard.table import full_name, share
 
 SHORT = 12  # characters shown of an identity
@@ -78,23 +79,26 @@ def objective_rows(row: Row, board: Board) -> list[tuple[str, str, str, str, str
         axis, cell, place = board.axes[key], row.cells.get(key), row.places.get(key)
         value = "–" if cell is None else number(cell.estimate, axis.unit, axis.metric)
         between = "" if cell is None else interval(cell.low, cell.high, axis.unit, axis.metric)
-        found.append((full_name(axis), value, between, against_base(place, axis), rank_text(place, row, board, key)))
+        told = against_base(place, board, key), rank_text(place, row, board, key)
+        found.append((full_name(axis), value, between, *told))
     return found
 
 
-def against_base(place: Place | None, axis: Axis) -> str:
+def against_base(place: Place | None, board: Board, key: Key) -> str:
     """What is known of a variant against its base on one objective: the relation and the difference."""
     if place is None or place.relation is None:
         return "–"
     if place.difference is None or place.low is None or place.high is None:
         return place.relation
-    return f"{place.relation}: {change_text(place.difference, place.low, place.high, axis)}"
+    return f"{place.relation}: {change_text(place.difference, place.low, place.high, board, key)}"
 
 
-def change_text(change: float, low: float, high: float, axis: Axis) -> str:
-    """A difference of two variants with its interval, in the unit of what is judged."""
+def change_text(change: float, low: float, high: float, board: Board, key: Key) -> str:
+    """A difference of two variants with its interval, in the unit of what is judged: named where another is shown."""
+    axis = judged_axis(board, key)
     ends = [difference(value, axis.unit, axis.metric) for value in (change, low, high)]
-    return ends[0] if low == high or not math.isfinite(low) else f"{ends[0]} ({ends[1]} to {ends[2]})"
+    text = ends[0] if low == high or not math.isfinite(low) else f"{ends[0]} ({ends[1]} to {ends[2]})"
+    return text if axis.key == key else f"{text}, {axis.title.removesuffix(f', {axis.scope}')}"
 
 
 def rank_text(place: Place | None, row: Row, board: Board, key: Key) -> str:

@@ -80,10 +80,13 @@ FIDELITY = ("agreement", "flips_gained", "flips_lost")
 
 
 def of_base(name: str) -> float | None:
-    """What a metric that compares a variant with its base is for the base itself; None for any other."""
+    """What a metric that compares a variant with its base is for the base itself; None for any other.
+
+    Recovery is a mean of ratios to the base, and stands among the base's own numbers.
+    """
     if name.endswith("_difference") or name.startswith("flips_"):
         return 0.0
-    return 1.0 if name == "agreement" else None
+    return 1.0 if name == "agreement" or name.endswith("_ratio") else None
 
 
 def flips_in(names: Sequence[str]) -> bool:

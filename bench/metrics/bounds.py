@@ -140,9 +140,9 @@ def _ends(metric: str) -> tuple[float, float] | None:
     return None if known is None else (0.0, math.inf)  # a size, a time, a ratio, a count
 
 
-def refuse_contradictions(written: Sequence[Written], constraints: Sequence[Constraint]) -> None:
-    """Raise BadInput, naming the pair, where no value can keep two constraints together."""
+def refuse_contradictions(texts: Sequence[str], constraints: Sequence[Constraint]) -> None:
+    """Raise BadInput, naming the pair by its texts, where no value can keep two constraints together."""
     pair = contradiction(constraints)
     if pair is not None:
-        first, second = (written[i].text for i in pair)
+        first, second = (texts[i] for i in pair)
         raise BadInput(f"Nothing can meet both {first!r} and {second!r}: change or leave out one of them.")

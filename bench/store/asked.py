@@ -37,6 +37,11 @@ class Asked:
     def is_base(self) -> bool:
         return bool(self.variant["is_base"])
 
+    @property
+    def as_base(self) -> bool:
+        """Whether the variant has its base's very bytes: the base itself, or one that no step has changed."""
+        return self.is_base or self.variant["artefact_id"] == self.base["artefact_id"] is not None
+
     def task(self, name: str) -> Row | None:
         """The task of that name in the sweep."""
         return next((task for task in self.sweep["tasks"] if task["name"] == name), None)
@@ -121,13 +126,16 @@ def _scope(sweep: Row, metric: str, asked: str | None, mine: Mapping[str, Row], 
 
 def why_missing(snapshot: Snapshot, asked: Asked) -> str:
     """One sentence on why the variant has no such number."""
+    from bench.metrics import of_base
+
     variant, name = asked.variant, asked.name
     if variant["artefact_id"] is None:
         if variant["reason"]:
             return f"It could not be built: {variant['reason']}"
         return "It is not built yet: run the sweep on."
-    if asked.is_base and (name.endswith("_difference") or name in ("agreement", "flips_gained", "flips_lost")):
-        return "It is the base itself, and there is nothing to compare it with."
+    if asked.as_base and of_base(name) is not None and kind_of(asked) == "scored":
+        what = "is the base itself" if asked.is_base else "has the very bytes of its base"
+        return f"It {what}, and there is nothing to compare it with."
     not_asked = _not_asked(asked)
     if not_asked:
         return not_asked

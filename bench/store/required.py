@@ -46,13 +46,15 @@ def _told(other: Comparison | None) -> tuple[str | None, float | None, float | N
 
 
 def constraint_rows(
-    sweep: Declaration, variants: Variants, numbers: Sequence[Sequence[Number]]
+    sweep: Declaration, variants: Variants, placed: Sequence[str | None], numbers: Sequence[Sequence[Number]]
 ) -> Iterable[ConstraintRow]:
-    """A row for each variant and declared constraint; an older declaration has none."""
+    """A row for each variant and declared constraint, from artefacts and numbers; an older declaration has none."""
+    own = next((a for v, a in zip(variants, placed, strict=True) if v["is_base"]), None)
     for position, declared in enumerate(sweep.get("constraints", ())):
         constraint = Constraint(declared["metric"], declared["scope"], declared["operator"], declared["bound"])
-        for variant, mine in zip(variants, numbers, strict=True):
-            ends = _ends(constraint, variant, mine)
+        for variant, artefact_id, mine in zip(variants, placed, numbers, strict=True):
+            as_base = variant["is_base"] or (own is not None and artefact_id == own)
+            ends = _ends(constraint, mine, as_base=as_base)
             yield ConstraintRow(
                 sweep["sweep_id"],
                 variant["recipe_id"],
@@ -68,16 +70,16 @@ def constraint_rows(
 
 
 def _ends(
-    constraint: Constraint, variant: Mapping[str, Any], numbers: Sequence[Number]
+    constraint: Constraint, numbers: Sequence[Number], *, as_base: bool
 ) -> tuple[float | None, float | None, float | None]:
-    """Estimate and interval of the number that is constrained; what compares with the base is known of the base."""
+    """Estimate and interval of the number that is constrained; what compares with the base is known of its bytes."""
     found = next((n for n in numbers if (n.metric, n.scope) == (constraint.metric, constraint.scope)), None)
     if found is None and not constraint.scope:  # of a metric that has one scope only, which the sweep cannot know
         same = [n for n in numbers if n.metric == constraint.metric]
         found = same[0] if len(same) == 1 else None
     if found is not None:
         return found.interval.estimate, found.interval.low, found.interval.high
-    itself = of_base(constraint.metric) if variant["is_base"] else None
+    itself = of_base(constraint.metric) if as_base else None
     return itself, itself, itself
 
 

@@ -189,7 +189,7 @@ def _fill(
     knee = None if front.knee is None else variants[front.knee]["recipe_id"]
     summary.fronts.append(FrontRow(sweep_id, variants[0]["base"], front.size, knee, front.hypervolume))
     summary.standings += standing_rows(sweep, variants, standings)
-    summary.constraints += constraint_rows(sweep, variants, told)
+    summary.constraints += constraint_rows(sweep, variants, placed, told)
     for variant, artefact_id, verdict in zip(variants, placed, found, strict=True):
         stop = stopped.get(artefact_id or "")
         verdict = verdict if stop is None else standing_of(stop, placed)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.metrics import of_base
 from bench.statistics.constraints import Constraint
+from leaderboard.judged import judged_axis
 from leaderboard.large import Members, column, judge_field, members
 from leaderboard.listing import Clause, Listing
 from leaderboard.review.question import Question
@@ -91,12 +92,12 @@ def _of_base(listing: Listing, base: str, size: int) -> Bools:
 
 
 def _ends(listing: Listing, constraint: Constraint, who: Members, mine: Places) -> tuple[NDArray[np.float64], ...]:
-    """Both ends of the numbers that a bound is on; what compares with the base is known of the base."""
+    """Both ends of the numbers that a bound is on; what compares with the base is known of its bytes."""
     found = column(listing.source, listing.sweep_id, (constraint.metric, constraint.scope))
     low, high = found.low[mine].copy(), found.high[mine].copy()
     itself = of_base(constraint.metric)
     if itself is not None:
-        own = who.is_base[mine] & ~(low <= high)
+        own = who.as_base[mine] & ~(low <= high)
         low[own] = high[own] = itself
     return low, high
 
@@ -164,7 +165,7 @@ def _best(listing: Listing, board: Board, keys: Sequence[Key], places: Places) -
     if places.size <= MOST_CANDIDATES:
         return places
     columns = [column(listing.source, listing.sweep_id, judged_as(key)).estimate[places] for key in keys]
-    turn = [1 if board.axes[key].better == "lower" else -1 for key in keys]
+    turn = [1 if judged_axis(board, key).better == "lower" else -1 for key in keys]
     costs = np.column_stack(columns) * turn
     weights = np.full(len(keys), 1 / len(keys))
     found = scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), weights)

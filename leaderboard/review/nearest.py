@@ -92,7 +92,7 @@ def _ends(row: Row, constraint: Constraint) -> tuple[float, float] | None:
     cell = row.cells.get((constraint.metric, constraint.scope))
     if cell is not None:
         return cell.low, cell.high
-    itself = of_base(constraint.metric) if row.is_base else None
+    itself = of_base(constraint.metric) if row.as_base else None
     return None if itself is None else (itself, itself)
 
 

@@ -154,7 +154,7 @@ def _scored(asked: Question, board: Board, rows: Sequence[Row], draws: Draws) ->
         )
         for i in order.tolist()
     )
-    turn = [1 if board.axes[key].better == "lower" else -1 for key in keys]
+    turn = [1 if each.objective.better == "lower" else -1 for each in evidence]
     return Shortlist(
         question=asked,
         board=board,

@@ -8,10 +8,11 @@ from typing import Any
 
 from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.judged import judged_axis
 from leaderboard.licences import NOT_RECORDED, NOT_STATED
 from leaderboard.review.case import Case, confirmation_of
 from leaderboard.review.shortlist import Candidate, Shortlist
-from leaderboard.rows import Axis, Board, Key, Row, judged_as
+from leaderboard.rows import Axis, Board, Key, Row
 from leaderboard.table import full_name, label, notes
 from leaderboard.wording import against_base
 
@@ -146,7 +147,7 @@ def evidence_rows(row: Row, found: Shortlist) -> list[Line]:
         (
             full_name(found.board.axes[key]),
             value_text(row, found.board.axes[key]),
-            against_base(row.places.get(key), found.board.axes[key]),
+            against_base(row.places.get(key), found.board, key),
             "–" if candidate is None else f"{candidate.losses[key]:.2f}",
         )
         for key in found.question.weights
@@ -157,7 +158,7 @@ def scale_rows(found: Shortlist) -> list[Line]:
     """(number, at loss 0, at loss 1), in the form in which it is judged."""
     rows: list[Line] = []
     for key, (best, worst) in found.scale.items():
-        axis = found.board.axes.get(judged_as(key), found.board.axes[key])
+        axis = judged_axis(found.board, key)
         ends = (number(value, axis.unit, axis.metric) for value in (best, worst))
         rows.append((full_name(axis), *ends))
     return rows

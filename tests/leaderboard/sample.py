@@ -60,6 +60,7 @@ class Variant:
     seed: int | None = None
     fate: str = "measured"  # or "failed", "waiting"
     group: str = ""  # of those that differ in their seed only; its own without
+    flops: float | None = None
 
     @property
     def recipe_id(self) -> str:
@@ -108,6 +109,7 @@ def declaration(
     day: int = 20,
     hardware_class: str = CLASS,
     leases: int = LEASES,
+    constraints: Sequence[dict[str, Any]] = (),
 ) -> Entry:
     """The entry that declares the sweep."""
     sweep_id = digest({"sweep": name} if hardware_class == CLASS else {"sweep": name, "class": hardware_class})
@@ -124,6 +126,7 @@ def declaration(
         "versions": VERSIONS,
         "leases": leases,
         "objectives": objectives,
+        "constraints": list(constraints),
         "tasks": [
             {"name": TASK, "kind": SPEC.kind, "fingerprint": SPEC.fingerprint, "examples": EXAMPLES}
             | {"metrics": ["accuracy", "macro_f1"], "licence": None}
@@ -174,6 +177,8 @@ def build(variant: Variant, answer: dict[str, Any] | None = None) -> Delivery:
         return _delivery(job, Failed(stage="build", kind="bad spec", reason=REASON))
     exact = {"size": variant.megabytes * 1e6, "parameters": variant.parameters, "layers": 24.0}
     values = tuple(Value.exact(variant.artefact_id, metric, value) for metric, value in exact.items())
+    if variant.flops is not None:
+        values += (Value.exact(variant.artefact_id, "flops", variant.flops, SCOPE),)
     return _delivery(job, Finished(artefact_id=variant.artefact_id, values=values, answer=answer))
 
 

@@ -13,7 +13,7 @@ from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.report import report_html
 from leaderboard.rows import Board, Draws, Place
 from leaderboard.table import label, notes, payload, usual_columns
-from tests.leaderboard.sample import BASE, HTML, REASON, SQL
+from tests.leaderboard.sample import BASE, HTML, REASON, SQL, TASK
 
 
 @pytest.fixture
@@ -44,6 +44,18 @@ def test_cells_carry_number_interval_and_place(view: View, board: Board) -> None
     assert row["sign"] == "●"
     assert row["verdict"] == "certain"
     assert row["share"] == "100%"
+
+
+def test_the_base_has_its_ratio_of_times_and_is_compared_with_itself_nowhere(view: View, board: Board) -> None:
+    keys = [key for key in usual_columns(board) if key[0] in ("latency_ratio", "accuracy_difference")]
+    cells = payload(view, view.rows, keys, None)["rows"][0]["cells"]
+    assert [(cell["text"], cell["below"]) for cell in cells] == [("1.000×", ""), ("–", "the base itself")]
+    accuracy = board.axes["accuracy_difference", TASK]
+    ratio = replace(accuracy, metric="perplexity_ratio")
+    mine = replace(view, board=replace(board, axes={**board.axes, ratio.key: ratio}))
+    (cell,) = payload(mine, mine.rows, [ratio.key], None)["rows"][0]["cells"]
+    assert (cell["text"], cell["below"]) == ("–", "the base itself")
+    assert "1.000×" in report_html(board, {}).partition("<tr class=base>")[2].partition("</tr>")[0]
 
 
 def test_objectives_carry_ranks_and_ties(view: View, board: Board) -> None:

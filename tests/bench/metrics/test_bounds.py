@@ -90,5 +90,5 @@ def test_what_is_refused(text: str, sentence: str) -> None:
 def test_a_pair_that_contradicts_itself_is_named() -> None:
     texts = ["latency_ms <= 20", "size <= 3MB", "latency_ms > 0.02 s"]
     with pytest.raises(BadInput, match=r"meet both 'latency_ms <= 20' and 'latency_ms > 0.02 s'"):
-        refuse_contradictions(read(texts), understood(*texts))
-    refuse_contradictions(read(texts[:2]), understood(*texts[:2]))
+        refuse_contradictions(texts, understood(*texts))
+    refuse_contradictions(texts[:2], understood(*texts[:2]))

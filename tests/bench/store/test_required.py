@@ -15,6 +15,7 @@ from bench.store.required import constraint_rows, standing_rows, with_holm
 from bench.store.rows import NumberRow
 
 VARIANTS = [{"recipe_id": name, "is_base": name == "base"} for name in ("base", "a", "b", "c")]
+PLACED = ["base's", "a's", "b's", None]  # artefacts
 TASKS = [{"name": "t", "metrics": ["accuracy", "macro_f1"]}, {"name": "u", "metrics": ["accuracy", "accuracy_summed"]}]
 OBJECTIVES = [{"metric": "size", "scope": ""}]
 
@@ -31,7 +32,7 @@ def number(metric: str, low: float, high: float, scope: str = "t") -> Number:
 
 def states(declared: dict[str, Any], *numbers: list[Number]) -> list[list[str]]:
     """By constraint, the state of each variant."""
-    rows = list(constraint_rows(declared, VARIANTS, numbers))
+    rows = list(constraint_rows(declared, VARIANTS, PLACED, numbers))
     assert len(rows) == len(declared["constraints"]) * len(VARIANTS)
     positions = range(len(declared["constraints"]))
     return [[row.state for row in rows if row.position == position] for position in positions]
@@ -49,14 +50,33 @@ def test_every_variant_is_held_against_every_constraint() -> None:
     ]
 
 
+def test_a_base_is_as_good_as_itself_in_ratios_too() -> None:
+    declared = sweep(("perplexity_ratio", "t", "<=", 1.05), ("token_accuracy_ratio", "t", ">=", 1.01))
+    assert states(declared, [], [], [], []) == [
+        ["met", "open", "open", "open"],
+        ["not met", "open", "open", "open"],
+    ]
+
+
+def test_the_bytes_of_the_base_are_as_good_as_it() -> None:
+    declared = sweep(
+        ("accuracy_difference", "t", ">=", -0.01), ("agreement", "t", "<", 0.99), ("accuracy", "t", ">=", 0.8)
+    )
+    rows = list(constraint_rows(declared, VARIANTS, ["base's", "base's", "b's", None], [[], [], [], []]))
+    assert [row.state for row in rows if row.recipe_id == "a"] == ["met", "not met", "open"]
+    assert {row.state for row in rows if row.recipe_id in ("b", "c")} == {"open"}
+    unbuilt = list(constraint_rows(declared, VARIANTS, [None] * 4, [[]] * 4))
+    assert [row.state for row in unbuilt if row.position == 0] == ["met", "open", "open", "open"]
+
+
 def test_rows_carry_the_number_and_the_words() -> None:
     declared = sweep(("accuracy", "t", ">=", 0.8))
-    rows = list(constraint_rows(declared, VARIANTS, [[number("accuracy", 0.75, 0.85)], [], [], []]))
+    rows = list(constraint_rows(declared, VARIANTS, PLACED, [[number("accuracy", 0.75, 0.85)], [], [], []]))
     assert (rows[0].text, rows[0].bound) == ("accuracy t >= 0.8", 0.8)
     assert (rows[0].estimate, rows[0].low, rows[0].high) == pytest.approx((0.8, 0.75, 0.85))
     assert (rows[1].estimate, rows[1].low, rows[1].high) == (None, None, None)
     del declared["constraints"]  # of before there were any
-    assert list(constraint_rows(declared, VARIANTS, [[]] * 4)) == []
+    assert list(constraint_rows(declared, VARIANTS, PLACED, [[]] * 4)) == []
 
 
 def test_places_are_rows_without_infinities() -> None:

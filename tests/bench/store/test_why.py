@@ -185,6 +185,7 @@ MISSING = {
     "failed": (VARIANTS[3].name, "accuracy", f"could not be built: build: bad spec: {REASON}"),
     "waiting": (VARIANTS[4].name, "size", "not built yet"),
     "base": (VARIANTS[0].name, "accuracy_difference", "the base itself"),
+    "ratio of base": (VARIANTS[0].name, "perplexity_ratio", "the base itself"),
     "no task": (MINE.name, "rouge1", f"No task of the sweep gives it ({TASK}: accuracy, macro_f1)"),
     "no writing": (MINE.name, "per_token_ms", "latency.new_tokens is not set"),
     "no energy": (MINE.name, "energy_j", "Nothing told the energy"),
