@@ -29,7 +29,8 @@ def test_an_interval_holds_the_truth(count: int, within: float) -> None:
     """Of a single measurement, whose repeats cannot show what it shares; with one repeat only where repeats agree."""
     if count == 1 and within:
         return
-    ends = [interval(*map(float, each), count, SHIFT) for each in zip(*measured(4000, count, within, 1), strict=True)]
+    medians, lows, highs = measured(4000, count, within, 1)
+    ends = [interval(*each, count, SHIFT) for each in zip(medians.tolist(), lows.tolist(), highs.tolist(), strict=True)]
     covered = np.mean([each.low <= TRUTH <= each.high for each in ends])
     assert 0.94 <= covered <= 0.995
 
