@@ -42,6 +42,7 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 	$(BIN)/python -m tests.performance.bench_throughput
 	$(BIN)/python -m tests.performance.bench_latency_peers
 	$(BIN)/python -m tests.performance.bench_memory_peers
+	$(BIN)/python -m tests.performance.bench_memory_jobs
 	$(BIN)/python -m tests.performance.bench_frontier
 	$(BIN)/python -m tests.performance.bench_scale
 	$(BIN)/python -m tests.performance.bench_writer

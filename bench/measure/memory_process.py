@@ -84,8 +84,8 @@ def _kib(field: str) -> int:
     raise RuntimeError(f"{STATUS} has no {field}")
 
 
-def _timed(asked: Asked) -> Measured:
-    """Load and run one model in this process, which must be fresh."""
+def _timed(asked: Asked, pages: Sequence[int]) -> Measured:
+    """Load and run one model in this process, which must be fresh; `pages` are those that its parent had touched."""
     import torch
 
     from bench.measure.calls import calls_of
@@ -101,6 +101,7 @@ def _timed(asked: Asked) -> Measured:
             torch.cuda.synchronize(asked.device)
         return time.perf_counter()
 
+    _touch(pages)  # whoever has imported the libraries itself has them
     begin = time.perf_counter()
     loaded = load(asked.folder, asked.device)
     seconds = done() - begin
@@ -292,7 +293,7 @@ def _in_child(what: Callable[[], Answer], name: str) -> Answer:
 def _measure(asked: Asked, pages: Sequence[int]) -> Measured:
     """Everything about one model, once."""
     _read_through(asked.folder)
-    timed = _in_child(lambda: _timed(asked), asked.folder.name)
+    timed = _in_child(lambda: _timed(asked, pages), asked.folder.name)
     return _in_child(lambda: _weighed(asked, pages), asked.folder.name) | timed
 
 
