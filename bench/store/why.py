@@ -28,6 +28,8 @@ INTERVALS = {
     "Wilson": "Wilson's score interval of a proportion, 95%.",
     "Student t over": "Student's t for the mean of the leases' log ratios, 95%, with the luck of their rounds and what "
     "differs between leases; the fewer they are, the more the latter leans on what calibration found.",
+    "Student t with what": "Student's t for the median of the repeats, 95%, with what two measurements of one model "
+    "differ by, which its repeats share: calibration found that.",
     "Student t": "Student's t for a mean over examples, 95%.",
     "BCa": "Bias-corrected and accelerated bootstrap (BCa) over examples, 95%.",
     "percentile bootstrap": "The 2.5th to the 97.5th percentile of the resamples.",
@@ -39,8 +41,6 @@ INTERVALS = {
     "has its share of what may be missed, so that all of them together keep 95%.",
     "order statistics": "Order statistics of single calls, which count for as many as are independent.",
     "tokens over time": "The ends of the interval of the time, turned into a speed.",
-    "Student t with what": "Student's t for the median of the repeats, 95%, with what two measurements of one model "
-    "differ by, which its repeats share: calibration found that.",
     "two pseudo examples": "No narrower than two more examples that differ by all of the score would make it.",
 }
 

@@ -147,7 +147,10 @@ def test_recovery_names_the_scores_that_it_rests_on(snapshot: Snapshot) -> None:
 
 
 def test_memory_as_the_record_states_it(snapshot: Snapshot) -> None:
-    (sheet,) = why(snapshot, "host_peak").raw
+    found = why(snapshot, "host_peak")
+    (sheet,) = found.raw
+    assert found.interval[0] == "Method: Student t with what measurements differ by."
+    assert found.interval[1].startswith("Student's t for the median of the repeats")
     assert column(sheet, "median") == [MINE.memory]
     assert column(sheet, "lowest") == [0.995 * MINE.memory]
     assert sheet.notes == ("Lowest, median and highest of 3: these are all the samples that there are.",)
