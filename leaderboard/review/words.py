@@ -227,11 +227,9 @@ def confirmed(board: Board, each: Mapping[str, Any]) -> Line:
 
 def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
     """Whether a variant was confirmed on unopened data, and the command that does it where it was not."""
-    findings = {line[3] for line in confirmation_rows(case, row.recipe_id)}
-    if findings:
-        if "overstated" in findings:
-            return "Looked at on held-back examples: they contradict a number that it was chosen by.", None
-        return "Confirmed on held-back examples: they contradict no number that it was chosen by.", None
+    mine = confirmation_of(case, row.recipe_id)
+    if mine:
+        return _confirmed_as(mine), None
     if row.is_base:
         return "The base is what others are confirmed against.", None
     if not case.holds_back:
@@ -247,6 +245,21 @@ def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
     )
     names = shlex.join([case.called, row.name])
     return f"Not confirmed on unopened data. {fresh} This command does it:", f"paredown confirm {names} --store STORE"
+
+
+def _confirmed_as(mine: Sequence[Mapping[str, Any]]) -> str:
+    """What came of all openings that have a variant: a later one, whose examples are the same, takes nothing back."""
+    findings = {each["finding"] for each in mine if each["opening"] == mine[-1]["opening"]} - {None}
+    times = len({each["opening"] for each in mine})
+    if any(each["finding"] == "overstated" for each in mine):
+        said = "Looked at on held-back examples: they contradict a number that it was chosen by."
+    elif findings == {"confirmed"}:
+        said = "Confirmed on held-back examples: they contradict no number that it was chosen by."
+    elif "understated" in findings:
+        said = "Looked at on held-back examples: it does better there than on those that a number was chosen by."
+    else:
+        said = "Looked at on held-back examples: they do not tell enough to confirm what it was chosen by."
+    return f"{said} They were opened {times} times for it, and were fresh once at most." if times > 1 else said
 
 
 def who(person: Person) -> str:

@@ -251,6 +251,29 @@ def test_what_is_not_confirmed_says_how(store: Path) -> None:
     assert "they contradict no number" in confirmation_sentence(replace(held, confirmations=(one,)), row)[0]
     worse = (one, {**one, "opening": "p", "finding": "overstated"})
     assert "they contradict a number" in confirmation_sentence(replace(held, confirmations=worse), row)[0]
+    # A second look at the same examples takes nothing back, and is told.
+    later = confirmation_sentence(replace(held, confirmations=worse[::-1]), row)[0]
+    assert "they contradict a number" in later
+    assert "opened 2 times" in later
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        (["open"], "do not tell enough"),
+        ([None], "do not tell enough"),
+        (["confirmed", "open"], "do not tell enough"),
+        (["confirmed", "understated"], "does better there"),
+        (["confirmed", None], "Confirmed on held-back examples"),
+    ],
+)
+def test_only_what_was_confirmed_is_called_so(store: Path, findings: list[str | None], said: str) -> None:
+    case = case_of(store)
+    row = next(each.row for each in case.found.candidates if not each.row.is_base)
+    rows = tuple({"opening": "o", "recipe_id": row.recipe_id, "finding": finding} for finding in findings)
+    sentence, command = confirmation_sentence(replace(case, holds_back=True, confirmations=rows), row)
+    assert (said in sentence, command) == (True, None)
+    assert sentence.startswith("Confirmed") == said.startswith("Confirmed")
 
 
 class Tags(HTMLParser):
