@@ -66,10 +66,9 @@ def _of_range(count: int) -> float:
     return math.sqrt(math.pi / (2 * count)) / float(expected)
 
 
-def interval(estimate: float, low: float, high: float, count: int, shift: Shift, level: float = 0.95) -> Interval:
-    """Student's interval for the median of repeats, not below 0; it holds `low` and `high` only by chance."""
+def interval(estimate: float, count: int, about: Error, level: float = 0.95) -> Interval:
+    """Student's interval for the median of so many repeats, of that error; not below 0."""
     check_level(level)
-    deviation, freedom = (float(each) for each in error(estimate, low, high, count, shift))
-    reach = deviation * float(stats.t.isf((1 - level) / 2, freedom))
+    reach = float(about.deviation * stats.t.isf((1 - level) / 2, about.freedom))
     method = "Student t with what measurements differ by"
     return Interval(estimate, max(0.0, estimate - reach), estimate + reach, level, count, method)

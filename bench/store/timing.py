@@ -245,14 +245,13 @@ def memory(
     ).fetchall()
     found: dict[str, list[Number]] = {}
     for artefact_id, metric, scope, estimate, low, high, n in rows:
-        shift = shift_of(metric, protocol)
-        interval = repeated_interval(estimate, low, high, n, shift)
-        deviation, freedom = (float(each) for each in repeated_error(estimate, low, high, n, shift))
+        about = repeated_error(estimate, low, high, n, shift_of(metric, protocol))
+        interval = repeated_interval(estimate, n, about)
         draws = evidence = None
-        if deviation:
+        if about.deviation:
             # Independent for each model: their processes share nothing that is known of.
             rng = np.random.default_rng([SEED, int(artefact_id[:12], 16)])
-            draws, evidence = interval.estimate + deviation * rng.standard_normal(DRAWS), int(freedom) + 1
+            draws, evidence = estimate + about.deviation * rng.standard_normal(DRAWS), int(about.freedom) + 1
         number = Number(metric, scope, interval, draws, evidence, 0.0, hardware_class)
         found.setdefault(artefact_id, []).append(number)
     return found

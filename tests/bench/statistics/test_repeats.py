@@ -30,7 +30,8 @@ def test_an_interval_holds_the_truth(count: int, within: float) -> None:
     if count == 1 and within:
         return
     medians, lows, highs = measured(4000, count, within, 1)
-    ends = [interval(*each, count, SHIFT) for each in zip(medians.tolist(), lows.tolist(), highs.tolist(), strict=True)]
+    repeats = zip(medians.tolist(), lows.tolist(), highs.tolist(), strict=True)
+    ends = [interval(each[0], count, error(*each, count, SHIFT)) for each in repeats]
     covered = np.mean([each.low <= TRUTH <= each.high for each in ends])
     assert 0.94 <= covered <= 0.995
 
@@ -50,12 +51,12 @@ def test_what_never_differs_and_is_only_counted_has_no_error() -> None:
     found = error([5.0, 5.0], [5.0, 4.0], [5.0, 6.0], [3, 3], Shift(0, 0, 8))
     assert found.deviation[0] == 0 < found.deviation[1]
     assert (found.freedom[0], found.freedom[1]) == (math.inf, 2)
-    exact = interval(5.0, 5.0, 5.0, 3, Shift(0, 0, 8))
+    exact = interval(5.0, 3, error(5.0, 5.0, 5.0, 3, Shift(0, 0, 8)))
     assert (exact.low, exact.high) == (5.0, 5.0)
 
 
 def test_a_small_number_errs_by_the_absolute_part_and_never_below_nothing() -> None:
-    small = interval(1.0, 0.9, 1.1, 3, SHIFT)
+    small = interval(1.0, 3, error(1.0, 0.9, 1.1, 3, SHIFT))
     assert small.low == 0.0
     assert small.high > 2.0
     with pytest.raises(ValueError, match="at least, got 0"):
