@@ -11,7 +11,7 @@ from typing import Any
 from bench.errors import BadInput
 from bench.job import EvaluateJob, library_versions
 from bench.store.asked import find_variant
-from bench.store.openings import OpenedTask, OpenedVariant, Opening, openings_in
+from bench.store.openings import OpenedTask, OpenedVariant, Opening, chosen_by, openings_in
 from bench.store.reader import Snapshot
 from bench.sweep_file import LimitsSection
 from cluster.evaluations import slices
@@ -107,7 +107,7 @@ def ask(snapshot: Snapshot, sweep: Row, variants: Sequence[str], level: float) -
             )
             for row in mine
         ),
-        chosen_on=_chosen_on(snapshot, sweep),
+        chosen_on=chosen_by(snapshot, body),
     )
     stated = openings_in(snapshot.folder)
     return Confirmation(
@@ -203,17 +203,3 @@ def _opened(body: Row, task: Row) -> OpenedTask:
         examples=task["examples"] + held["examples"],
         metrics=tuple(dict.fromkeys((task["metrics"][0], *wanted))),
     )
-
-
-def _chosen_on(snapshot: Snapshot, sweep: Row) -> tuple[str, ...]:
-    """Names of other sweeps of the store whose choosing had some of the examples that this one holds back."""
-    held = {task["held_back"]["data_id"]: task["held_back"]["examples"] for task in sweep["body"]["tasks"]}
-    found = [
-        str(other["name"])
-        for other in snapshot.sweeps()
-        if other["sweep_id"] != sweep["sweep_id"]
-        for task in other["body"]["tasks"]
-        if (mine := held.get(task.get("data_id"))) is not None
-        and task.get("held_back", {"examples": 0})["examples"] < mine
-    ]
-    return tuple(dict.fromkeys(found))

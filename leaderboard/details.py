@@ -19,6 +19,7 @@ from leaderboard.decisions import (
 )
 from leaderboard.dossier import Dossier
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.held_back import CONFIRMED, TOLD, HeldBack, confirmed_rows, sentences
 from leaderboard.rows import Row, Step
 from leaderboard.table import notes, usual_columns
 from leaderboard.wording import SHORT, number_rows, objective_rows, settings_text, verdict_sentence
@@ -43,6 +44,18 @@ def numbers_html(row: Row, view: View) -> str:
     head = ("number", "value", "95% interval", "how")
     return markup.table(head, number_rows(row, view), frozenset({1, 2})) + markup.line(
         markup.text(f"Times and memory hold for {view.board.hardware_class}."), css="quiet small"
+    )
+
+
+def held_back_html(row: Row, view: View, held: HeldBack, store: str) -> str:
+    """What examples said of a variant that nobody chose by; `store` is what a command needs to find the store."""
+    said, command = sentences(held, view.board, row, [])
+    lines = confirmed_rows(held, view.board, row.recipe_id)
+    return (
+        markup.heading("On examples that nobody chose by", 3)
+        + markup.line(markup.text(said), css="small")
+        + (markup.command(command + store) if command else "")
+        + (markup.table(CONFIRMED, lines, frozenset({1, 2}), TOLD) if lines else "")
     )
 
 

@@ -15,6 +15,7 @@ from bench.store.reader import Snapshot
 from bench.store.sheets import Sheet
 from bench.store.why import Why, explain
 from leaderboard.format import without_folders
+from leaderboard.held_back import HeldBack, read_held_back
 from leaderboard.rows import Key
 
 MOST_ATTEMPTS = 500
@@ -44,6 +45,7 @@ class Dossier:
     stacks: tuple[Stack, ...]
     elsewhere: bool  # the store lies in a bucket, and artefacts are not copied only to be looked at
     tasks: tuple[Mapping[str, Any], ...]
+    held_back: HeldBack
     command: str
     command_note: str
 
@@ -65,6 +67,7 @@ def read_dossier(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> Dossier:
         stacks=stacks,
         elsewhere=snapshot.folder.bucket is not None,
         tasks=tuple(body["tasks"]),
+        held_back=read_held_back(snapshot, body, recipe_id),
         command=without_folders(command),
         command_note=note,
     )

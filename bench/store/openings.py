@@ -4,7 +4,10 @@ journal, made before the first of the examples is read.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -12,6 +15,7 @@ from bench.identity import digest
 from bench.record import Frozen
 from bench.store.folder import Folder
 from bench.store.journal import Entry, parts
+from bench.store.reader import Snapshot
 
 OPENED = "opened"  # the kind of entry
 WHEN = {"at", "chosen_on"}  # what makes no other opening
@@ -79,3 +83,32 @@ def openings_in(journal: Folder | Path) -> list[Opening]:
         for row in table.to_pylist():
             found.setdefault(row["identity"], Opening.model_validate_json(row["body"]))
     return sorted(found.values(), key=lambda opening: opening.at)
+
+
+def held_back(body: Mapping[str, Any]) -> dict[str, int]:
+    """Of a sweep's declaration: data_id of each task that holds examples back -> how many it does."""
+    told = (task["held_back"] for task in body["tasks"] if "held_back" in task)
+    return {part["data_id"]: part["examples"] for part in told}
+
+
+def chosen_by(snapshot: Snapshot, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of other sweeps of the store whose choosing had some of the examples that a sweep holds back.
+
+    Args:
+        snapshot: the published state.
+        body: of the sweep's declaration.
+    """
+    held = held_back(body)
+    others = snapshot.rows(
+        "select name, json_extract_string(body::json, '$.tasks') as tasks from sweeps where sweep_id != ? "
+        "order by declared desc",
+        [body["sweep_id"]],
+    )
+    found = [
+        str(other["name"])
+        for other in others
+        for task in json.loads(other["tasks"])
+        if (mine := held.get(task.get("data_id"))) is not None
+        and task.get("held_back", {"examples": 0})["examples"] < mine
+    ]
+    return tuple(dict.fromkeys(found))

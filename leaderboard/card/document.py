@@ -47,7 +47,7 @@ def numbers(about: Subject, made: Made) -> str:
     found = variant_json(row, board, about.known) | {
         "sweep_id": board.sweep_id,
         "against_base": [_against(key, place) for key, place in row.places.items()],
-        "confirmations": [dict(each) for each in about.confirmations],
+        "confirmations": [dict(each) for each in about.known.held_back.numbers],
         "promises": list(about.decisions.get("delivered", {}).get("steps", ())),
         "conditions": [dict(zip(about.conditions.columns, line, strict=True)) for line in about.conditions.rows],
         "not_measured": [{"number": title, "reason": reason} for title, reason in about.missing],

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from leaderboard.card.subject import Subject
 from leaderboard.format import SIGNS, interval, number, without_folders
 from leaderboard.glossary import VERDICTS
-from leaderboard.markdown import Heading, Paragraph, Part, Table
-from leaderboard.review.words import confirmed
+from leaderboard.held_back import CONFIRMED, confirmed_rows, sentences
+from leaderboard.held_back import TOLD as SAID
+from leaderboard.markdown import Code, Heading, Paragraph, Part, Table
 from leaderboard.rows import Axis, Cell
 from leaderboard.sheets import cell_text
 from leaderboard.table import column_meaning, notes
 from leaderboard.wording import OBJECTIVES, objective_rows, verdict_sentence
 
 NUMBERS = ("number", "value", "95% interval", "n", "how")
-CONFIRMED = ("number", "on held-back examples", "on those chosen by", "finding")
 TOLD = {
     "number": "What was measured or counted, and on which data or shape.",
     "how": "The method of the interval, and what is odd about the number.",
@@ -64,14 +64,10 @@ def _line(axis: Axis, cell: Cell) -> tuple[str, str, str, str, str]:
 
 def _confirmed(about: Subject) -> Iterator[Part]:
     yield Heading(3, "On examples that nobody chose by")
-    if about.confirmations:
-        yield Table(CONFIRMED, [confirmed(about.board, each) for each in about.confirmations], TOLD)
-    elif about.row.is_base:
-        yield Paragraph("The base is what others are confirmed against.")
-    elif all("held_back" in task for task in about.known.tasks):
-        yield Paragraph(
-            "Not confirmed: the variant was chosen by the scores above, which flatters it. paredown confirm scores it "
-            "on examples that were held back."
-        )
-    else:
-        yield Paragraph("Not confirmed, and it cannot be: the sweep holds no examples back.")
+    sentence, command = sentences(about.known.held_back, about.board, about.row, [])
+    yield Paragraph(sentence)
+    if command:
+        yield Code(command)
+    confirmed = confirmed_rows(about.known.held_back, about.board, about.row.recipe_id)
+    if confirmed:
+        yield Table(CONFIRMED, confirmed, SAID)

@@ -36,7 +36,6 @@ class Subject:
     decisions: Decisions
     licences: list[tuple[str, str, str, str]]
     conditions: Sheet
-    confirmations: tuple[Mapping[str, Any], ...]  # of the newest opening that has it
     reviews: tuple[History, ...]  # in which it was approved
     missing: tuple[tuple[str, str], ...]  # what has no number, and why
     snapshot: str
@@ -62,10 +61,6 @@ def read_subject(snapshot: Snapshot, board: Board, recipe_id: str, loading: Load
     base = view.base_of(row)
     body = snapshot.body(board.sweep_id, [recipe_id, *([base.recipe_id] if base else [])])
     assert body is not None
-    confirmations = snapshot.rows(
-        "select * from confirmations where sweep_id = ? and recipe_id = ?", [board.sweep_id, recipe_id]
-    )
-    last = confirmations[-1]["opening"] if confirmations else None
     return Subject(
         view=view,
         row=row,
@@ -75,7 +70,6 @@ def read_subject(snapshot: Snapshot, board: Board, recipe_id: str, loading: Load
         decisions=read_decisions(snapshot, board.sweep_id, recipe_id),
         licences=licence_rows(body, recipe_id),
         conditions=circumstances(snapshot, body, str(row.artefact_id)),
-        confirmations=tuple(each for each in confirmations if each["opening"] == last),
         reviews=tuple(
             history
             for history in list_reviews(snapshot.folder)

@@ -12,6 +12,7 @@ from leaderboard.controls import chosen_variant, in_address, name_sweep, open_he
 from leaderboard.details import (
     draw_decisions,
     head_html,
+    held_back_html,
     numbers_html,
     steps_html,
 )
@@ -108,6 +109,7 @@ def _overview(row: Row, view: View, known: Dossier) -> None:
             steps_html(row),
             markup.heading("All numbers", 3),
             numbers_html(row, view),
+            held_back_html(row, view, known.held_back, store_option()),
             markup.heading("Parts of the data", 3) if parts else "",
             markup.table(("part", "value", "95% interval", "how"), parts, frozenset({1, 2})) if parts else "",
             markup.heading("The same recipe with other seeds", 3) if group else "",

@@ -10,6 +10,7 @@ from bench.statistics.constraints import State
 from bench.store.reader import Snapshot
 from bench.store.reviews import Decision, Figure, History, Seen
 from bench.store.seen import data_digest
+from leaderboard.held_back import HeldBack, contradicted, read_held_back, sentences
 from leaderboard.index import Indexed
 from leaderboard.judging import separates_nothing
 from leaderboard.large import board_in
@@ -21,7 +22,6 @@ from leaderboard.review.reopening import reopened_by
 from leaderboard.review.shortlist import Shortlist, shortlist
 from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_draws
 from leaderboard.table import column_name
-from leaderboard.wording import SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,7 @@ class Case:
     found: Shortlist
     snapshot: str
     digest: Callable[[float | None], str | None]  # hash of the data, if known within so many seconds; None waits
-    confirmations: tuple[Mapping[str, Any], ...]
-    opened: bool  # whether held-back examples of the sweep were ever opened
-    called: str  # on a command line: its sweep's name, or the beginning of its id where others have that name too
-    holds_back: bool  # whether the sweep holds examples back at all
+    held_back: HeldBack
 
     @property
     def seen(self) -> Seen:
@@ -79,17 +76,13 @@ def answer(snapshot: Snapshot, board: Board, asked: Question, watched: str | Non
     told = [*(each.row for each in found.candidates), *found.open]
     body = snapshot.body(sweep_id, [*(row.recipe_id for row in told), *([watched] if watched else [])])
     assert body is not None
-    ((alike,),) = (row.values() for row in snapshot.rows("select count(*) from sweeps where name = ?", [board.name]))
     return Case(
         board=board,
         body=body,
         found=found,
         snapshot=snapshot.name,
         digest=_digest(snapshot, sweep_id),
-        confirmations=tuple(snapshot.rows("select * from confirmations where sweep_id = ?", [sweep_id])),
-        opened=bool(snapshot.rows("select 1 from openings where sweep_id = ? limit 1", [sweep_id])),
-        called=board.name if alike == 1 else sweep_id[:SHORT],
-        holds_back=all("held_back" in task for task in body["tasks"]),
+        held_back=read_held_back(snapshot, body),
     )
 
 
@@ -140,7 +133,9 @@ def for_review(snapshot: Snapshot, history: History) -> Case:
 def reasons_to_reopen(case: Case, history: History) -> tuple[str, ...]:
     """Why the choice of an approved review should be looked at again, told from the data as they are now."""
     choice = history.choice
-    return () if choice is None else reopened_by(case.found, choice)
+    if choice is None:
+        return ()
+    return reopened_by(case.found, choice, contradicted(case.held_back, case.board, choice.recipe_id))
 
 
 def weighable(board: Board) -> list[Key]:
@@ -165,9 +160,10 @@ def find_row(board: Board, recipe_id: str) -> Row | None:
     return next((row for row in board.rows if row.recipe_id == recipe_id), None)
 
 
-def confirmation_of(case: Case, recipe_id: str) -> list[Mapping[str, Any]]:
-    """What held-back examples said of a variant, oldest opening first."""
-    return [each for each in case.confirmations if each["recipe_id"] == recipe_id]
+def on_held_back(case: Case, row: Row) -> tuple[str, str | None]:
+    """What held-back examples said of a variant, and the command that asks them: of the shortlist, and of all of it."""
+    beside = [each.row for each in case.found.candidates]
+    return sentences(case.held_back, case.board, row, beside)
 
 
 def licences_of(case: Case, recipe_id: str) -> list[tuple[str, str, str, str]]:

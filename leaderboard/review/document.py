@@ -8,10 +8,11 @@ from importlib.resources import files
 
 from bench.store.reviews import History
 from leaderboard.glossary import help_html
+from leaderboard.held_back import CONFIRMED, TOLD, confirmed_rows
 from leaderboard.markdown import Code, Heading, Paragraph, Part, Table, plain
 from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
-from leaderboard.review.case import Case, find_row, licences_of, weights_text
+from leaderboard.review.case import Case, find_row, licences_of, on_held_back, weights_text
 from leaderboard.rows import Row
 from leaderboard.wording import SHORT, TAKEN, export_command
 
@@ -86,13 +87,13 @@ def _subject(case: Case, history: History | None) -> Iterator[Part]:
     if words.missing_licences(licences):
         yield Paragraph(words.missing_licences(licences))
     yield Heading(3, "Unopened data")
-    sentence, command = words.confirmation_sentence(case, row)
+    sentence, command = on_held_back(case, row)
     yield Paragraph(sentence)
     if command:
         yield Code(command)
-    confirmed = words.confirmation_rows(case, row.recipe_id)
+    confirmed = confirmed_rows(case.held_back, case.board, row.recipe_id)
     if confirmed:
-        yield Table(words.CONFIRMED, confirmed)
+        yield Table(CONFIRMED, confirmed, TOLD)
 
 
 def subject(case: Case, history: History | None) -> Row | None:

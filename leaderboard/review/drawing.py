@@ -9,10 +9,11 @@ import streamlit as st
 from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
+from leaderboard.held_back import CONFIRMED, TOLD, confirmed_rows
 from leaderboard.live import awaits
 from leaderboard.markdown import plain
 from leaderboard.review import words
-from leaderboard.review.case import Case, licences_of
+from leaderboard.review.case import Case, licences_of, on_held_back
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
 from leaderboard.source import Loaded, store_option
@@ -114,8 +115,8 @@ def choose_variant(case: Case, first: Row | None, review: str = "") -> Row | Non
 
 def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
     """What is known of one variant: numbers, licences, and what unopened data said."""
-    sentence, command = words.confirmation_sentence(case, row)
-    confirmed = words.confirmation_rows(case, row.recipe_id)
+    sentence, command = on_held_back(case, row)
+    confirmed = confirmed_rows(case.held_back, case.board, row.recipe_id)
     licences = licences_of(case, row.recipe_id)
     missing = words.missing_licences(licences)
     open_points = words.open_points(row, case.found)
@@ -130,11 +131,11 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
             markup.line(markup.text(missing), css="failed small") if missing else "",
             markup.heading("Unopened data", 3),
             markup.line(markup.text(sentence)),
-            markup.table(words.CONFIRMED, confirmed, frozenset({1, 2})) if confirmed else "",
+            markup.table(CONFIRMED, confirmed, frozenset({1, 2}), TOLD) if confirmed else "",
         )
     )
     if command:
-        st.html(markup.command(plain(command)))
+        st.html(markup.command(command + store_option()))
     # The review's own sweep, which need not be the one that the page was opened with.
     named = dict(loaded.sweeps).get(case.board.sweep_id, case.board.name)
     to = in_address(loaded, sweep=named, variant=row.recipe_id[:16])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench.store.reviews import Decision
 from leaderboard.format import interval, number
@@ -10,17 +10,21 @@ from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Board, Row
 
 
-def reopened_by(found: Shortlist, choice: Decision) -> tuple[str, ...]:
+def reopened_by(found: Shortlist, choice: Decision, contradicted: Mapping[str, str]) -> tuple[str, ...]:
     """Sentences, none where the choice stands as it did.
 
     Args:
         found: the review's question asked of the present data.
         choice: the approval.
+        contradicted: by held-back examples, of what the choice was chosen by: number -> what they say.
     """
+    # What was read when it was approved names what was contradicted by then.
+    unread = {title: said for title, said in contradicted.items() if title not in choice.confirmed}
+    told = tuple(f"Held-back examples contradict its {title}: {said}." for title, said in unread.items())
     row = next((row for row in found.board.rows if row.recipe_id == choice.recipe_id), None)
     if row is None:
-        return (f"{choice.name} does not keep the constraints any more, or is no longer in the sweep.",)
-    return tuple(_reasons(found, choice, row))
+        return (f"{choice.name} does not keep the constraints any more, or is no longer in the sweep.", *told)
+    return (*_reasons(found, choice, row), *told)
 
 
 def _reasons(found: Shortlist, choice: Decision, row: Row) -> Iterator[str]:

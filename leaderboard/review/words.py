@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
 from leaderboard.format import SIGNS, interval, number
 from leaderboard.judged import judged_axis
 from leaderboard.licences import NOT_RECORDED, NOT_STATED
-from leaderboard.review.case import Case, confirmation_of
 from leaderboard.review.shortlist import Candidate, Shortlist
-from leaderboard.rows import Axis, Board, Key, Row
+from leaderboard.rows import Axis, Key, Row
 from leaderboard.table import full_name, label, notes
 from leaderboard.wording import against_base
 
@@ -37,7 +34,6 @@ SHARES = (
 )
 EVIDENCE = ("number", "value (95% interval)", "against the base", "loss")
 LICENCES = ("part", "name", "licence", "said by")
-CONFIRMED = ("number", "on held-back examples", "on those chosen by", "finding")
 SENSITIVITY = ("weight of", "from", "to", "choice", "as stated")
 HISTORY = ("event", "when", "who", "what", "data seen", "SHA-256 of the event")
 TIED = 1e-9  # scores that differ by less are the same
@@ -206,60 +202,6 @@ def missing_licences(rows: Sequence[Line]) -> str:
     if not missing:
         return ""
     return f"{missing} of {len(rows)} state no licence that this store knows of: find it out before you approve."
-
-
-def confirmation_rows(case: Case, recipe_id: str) -> list[Line]:
-    """(number, on examples nobody chose by, on those chosen by, finding) of the newest opening that has the variant."""
-    mine = confirmation_of(case, recipe_id)
-    last = mine[-1]["opening"] if mine else None
-    return [confirmed(case.board, each) for each in mine if each["opening"] == last]
-
-
-def confirmed(board: Board, each: Mapping[str, Any]) -> Line:
-    """A number on examples that nobody chose by, beside the one on those chosen by."""
-    key = (each["metric"], each["scope"])
-    axis = board.axes.get(key)
-    unit, title = (axis.unit, axis.title) if axis else ("plain", " ".join(key))
-    between = interval(each["low"], each["high"], unit, key[0])
-    chosen = "–" if each["chosen"] is None else number(each["chosen"], unit, key[0])
-    return title, f"{number(each['estimate'], unit, key[0])} ({between})", chosen, each["finding"] or "not chosen by"
-
-
-def confirmation_sentence(case: Case, row: Row) -> tuple[str, str | None]:
-    """Whether a variant was confirmed on unopened data, and the command that does it where it was not."""
-    mine = confirmation_of(case, row.recipe_id)
-    if mine:
-        return _confirmed_as(mine), None
-    if row.is_base:
-        return "The base is what others are confirmed against.", None
-    if not case.holds_back:
-        return (
-            "Not confirmed, and it cannot be: the sweep holds no examples back. Declare `holdout` in the sweep file.",
-            None,
-        )
-    fresh = (
-        "The held-back examples of this sweep were opened before, for others: that is recorded, and they are no longer "
-        "fresh."
-        if case.opened
-        else "Held-back examples are opened once: confirm the shortlist that you mean, not one after another."
-    )
-    names = shlex.join([case.called, row.name])
-    return f"Not confirmed on unopened data. {fresh} This command does it:", f"paredown confirm {names} --store STORE"
-
-
-def _confirmed_as(mine: Sequence[Mapping[str, Any]]) -> str:
-    """What came of all openings that have a variant: a later one, whose examples are the same, takes nothing back."""
-    findings = {each["finding"] for each in mine if each["opening"] == mine[-1]["opening"]} - {None}
-    times = len({each["opening"] for each in mine})
-    if any(each["finding"] == "overstated" for each in mine):
-        said = "Looked at on held-back examples: they contradict a number that it was chosen by."
-    elif findings == {"confirmed"}:
-        said = "Confirmed on held-back examples: they contradict no number that it was chosen by."
-    elif "understated" in findings:
-        said = "Looked at on held-back examples: it does better there than on those that a number was chosen by."
-    else:
-        said = "Looked at on held-back examples: they do not tell enough to confirm what it was chosen by."
-    return f"{said} They were opened {times} times for it, and were fresh once at most." if times > 1 else said
 
 
 def who(person: Person) -> str:

@@ -9,8 +9,7 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reviews import History, append, open_review, read_review
-from leaderboard.review.case import Case, constraints_that_are, figures
-from leaderboard.review.words import confirmation_sentence
+from leaderboard.review.case import Case, constraints_that_are, figures, on_held_back
 from leaderboard.rows import Row
 from leaderboard.signing import signer
 from leaderboard.source import store_root
@@ -78,7 +77,7 @@ def decide(
         figures=figures(row, case.found.question),
         met=() if mine is None else constraints_that_are("met", mine, case.found.board),
         open=() if mine is None else constraints_that_are("open", mine, case.found.board),
-        confirmed=confirmation_sentence(case, row)[0],
+        confirmed=on_held_back(case, row)[0],
     )
 
 

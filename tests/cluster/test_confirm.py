@@ -30,7 +30,6 @@ from cluster.known import known_without_writing
 from cluster.session import Options, run_confirmation, run_sweep
 from leaderboard.rows import find_sweep
 from tests import tiny
-from tests.bench.store import defended
 from tests.leaderboard import sample
 
 OFF: dict[str, Any] = {
@@ -331,8 +330,8 @@ def test_wrong_requests_are_one_sentence_and_open_nothing(
     refused(paredown("confirm", "--store", tmp_path / "nowhere"), "not a paredown store")
     open_folder(tmp_path / "empty", create=True)
     refused(paredown("confirm", "--store", tmp_path / "empty"), "nothing to show yet", "paredown run")
-    whole = defended.make_store(tmp_path / "whole")
-    refused(paredown("confirm", "--store", whole), "'defended' held nothing back", "holdout=0.33")
+    whole = sample.make_store(tmp_path / "whole")
+    refused(paredown("confirm", "--store", whole), f"{sample.SWEEP!r} held nothing back", "holdout=0.33")
     monkeypatch.setattr("cluster.confirm.library_versions", lambda: {"torch": "1.0", "transformers": "4.0"})
     refused(paredown("confirm", "--store", ran), "here is torch 1.0", "run the sweep again")
     assert openings_in(ran / "journal") == []

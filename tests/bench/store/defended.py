@@ -219,6 +219,7 @@ def declaration(**changes: Any) -> Entry:
     for variant in body["variants"]:
         variant["prefixes"] = [v.recipe_id for v in above(variant["name"])] + [variant["recipe_id"]]
     fast = {"metric": "latency_ratio", "scope": SCOPE, "operator": "<=", "bound": 0.6, "text": "latency_ratio <= 0.6"}
+    body["tasks"][0] |= {"data_id": SPEC.data_id, "held_back": {"data_id": SPEC.data_id, "examples": HELD}}
     body |= {"asked": ["defended.yaml", "seeds=[3]"], "constraints": [fast], **changes}
     return Entry.statement(entry.entry, entry.identity, body)
 

@@ -57,7 +57,10 @@ def test_what_was_measured(known: Snapshot) -> None:
     for row in known.rows("select * from numbers where recipe_id = ?", [about.row.recipe_id]):
         assert f"| {row['n']:,} |" in text
     assert about.board.hardware_class.replace("|", "\\|") in text
-    assert "\n### On examples that nobody chose by\n\n| number | on held-back examples |" in text
+    assert (
+        "\n### On examples that nobody chose by\n\nConfirmed on held-back examples: they contradict no number" in text
+    )
+    assert "\n\n| number | on held-back examples |" in text
     assert "latency_ratio \\<= 0.6" in text
     assert "| int8_dynamic | " in text
     assert "governor | performance" in text

@@ -23,16 +23,17 @@ from leaderboard.review.case import (
     constraints_that_are,
     figures,
     for_review,
+    on_held_back,
     read_case,
     reasons_to_reopen,
     weighable,
 )
 from leaderboard.review.document import as_html, document
 from leaderboard.review.reopening import reopened_by
-from leaderboard.review.words import confirmation_sentence, history_rows, state_sentence
+from leaderboard.review.words import history_rows, state_sentence
 from leaderboard.rows import Board
 from tests.leaderboard import newer, sample
-from tests.leaderboard.sample import BASE, HTML, SQL, SWEEP, TASK
+from tests.leaderboard.sample import BASE, HTML, SQL, TASK
 
 ANNA = Person(subject="anna", name="<script>alert(1)</script>", issuer="this machine", how="local")
 LIMIT = "size <= 600 MB"
@@ -75,7 +76,7 @@ def approved(store: Path, name: str, *constraints: str) -> History:
         figures=figures(row, asked),
         met=constraints_that_are("met", row, case.found.board),
         open=constraints_that_are("open", row, case.found.board),
-        confirmed=confirmation_sentence(case, row)[0],
+        confirmed=on_held_back(case, row)[0],
     )
 
 
@@ -138,7 +139,7 @@ def test_who_was_open_and_is_known_not_to_keep_it_is_flagged(store: Path) -> Non
     decision = Decision.model_construct(
         recipe_id=out.recipe_id, artefact_id=out.artefact_id, name=out.name, figures=(), met=(), open=(LIMIT,)
     )
-    assert reopened_by(found, decision) == (f"It was open whether it keeps {LIMIT!r}; now it is known not to.",)
+    assert reopened_by(found, decision, {}) == (f"It was open whether it keeps {LIMIT!r}; now it is known not to.",)
 
 
 def _decision(history: History) -> Decision:
@@ -189,8 +190,8 @@ def test_other_changes_flag_it_too(store: Path, change: Callable[[Decision], Dec
         met=(LIMIT,),
         confirmed="no",
     )
-    assert reopened_by(case.found, decision) == ()
-    assert re.search(sentence, " ".join(reopened_by(case.found, change(decision))))
+    assert reopened_by(case.found, decision, {}) == ()
+    assert re.search(sentence, " ".join(reopened_by(case.found, change(decision), {})))
 
 
 def test_a_constraint_that_is_open_now_flags_it(store: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_constraint_that_is_open_now_flags_it(store: Path) -> None:
     decision = Decision.model_construct(
         recipe_id=row.recipe_id, artefact_id=row.artefact_id, name=row.name, figures=(), met=("accuracy >= 84%",)
     )
-    assert reopened_by(case.found, decision) == ("It was known to keep 'accuracy >= 84%'; that is open now.",)
+    assert reopened_by(case.found, decision, {}) == ("It was known to keep 'accuracy >= 84%'; that is open now.",)
 
 
 def test_what_can_be_weighed_is_offered(board: Board) -> None:
@@ -232,48 +233,11 @@ def test_of_two_sweeps_with_one_name_the_one_of_the_review_is_confirmed(tmp_path
         writer.append([sample.declaration(), sample.declaration(day=21, hardware_class="another")])
     with open_snapshot(tmp_path / "two") as snapshot:
         older = str(snapshot.sweeps()[1]["sweep_id"])
-        case = replace(read_case(snapshot, older), holds_back=True)
-    _, command = confirmation_sentence(case, case.board.rows[1])
+        case = read_case(snapshot, older)
+    case = replace(case, held_back=replace(case.held_back, declared=True))
+    _, command = on_held_back(case, case.board.rows[1])
     assert command is not None
-    assert command.startswith(f"paredown confirm {older[:12]} ")
-
-
-def test_what_is_not_confirmed_says_how(store: Path) -> None:
-    case = case_of(store)
-    row = next(each.row for each in case.found.candidates if not each.row.is_base)
-    assert "holds no examples back" in confirmation_sentence(case, row)[0]
-    held = replace(case, holds_back=True)
-    sentence, command = confirmation_sentence(held, replace(row, name=SQL))
-    assert sentence.startswith("Not confirmed on unopened data.")
-    assert command == f"""paredown confirm '{SWEEP}' '{BASE}: '"'"'; drop table variants; --' --store STORE"""
-    one = {"opening": "o", "recipe_id": row.recipe_id, "metric": "accuracy", "scope": TASK, "estimate": 0.8, "low": 0.7}
-    one |= {"high": 0.9, "chosen": 0.82, "finding": "confirmed"}
-    assert "they contradict no number" in confirmation_sentence(replace(held, confirmations=(one,)), row)[0]
-    worse = (one, {**one, "opening": "p", "finding": "overstated"})
-    assert "they contradict a number" in confirmation_sentence(replace(held, confirmations=worse), row)[0]
-    # A second look at the same examples takes nothing back, and is told.
-    later = confirmation_sentence(replace(held, confirmations=worse[::-1]), row)[0]
-    assert "they contradict a number" in later
-    assert "opened 2 times" in later
-
-
-@pytest.mark.parametrize(
-    ("findings", "said"),
-    [
-        (["open"], "do not tell enough"),
-        ([None], "do not tell enough"),
-        (["confirmed", "open"], "do not tell enough"),
-        (["confirmed", "understated"], "does better there"),
-        (["confirmed", None], "Confirmed on held-back examples"),
-    ],
-)
-def test_only_what_was_confirmed_is_called_so(store: Path, findings: list[str | None], said: str) -> None:
-    case = case_of(store)
-    row = next(each.row for each in case.found.candidates if not each.row.is_base)
-    rows = tuple({"opening": "o", "recipe_id": row.recipe_id, "finding": finding} for finding in findings)
-    sentence, command = confirmation_sentence(replace(case, holds_back=True, confirmations=rows), row)
-    assert (said in sentence, command) == (True, None)
-    assert sentence.startswith("Confirmed") == said.startswith("Confirmed")
+    assert command.startswith(f"paredown confirm {older[:12]} {case.board.rows[1].recipe_id[:12]}")
 
 
 class Tags(HTMLParser):
