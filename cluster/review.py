@@ -116,15 +116,18 @@ def _list(snapshot: Snapshot, form: str) -> None:
 
 def _record(case: Case, history: History | None, reasons: tuple[str, ...]) -> dict[str, Any]:
     """Everything at full precision, for programs."""
+    from leaderboard.held_back import standing
     from leaderboard.review.case import licences_of
     from leaderboard.review.record import shortlist_record
 
-    choice = case.found.choice
-    licences = licences_of(case, choice.row.recipe_id) if choice else []
+    told = shortlist_record(case.found)
+    for each, candidate in zip(told["shortlist"], case.found.candidates, strict=True):
+        licences = licences_of(case, candidate.row.recipe_id)
+        each["licences"] = [dict(zip(("part", "name", "licence", "said_by"), line, strict=True)) for line in licences]
+        each["held_back_examples"] = standing(case.held_back, case.board, candidate.row)
     return {
         "seen": case.seen.model_dump(mode="json"),
-        **shortlist_record(case.found),
-        "licences": [dict(zip(("part", "name", "licence", "said_by"), line, strict=True)) for line in licences],
+        **told,
         "review": None
         if history is None
         else {

@@ -19,7 +19,7 @@ from leaderboard.decisions import (
 )
 from leaderboard.dossier import Dossier
 from leaderboard.format import SIGNS, interval, number
-from leaderboard.held_back import CONFIRMED, TOLD, HeldBack, confirmed_rows, sentences
+from leaderboard.held_back import CONFIRMED, HeldBack, confirmed_rows, sentences
 from leaderboard.rows import Row, Step
 from leaderboard.table import notes, usual_columns
 from leaderboard.wording import SHORT, number_rows, objective_rows, settings_text, verdict_sentence
@@ -55,7 +55,7 @@ def held_back_html(row: Row, view: View, held: HeldBack, store: str) -> str:
         markup.heading("On examples that nobody chose by", 3)
         + markup.line(markup.text(said), css="small")
         + (markup.command(command + store) if command else "")
-        + (markup.table(CONFIRMED, lines, frozenset({1, 2}), TOLD) if lines else "")
+        + (markup.table(CONFIRMED, lines, frozenset({1, 2})) if lines else "")
     )
 
 

@@ -88,6 +88,8 @@ MEANINGS = {
     "score": "Distance from the best of every number: 0 is best. Of one example: what it counts for.",
     "first in resamples": "How often it comes first when examples and rounds are drawn again, with these weights.",
     "first in all weightings": "How often it comes first when weights are drawn evenly.",
+    "held-back examples": "What examples that nobody chose by said of it: whether they contradict a number of it.",
+    "licences": "Every licence that its parts and data state; how many state none.",
     "open points": "What is not settled about it.",
     "open to keep the constraints": "A variant whose interval straddles a bound, or that has no number for it.",
     "weight of": "The number whose weight runs from 0 to 1, the others in proportion.",

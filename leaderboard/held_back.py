@@ -15,12 +15,14 @@ from leaderboard.rows import Board, Row
 from leaderboard.wording import SHORT
 
 CONFIRMED = ("number", "on held-back examples", "on those chosen by", "finding")
-TOLD = {
-    "on held-back examples": "On examples that took no part in choosing; all intervals of an opening hold at once.",
-    "on those chosen by": "What the board says of the same number.",
-    "finding": "Confirmed: the held-back interval holds what was chosen by. Overstated: it looked better than it is.",
+CAME_OF_IT = {
+    "confirmed": "Confirmed on held-back examples: they contradict no number that it was chosen by.",
+    "contradicted": "Looked at on held-back examples: they contradict what it was chosen by ({numbers}).",
+    "better there": "Looked at on held-back examples: it does better there than on those that a number was chosen by.",
+    "not told apart": "Looked at on held-back examples: they do not tell enough to confirm what it was chosen by.",
+    "not all evaluated": "Looked at on a part of the held-back examples: so far they contradict no number.",
+    "not evaluated": "Its held-back examples are open, but there is no number of it on them.",
 }
-CONTRADICTED = "they contradict what it was chosen by"
 MOST_AT_ONCE = 20  # variants that a command names
 MOST_NAMED = 3
 USUAL = 0.95
@@ -100,6 +102,21 @@ def _title(board: Board, each: Said) -> str:
         return axis.title
     title = metric(each["metric"]).title
     return f"{title}, {each['scope']}" if each["scope"] else title
+
+
+def standing(held: HeldBack, board: Board, row: Row) -> str:
+    """What held-back examples make of a variant, in a word or two: one of `CAME_OF_IT`, or why there is nothing."""
+    mine = held.of(row.recipe_id)
+    if not mine or row.is_base:
+        return "base" if row.is_base else "not opened" if held.declared else "none held back"
+    findings = {each["finding"] for each in held.said(row.recipe_id, mine[-1])} - {None}
+    if contradicted(held, board, row.recipe_id):
+        return "contradicted"
+    if held.missing(row.recipe_id, mine[-1]):
+        return "not all evaluated" if findings else "not evaluated"
+    if findings == {"confirmed"}:
+        return "confirmed"
+    return "better there" if "understated" in findings else "not told apart"
 
 
 def contradicted(held: HeldBack, board: Board, recipe_id: str) -> dict[str, str]:
@@ -194,17 +211,5 @@ def _some(names: Sequence[str]) -> str:
 
 def _came_of_it(held: HeldBack, board: Board, row: Row, newest: Opening) -> str:
     worse, missing = contradicted(held, board, row.recipe_id), held.missing(row.recipe_id, newest)
-    findings = {each["finding"] for each in held.said(row.recipe_id, newest)} - {None}
-    if worse:
-        said = f"Looked at on held-back examples: {CONTRADICTED} ({'; '.join(worse)})."
-    elif missing and not findings:
-        return f"Its held-back examples are open, but there is no number of it on them ({_some(missing)})."
-    elif missing:
-        said = "Looked at on held-back examples, not on all: so far they contradict no number that it was chosen by."
-    elif findings == {"confirmed"}:
-        said = "Confirmed on held-back examples: they contradict no number that it was chosen by."
-    elif "understated" in findings:
-        said = "Looked at on held-back examples: it does better there than on those that a number was chosen by."
-    else:
-        said = "Looked at on held-back examples: they do not tell enough to confirm what it was chosen by."
+    said = CAME_OF_IT[standing(held, board, row)].format(numbers="; ".join(worse))
     return f"{said} Not evaluated on {_some(missing)}." if missing else said

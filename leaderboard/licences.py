@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leaderboard.format import without_folders
@@ -31,6 +31,18 @@ def licence_rows(body: Mapping[str, Any], recipe_id: str) -> list[tuple[str, str
         else:
             rows += [_row(each) for each in told]
     return rows
+
+
+def licences_text(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """Every licence once, and how many parts state none."""
+    silent = sum(is_silent(licence) for _, _, licence, _ in rows)
+    stated = dict.fromkeys(licence for _, _, licence, _ in rows if not is_silent(licence))
+    return ", ".join([*stated, *([f"{silent} of {len(rows)} not stated"] if silent else [])])
+
+
+def is_silent(licence: str) -> bool:
+    """Whether that is no licence, but says that the store knows of none."""
+    return licence == NOT_STATED or licence.startswith(NOT_RECORDED)
 
 
 def _row(each: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -62,6 +62,8 @@ def test_a_question_is_answered_as_text_and_data(store: Path) -> None:
     found = told(store, "--where", "size <= 600 MB", "--weigh", "accuracy=1, latency_ratio=9")
     assert found["shortlist"][0]["variant"] == SQL
     assert found["counts"]["not met"] == 7
+    assert found["shortlist"][0]["held_back_examples"] == "none held back"
+    assert found["shortlist"][0]["licences"][0]["licence"] == "MIT"
     assert found["weights"]["accuracy:entailment"] == pytest.approx(0.1)
     assert found["review"] is None
     assert len(found["seen"]["digest"]) == 64

@@ -8,7 +8,6 @@ from leaderboard.card.subject import Subject
 from leaderboard.format import SIGNS, interval, number, without_folders
 from leaderboard.glossary import VERDICTS
 from leaderboard.held_back import CONFIRMED, confirmed_rows, sentences
-from leaderboard.held_back import TOLD as SAID
 from leaderboard.markdown import Code, Heading, Paragraph, Part, Table
 from leaderboard.rows import Axis, Cell
 from leaderboard.sheets import cell_text
@@ -70,4 +69,4 @@ def _confirmed(about: Subject) -> Iterator[Part]:
         yield Code(command)
     confirmed = confirmed_rows(about.known.held_back, about.board, about.row.recipe_id)
     if confirmed:
-        yield Table(CONFIRMED, confirmed, SAID)
+        yield Table(CONFIRMED, confirmed)

@@ -23,6 +23,7 @@ from leaderboard.table import column_name
 REVIEW = "review"
 TYPED = "signing as"
 WROTE = "wrote"
+LISTED = 100  # reviews
 LOOKED_AT = 20  # reviews in the list that are held against the newest data
 Weights = tuple[tuple[str, float], ...]
 
@@ -65,7 +66,7 @@ def _ask(loaded: Loaded) -> None:
     found = _question(loaded)
     if found is None:
         return
-    drawing.draw_shortlist(found.found)
+    drawing.draw_shortlist(found)
     drawing.draw_sensitivity(found.found)
     row = drawing.choose_variant(found, None)
     if row is not None:
@@ -147,7 +148,10 @@ def _list(loaded: Loaded) -> None:
         st.html(markup.box(f"There is no review in this store yet: state a question below {then}."))
         return
     st.html(markup.block(markup.heading("Reviews", 2)))
-    for place, history in enumerate(found[:100]):
+    if len(found) > LISTED:
+        said = f"The newest {LISTED} of {len(found):,}; `paredown review --list` tells all."
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
+    for place, history in enumerate(found[:LISTED]):
         first = history.opened
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             title = first.title if first else f"Review {history.review}"
@@ -214,7 +218,7 @@ def _one(chosen: str, loaded: Loaded) -> None:
         f"{case.board.axes[key].title}: {weight:.2f}" for key, weight in case.found.question.weights.items()
     )
     st.html(markup.block(markup.table(("constraints", "weights"), [(asked, weights)])))
-    drawing.draw_shortlist(case.found)
+    drawing.draw_shortlist(case)
     drawing.draw_sensitivity(case.found)
     row = drawing.choose_variant(case, subject(case, history), history.review)
     if row is not None:

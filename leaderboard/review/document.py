@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from bench.store.reviews import History
 from leaderboard.glossary import help_html
-from leaderboard.held_back import CONFIRMED, TOLD, confirmed_rows
+from leaderboard.held_back import CONFIRMED, confirmed_rows
 from leaderboard.markdown import Code, Heading, Paragraph, Part, Table, plain
 from leaderboard.report import MOST_BYTES, NEVER
 from leaderboard.review import words
@@ -58,7 +58,7 @@ def _evidence(case: Case) -> Iterator[Part]:
     yield Paragraph(words.constraints_sentence(found))
     yield Paragraph(words.choice_sentence(found))
     if found.candidates:
-        listed = words.shortlist_rows(found)[:MOST_CANDIDATES]
+        listed = words.shortlist_rows(case, MOST_CANDIDATES)
         yield Table(words.shortlist_head(found), listed, words.meanings(found))
         if len(found.candidates) > MOST_CANDIDATES:
             yield Paragraph(f"{len(found.candidates) - MOST_CANDIDATES:,} more with higher scores are left out here.")
@@ -93,7 +93,7 @@ def _subject(case: Case, history: History | None) -> Iterator[Part]:
         yield Code(command)
     confirmed = confirmed_rows(case.held_back, case.board, row.recipe_id)
     if confirmed:
-        yield Table(CONFIRMED, confirmed, TOLD)
+        yield Table(CONFIRMED, confirmed)
 
 
 def subject(case: Case, history: History | None) -> Row | None:

@@ -9,7 +9,7 @@ import streamlit as st
 from bench.store.reviews import History
 from leaderboard import markup
 from leaderboard.controls import in_address
-from leaderboard.held_back import CONFIRMED, TOLD, confirmed_rows
+from leaderboard.held_back import CONFIRMED, confirmed_rows
 from leaderboard.live import awaits
 from leaderboard.markdown import plain
 from leaderboard.review import words
@@ -22,22 +22,26 @@ from leaderboard.wording import SHORT as SHORT_ID
 from leaderboard.wording import TAKEN, export_command
 
 SHORT = 8  # candidates listed at first
+LONG = 500  # at most
+MOST_OPEN = 100  # listed of those that may keep the constraints
 OFFERED = 300  # names in the box: the best scores
 HUES = 8  # colours of the strips; the names say more
 
 
-def draw_shortlist(found: Shortlist) -> None:
+def draw_shortlist(case: Case) -> None:
     """Who may be chosen, with the evidence; and who would be, if it were known to keep the constraints."""
+    found = case.found
     st.html(markup.block(markup.line(markup.text(words.constraints_sentence(found)), css="quiet")))
     if not found.candidates:
         st.html(markup.box(words.choice_sentence(found)))
         _open(found)
         return
     st.html(markup.block(markup.line(f"<b>{markup.text(words.choice_sentence(found))}</b>")))
-    rows = words.shortlist_rows(found)
-    everything = len(rows) <= SHORT or st.toggle(f"All {len(rows):,}", key="all", bind="query-params")
+    count = len(found.candidates)
+    listed = f"All {count:,}" if count <= LONG else f"The first {LONG:,} of {count:,}"
+    everything = count <= SHORT or st.toggle(listed, key="all", bind="query-params")
     numbers = frozenset(range(1, 2 + len(found.question.weights) + 3))
-    shown = rows[:500] if everything else rows[:SHORT]
+    shown = words.shortlist_rows(case, LONG if everything else SHORT)
     st.html(markup.block(markup.table(words.shortlist_head(found), shown, numbers, words.meanings(found))))
     st.caption(markup.as_label(f"{words.METHOD} {words.SHARES}"))
     _open(found)
@@ -54,10 +58,13 @@ def _open(found: Shortlist) -> None:
             "; ".join(f"{r.text}: {kept.state}" for r, kept in zip(found.board.constraints, row.kept, strict=True)),
             *(words.value_text(row, found.board.axes[key]) for key in keys),
         )
-        for row in found.open[:100]
+        for row in found.open[:MOST_OPEN]
     ]
     said = "Their intervals straddle a bound, or they have no number: they are not proposed, and beat nobody."
-    with st.expander(f"{len(found.open):,} may keep the constraints", expanded=not found.candidates):
+    count = found.counts["open"]
+    if count > len(rows):
+        said += f" {len(rows):,} of them are listed: another constraint leaves fewer."
+    with st.expander(f"{count:,} may keep the constraints", expanded=not found.candidates):
         st.html(
             markup.block(
                 markup.line(markup.text(said), css="quiet small"), markup.table(head, rows, told=words.meanings(found))
@@ -103,12 +110,16 @@ def choose_variant(case: Case, first: Row | None, review: str = "") -> Row | Non
         offered = {first.recipe_id: offered.get(first.recipe_id, first)} | offered
     if not offered:
         return None
+    told = "Whose evidence is shown below, and whom a comment or a decision is about."
+    count = len(case.found.candidates) + case.found.counts["open"]
+    if count > len(offered):
+        told += f" {len(offered):,} of {count:,} are offered, the best scores first: a constraint leaves fewer."
     picked = st.selectbox(
         "Variant",
         list(offered),
         key=f"looked at {case.board.sweep_id} {review}",
         format_func=lambda recipe_id: plain(label(offered[recipe_id], case.board)),
-        help="Whose evidence is shown below, and whom a comment or a decision is about.",
+        help=told,
     )
     return offered.get(str(picked), first)
 
@@ -131,7 +142,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
             markup.line(markup.text(missing), css="failed small") if missing else "",
             markup.heading("Unopened data", 3),
             markup.line(markup.text(sentence)),
-            markup.table(CONFIRMED, confirmed, frozenset({1, 2}), TOLD) if confirmed else "",
+            markup.table(CONFIRMED, confirmed, frozenset({1, 2})) if confirmed else "",
         )
     )
     if command:

@@ -58,10 +58,11 @@ def read_large(board: Board, asked: Question, watched: str | None = None) -> Lar
     keys = tuple(asked.weights)
     known = met & _present(listing, board, keys, who, mine)
     bound = replace(board, constraints=every)
-    rows, beaten = _judged(bound, listing, keys, mine[known])
     itself = listing.place_of(watched) if watched is not None else None
+    rows, beaten, unscored = _judged(bound, listing, asked, mine[known], itself)
     seen, beaten_by = _watched(bound, listing, keys, mine[known | (~met & ~broken & (mine == itself))], watched)
-    may = listing.read(mine[~met & ~broken][:MOST_OPEN].tolist())
+    open_ = mine[~met & ~broken]
+    may = listing.read(np.unique([*open_[:MOST_OPEN], *open_[open_ == itself]]).tolist())
     near = () if known.any() else tuple(listing.read(_nearest(listing, every, who, mine)))
     if watched is not None and seen is None:
         seen = listing.find(watched)
@@ -80,6 +81,7 @@ def read_large(board: Board, asked: Question, watched: str | None = None) -> Lar
             "open": int((~met & ~broken).sum()),
             "unknown": int((met & ~known).sum()),
             "beaten": beaten,
+            "unscored": unscored,
         },
         has_met=bool(met.any()),
     )
@@ -132,15 +134,17 @@ def _present(listing: Listing, board: Board, keys: Sequence[Key], who: Members, 
     return found
 
 
-def _judged(board: Board, listing: Listing, keys: Sequence[Key], places: Places) -> tuple[list[Row], int]:
-    """Who of these is not dominated among them, and how many are."""
+def _judged(
+    board: Board, listing: Listing, asked: Question, places: Places, itself: int | None
+) -> tuple[list[Row], int, int]:
+    """Who of these is not dominated among them, how many are, and how many more are too many to be scored."""
     if not places.size:
-        return [], 0
-    field, judged = _among(board, listing, keys, places)
+        return [], 0, 0
+    field, judged = _among(board, listing, tuple(asked.weights), places)
     best = (VERDICT_ORDER["certain"], VERDICT_ORDER["contested"])
     kept = judged.narrowed(Clause(f"{judged.standing} in (select unnest(?))", (best,)))
-    some = _best(listing, board, keys, np.sort(kept.places()).astype(np.intp))
-    return judged.read(some.tolist()), len(field) - len(kept)
+    some = _best(listing, board, asked, np.sort(kept.places()).astype(np.intp), itself)
+    return judged.read(some.tolist()), len(field) - len(kept), len(kept) - some.size
 
 
 def _watched(
@@ -160,15 +164,16 @@ def _among(board: Board, listing: Listing, keys: Sequence[Key], places: Places) 
     return field, replace(field, anew=judge_field(board, field, keys))
 
 
-def _best(listing: Listing, board: Board, keys: Sequence[Key], places: Places) -> Places:
-    """At most so many, those with the best scores under equal weights."""
+def _best(listing: Listing, board: Board, asked: Question, places: Places, itself: int | None) -> Places:
+    """At most so many, those with the best scores; the one that is watched is among them."""
     if places.size <= MOST_CANDIDATES:
         return places
+    keys = tuple(asked.weights)
     columns = [column(listing.source, listing.sweep_id, judged_as(key)).estimate[places] for key in keys]
     turn = [1 if judged_axis(board, key).better == "lower" else -1 for key in keys]
     costs = np.column_stack(columns) * turn
-    weights = np.full(len(keys), 1 / len(keys))
-    found = scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), weights)
+    found = scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), np.array(list(asked.weights.values())))
+    found[places == itself] = -np.inf
     return np.sort(places[np.argsort(found, kind="stable")[:MOST_CANDIDATES]])
 
 

@@ -50,7 +50,7 @@ class Shortlist:
     board: Board  # with the question's constraints: the rows of the base that may keep them
     candidates: tuple[Candidate, ...]  # the best score first
     open: tuple[Row, ...]  # may keep the constraints: an interval straddles, or there is no number
-    counts: Mapping[str, int]  # of the base's variants: all, not met, open, unknown, beaten
+    counts: Mapping[str, int]  # of the base's variants: all, not met, open, unknown, beaten, unscored
     beaten_by: Mapping[str, str]  # recipe_id of who may keep the constraints and is dominated -> name of who does it
     scale: Mapping[Key, tuple[float, float]]  # from loss 0 to loss 1, in the unit of what is judged
     sensitivity: Mapping[Key, tuple[Segment, ...]]  # choices are places among the candidates
@@ -91,6 +91,7 @@ def shortlist(board: Board, asked: Question, draws: Draws, watched: str | None =
         "open": len(may),
         "unknown": len(met) - len(known),
         "beaten": len(known) - len(kept),
+        "unscored": 0,
     }
     names = {row.recipe_id: row.name for row in bound.rows}
     beaten = {row.recipe_id: names[row.dominated_by] for row in judged if row.dominated_by is not None}

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from bench.store.reviews import Comment, Decision, Event, History, Opened, Person, Reopened, Withdrawn
 from leaderboard.format import SIGNS, interval, number
+from leaderboard.held_back import standing
 from leaderboard.judged import judged_axis
-from leaderboard.licences import NOT_RECORDED, NOT_STATED
+from leaderboard.licences import is_silent, licences_text
+from leaderboard.review.case import Case, licences_of
 from leaderboard.review.shortlist import Candidate, Shortlist
 from leaderboard.rows import Axis, Key, Row
 from leaderboard.table import full_name, label, notes
@@ -33,6 +35,7 @@ SHARES = (
     "weightings: how often it comes first when weights are drawn evenly. Both are shares, not probabilities."
 )
 EVIDENCE = ("number", "value (95% interval)", "against the base", "loss")
+BESIDE = ("held-back examples", "licences", "open points")
 LICENCES = ("part", "name", "licence", "said by")
 SENSITIVITY = ("weight of", "from", "to", "choice", "as stated")
 HISTORY = ("event", "when", "who", "what", "data seen", "SHA-256 of the event")
@@ -64,6 +67,8 @@ def constraints_sentence(found: Shortlist) -> str:
             if texts
             else (f" {counts['beaten']:,} are dominated.")
         )
+    if counts["unscored"]:
+        said += f" {counts['unscored']:,} more are not dominated, but have worse scores than those that are listed."
     return said
 
 
@@ -94,7 +99,7 @@ def shortlist_head(found: Shortlist) -> Line:
     """Headings of the shortlist."""
     axes = found.board.axes
     names = (f"{full_name(axes[key])}, weighs {weight:.2f}" for key, weight in found.question.weights.items())
-    return ("variant", "verdict", *names, "score", "first in resamples", "first in all weightings", "open points")
+    return ("variant", "verdict", *names, "score", "first in resamples", "first in all weightings", *BESIDE)
 
 
 def meanings(found: Shortlist) -> dict[str, str]:
@@ -105,18 +110,23 @@ def meanings(found: Shortlist) -> dict[str, str]:
     return {name: board.axes[key].meaning for name, key in named.items()}
 
 
-def shortlist_rows(found: Shortlist) -> list[Line]:
-    """One line a candidate, the best score first."""
-    return [candidate_line(each, found) for each in found.candidates]
+def shortlist_rows(case: Case, most: int | None = None) -> list[Line]:
+    """One line a candidate, the best score first; of the first of them where `most` is given."""
+    return [candidate_line(each, case) for each in case.found.candidates[:most]]
 
 
-def candidate_line(each: Candidate, found: Shortlist) -> Line:
-    """Evidence: numbers with intervals, verdict, score and shares, and what is not settled."""
-    row, board = each.row, found.board
+def candidate_line(each: Candidate, case: Case) -> Line:
+    """Evidence: numbers with intervals, verdict, score and shares, unopened data, licences, and what is not settled."""
+    row, found, board = each.row, case.found, case.found.board
     cells = (value_text(row, board.axes[key]) for key in found.question.weights)
     verdict = f"{SIGNS[row.verdict]} {row.verdict}"
     shares = percent(each.resampled), percent(each.anyhow)
-    return (label(row, board), verdict, *cells, f"{each.score:.3f}", *shares, "; ".join(open_points(row, found)))
+    beside = (
+        standing(case.held_back, board, row),
+        licences_text(licences_of(case, row.recipe_id)),
+        "; ".join(open_points(row, found)),
+    )
+    return (label(row, board), verdict, *cells, f"{each.score:.3f}", *shares, *beside)
 
 
 def value_text(row: Row, axis: Axis) -> str:
@@ -198,7 +208,7 @@ def _changes(found: Shortlist, key: Key) -> str:
 
 def missing_licences(rows: Sequence[Line]) -> str:
     """A sentence where not everything states a licence; nothing where all do."""
-    missing = sum(licence == NOT_STATED or licence.startswith(NOT_RECORDED) for _, _, licence, _ in rows)
+    missing = sum(is_silent(licence) for _, _, licence, _ in rows)
     if not missing:
         return ""
     return f"{missing} of {len(rows)} state no licence that this store knows of: find it out before you approve."

@@ -168,7 +168,8 @@ def test_what_is_half_confirmed_is_not_confirmed(tmp_path: Path) -> None:
     late = defended.held_job(INT8).key
     held, board = known(written(tmp_path / "store", defended.opening(level=0.9), without=[late]))
     sentence, command = told(held, board)
-    assert sentence.startswith("Its held-back examples are open, but there is no number of it on them (entailment).")
+    assert sentence.startswith("Its held-back examples are open, but there is no number of it on them.")
+    assert "Not evaluated on entailment." in sentence
     both = f"{INT8.recipe_id[:12]} {TUNED.recipe_id[:12]}"
     assert command == f"paredown confirm {board.sweep_id[:12]} {both} --level 0.9"
     assert confirmed_rows(held, board, INT8.recipe_id) == [("entailment", "–", "–", "not evaluated")]
@@ -176,7 +177,7 @@ def test_what_is_half_confirmed_is_not_confirmed(tmp_path: Path) -> None:
     two = opening.model_copy(update={"tasks": (*opening.tasks, opening.tasks[0].model_copy(update={"name": "other"}))})
     numbers = tuple({**each, "opening": two.identity} for each in held.numbers)
     sentence, command = told(replace(held, openings=(two,), numbers=numbers), board, TUNED)
-    assert sentence.startswith("Looked at on held-back examples, not on all: so far they contradict no number")
+    assert sentence.startswith("Looked at on a part of the held-back examples: so far they contradict no number.")
     assert "Not evaluated on other." in sentence
     assert command is not None
 
@@ -215,6 +216,7 @@ def test_pages_show_what_was_confirmed(confirmed: Path, tmp_path: Path, monkeypa
     assert "<td>confirmed</td>" in text
     text = words(page.switch_page("pages_/review.py").run())
     assert "<h3>Unopened data</h3>" in text
+    assert "<td>confirmed</td><td>MIT, 2 of 3 not stated</td>" in text  # a line of the shortlist
     assert "As far as this store knows, they were fresh." in text or "The base is what others" in text
     monkeypatch.setenv(STORE, str(written(tmp_path / "store")))
     page = AppTest.from_file(PAGE, default_timeout=120).run().switch_page("pages_/variant.py")

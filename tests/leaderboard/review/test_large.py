@@ -15,8 +15,11 @@ from leaderboard.markdown import as_markdown
 from leaderboard.review import large
 from leaderboard.review.case import Case, find_row, licences_of, read_case, weighable
 from leaderboard.review.document import document
+from leaderboard.review.words import constraints_sentence
 from tests.leaderboard import sample
-from tests.leaderboard.sample import BASE, VARIANTS
+from tests.leaderboard.sample import BASE, SCOPE, VARIANTS
+
+SPEED = ("latency_ratio", SCOPE)
 
 QUESTIONS = [
     ((), None),
@@ -106,4 +109,30 @@ def test_the_best_are_scored_where_there_are_too_many(
     monkeypatch.setattr(large, "MOST_CANDIDATES", 2)
     with both[1].snapshot() as indexed:
         case = read_case(indexed, None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
+        every = read_case(both[0], None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
+        last = every.found.candidates[-1].row
+        watching = read_case(indexed, None, weights={"accuracy": 1.5, "latency_ratio": 1.25}, watched=last.recipe_id)
+        fast = read_case(indexed, None, weights={"accuracy": 0.1, "latency_ratio": 9.0})
     assert len(case.found.candidates) == 2
+    more = len(every.found.candidates) - 2
+    assert (case.found.counts["unscored"], every.found.counts["unscored"]) == (more, 0)
+    assert f"{more} more are not dominated, but have worse scores" in constraints_sentence(case.found)
+    # Whoever was decided on is among them; so is whoever is best by the weights that are stated.
+    assert watching.found.find(last.recipe_id) is not None
+    assert fast.found.choice is not None
+    assert fast.found.choice.row.cells[SPEED].estimate == min(
+        c.row.cells[SPEED].estimate for c in every.found.candidates
+    )
+
+
+def test_whoever_was_decided_on_is_listed_though_others_are_open_too(
+    both: tuple[Snapshot, Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may keep the constraints can be approved: more of them than are listed must not make a refusal of it."""
+    every = read_case(both[0], None, constraints=["accuracy >= 84%"]).found.open
+    monkeypatch.setattr(large, "MOST_OPEN", 1)
+    with both[1].snapshot() as indexed:
+        case = read_case(indexed, None, constraints=["accuracy >= 84%"], watched=every[-1].recipe_id)
+    assert len(every) > 2
+    assert {row.recipe_id for row in case.found.open} >= {every[-1].recipe_id}
+    assert case.found.counts["open"] == len(every)
