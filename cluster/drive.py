@@ -20,8 +20,10 @@ from cluster.standing import Known, Planned
 
 Planning = Callable[[Known, frozenset[str]], Plan]
 Watch = Callable[[Plan, Use], dict[str, Any]]
+Running = tuple[str, str, float]  # node, title of the job, when it began (seconds since the epoch)
 Sort = tuple[str, bool, str | None]  # kind of job, whether it wants a node to itself, its GPU
 PAUSE = 0.2  # seconds between two looks at the pool
+MOST_TOLD = 50  # jobs that are published with the node they run on
 PLANNING_SHARE = 0.1  # of the driver's time that plans may take while there is something to submit
 
 
@@ -43,6 +45,9 @@ class Pool(Protocol):
 
     def utilisation(self) -> Use:
         """CPUs that jobs use and all CPUs, of each node by its name."""
+
+    def running(self) -> list[Running]:
+        """What has begun and not ended, the oldest first."""
 
     def state(self, entries: list[Entry]) -> None:
         """Have statements made durable by the writer; those already there are left alone. Raises as `wait`."""
@@ -89,7 +94,7 @@ def drive(
         submitted = _submit(waiting, pool)
         in_flight |= submitted
         stale = stale or bool(submitted)
-        pool.report(state)
+        pool.report({**state, "where": pool.running()[:MOST_TOLD]})
         if not in_flight:
             if not waiting and not stale:
                 return

@@ -29,6 +29,7 @@ from bench.store.journal import Entry
 from bench.store.places import Place
 from bench.store.writer import Writer
 from cluster.attempts import AttemptLog, Begun, Output, flush, with_output
+from cluster.drive import Running
 from cluster.failures import device_of, lost
 from cluster.ledger import Held, History
 from cluster.processes import end_marked, end_tree, marked
@@ -256,6 +257,11 @@ class LocalPool:
     def utilisation(self) -> dict[str, tuple[float, float]]:
         """Workers that have a job, and all workers, of this machine by its name."""
         return {socket.gethostname(): (float(len(self._busy())), float(self._workers))}
+
+    def running(self) -> list[Running]:
+        """What has begun and not ended, the oldest first."""
+        begun = ((slot.begun.node, slot.job.title, slot.began) for slot in self._busy() if slot.begun and slot.job)
+        return sorted(begun, key=lambda each: each[2])
 
     def state(self, entries: list[Entry]) -> None:
         self._writer.append(entries)

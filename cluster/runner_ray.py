@@ -33,6 +33,7 @@ from bench.record import FailureKind, Record
 from bench.store.journal import Entry
 from bench.store.places import Place
 from cluster.attempts import AttemptLog, Begun
+from cluster.drive import Running
 from cluster.failures import lost
 from cluster.ledger import Held, Ledger
 from cluster.needs import Needs
@@ -310,6 +311,11 @@ class RayPool:
     def utilisation(self) -> dict[str, tuple[float, float]]:
         """CPUs that our jobs use, and all CPUs, of each node by its name."""
         return self._ledger.use_of({f.mark for f in self._flights.values() if f.begun is not None})
+
+    def running(self) -> list[Running]:
+        """What has begun and not ended, the oldest first."""
+        begun = ((f.begun.node, f.job.title, f.began) for f in self._flights.values() if f.begun is not None)
+        return sorted(begun, key=lambda each: each[2])
 
     @property
     def unfit(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -52,7 +53,11 @@ def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> li
     if held is not None:
         nodes: Mapping[str, Sequence[float]] = progress.get("nodes", {})
         lines += [f"{node}: {busy:g} of {cpus:g} CPUs." for node, (busy, cpus) in nodes.items()]
-        lines += [f"Now: {title}." for title in progress.get("now", ())]
+        where: Sequence[tuple[str, str, float]] = progress.get("where", ())
+        lines += [f"On {node} for {clock(max(0, time.time() - began))}: {title}." for node, title, began in where]
+        more = int(progress.get("running", 0)) - len(where)
+        if more > 0:
+            lines.append(f"{more:,} more run or are about to.")
     return lines
 
 

@@ -36,6 +36,7 @@ MEANINGS = {
     "cause": "Stage, kind and reason of a failure.",
     "attempt": "The how manieth try at the same job this was.",
     "started (UTC)": "When it began.",
+    "began (UTC)": "When a worker began with it.",
     "took": "How long it took.",
     "worker": "Node and process that it ran in.",
     "step": "One method of the recipe, in the order in which they were done.",

@@ -63,11 +63,6 @@ def steps(items: Iterable[tuple[str, str]]) -> str:
     return f"<ol>{inside}</ol>"
 
 
-def bullets(items: Iterable[object]) -> str:
-    """A list of text."""
-    return f"<ul>{''.join(f'<li>{escape(str(item))}</li>' for item in items)}</ul>"
-
-
 def track(done: float, failed: float) -> str:
     """A thin bar of progress; both are shares of the whole."""
     widths = [100 * min(1.0, max(0.0, share)) for share in (done, failed)]

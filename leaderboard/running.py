@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
@@ -236,14 +236,19 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
     return Contested(tuple(lines), " ".join(said), f"{ceil(whole.seconds / 60)}m" if whole.closed else "")
 
 
-def running_now(progress: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Titles of the jobs that run, and (node, CPUs in use) of each node, as the run last said; nothing without one."""
+def running_now(progress: Mapping[str, Any]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+    """(node, job, when it began) of what runs, and (node, CPUs in use) of each, as the run last said; else nothing."""
     count = int(progress.get("running", 0))
-    jobs = [str(title) for title in progress.get("now", ())][:count]
+    told = progress.get("where") or [("", title, None) for title in progress.get("now", ())]  # an older run's
+    jobs = [(str(node), str(title), _at(began)) for node, title, began in told][:count]
     if count > len(jobs):
-        jobs.append(f"{count - len(jobs):,} more" if jobs else f"{count:,} jobs")
+        jobs.append(("", f"{count - len(jobs):,} more: about to begin, or not listed", ""))
     nodes = progress.get("nodes", {}) if count else {}
     return jobs, [(str(node), f"{busy:g} of {cpus:g}") for node, (busy, cpus) in nodes.items()]
+
+
+def _at(began: float | None) -> str:
+    return "" if began is None else datetime.fromtimestamp(began, UTC).strftime("%H:%M:%S")
 
 
 def work_rows(found: Sequence[Work]) -> list[tuple[str, str, str, str]]:

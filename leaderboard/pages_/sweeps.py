@@ -61,15 +61,15 @@ def _variants(loaded: Loaded) -> None:
 
 
 def _running(board: Board) -> None:
-    """What runs now, while a run goes on: a snapshot knows the jobs and how busy each node is, not which is where."""
+    """What runs now and where, while a run goes on."""
     jobs, nodes = running_now(board.progress)
     if not jobs:
         return
     when = board.published[11:19]
-    parts = [markup.heading("Running now", 2), markup.bullets(jobs)]
+    parts = [markup.heading("Running now", 2), markup.table(("node", "job", "began (UTC)"), jobs, frozenset({2}))]
     if nodes:
         parts.append(markup.table(("node", "CPUs in use"), nodes, frozenset({1})))
-    said = f"As of {when} UTC. A job joins the timeline below when it ends: only then its node is recorded."
+    said = f"As of {when} UTC. A job joins the timeline below when it ends."
     st.html(markup.block(*parts, markup.line(markup.text(said), css="quiet small")))
 
 

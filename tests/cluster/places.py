@@ -14,7 +14,7 @@ from bench.record import Record
 from bench.store.folder import Lease, open_folder, store_id, take_lease
 from bench.store.journal import Entry, parts, read_entries
 from bench.store.writer import Writer
-from cluster.drive import Pool
+from cluster.drive import Pool, Running
 from cluster.known import known_in
 from cluster.runner_local import Limits, LocalPool
 from cluster.standing import Known
@@ -33,6 +33,7 @@ class Place:
     writer: Any  # the Writer, or the actor's handle
     inside: set[str] = field(default_factory=set)
     most_inside: int = 0
+    seen: set[tuple[str, str]] = field(default_factory=set)  # (node, job) of what was told to run
 
     def takes(self, job: Job) -> bool:
         return self.inner.takes(job)
@@ -51,10 +52,14 @@ class Place:
     def utilisation(self) -> Mapping[str, tuple[float, float]]:
         return self.inner.utilisation()
 
+    def running(self) -> list[Running]:
+        return self.inner.running()
+
     def state(self, entries: list[Entry]) -> None:
         self.inner.state(entries)
 
     def report(self, progress: dict[str, Any]) -> None:
+        self.seen |= {(node, title) for node, title, _ in progress.get("where", ())}
         self.inner.report(progress)
 
     def close(self) -> None:

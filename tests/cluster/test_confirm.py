@@ -26,6 +26,7 @@ from bench.store.writer import Writer
 from bench.sweep import load_sweep
 from cluster import cli
 from cluster.confirm import Confirmation, ask
+from cluster.drive import Running
 from cluster.known import known_without_writing
 from cluster.session import Options, run_confirmation, run_sweep
 from leaderboard.rows import find_sweep
@@ -70,6 +71,9 @@ class Here:
 
     def utilisation(self) -> dict[str, tuple[float, float]]:
         return {}
+
+    def running(self) -> list[Running]:
+        return []
 
     def report(self, progress: dict[str, Any]) -> None:
         self._writer.report(progress)

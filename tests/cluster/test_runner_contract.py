@@ -103,6 +103,10 @@ class RunnerContract(ABC):
         assert DRIVER not in pids
         assert not any(note(r, "torch") for r in bad_day.records if r.finished)
 
+    def test_what_runs_is_told_with_its_node(self, bad_day: BadDay) -> None:
+        title = {job.key: job.title for job in bad_day.jobs}
+        assert bad_day.place.seen >= {(r.node, title[r.key]) for r in bad_day.records if r.finished}
+
     def test_records_are_in_the_journal_when_they_are_handed_on(self, bad_day: BadDay) -> None:
         assert bad_day.durable == (True,) * len(bad_day.records)
         assert sorted(r.identity for r in journal(bad_day.root)) == sorted(r.identity for r in bad_day.records)
@@ -148,7 +152,7 @@ class RunnerContract(ABC):
 
     def test_the_last_published_progress_is_the_end_of_the_sweep(self, bad_day: BadDay) -> None:
         with open_snapshot(bad_day.root) as snapshot:
-            assert snapshot.info()["progress"] == '{"done": 11, "running": 0, "failed": 7, "ready": 0}'
+            assert snapshot.info()["progress"] == '{"done": 11, "running": 0, "failed": 7, "ready": 0, "where": []}'
             (count,) = snapshot.rows("select count(*) as n from records")
         assert count["n"] == len(bad_day.records)
 

@@ -15,7 +15,7 @@ from bench.record import Record
 from bench.store.journal import Entry
 from bench.sweep_file import LimitsSection
 from cluster import session
-from cluster.drive import Pool
+from cluster.drive import Pool, Running
 from cluster.hardware import Offer
 from cluster.plan import Plan
 from cluster.session import Options, Prepare, Work, run_batch, run_confirmation, run_work
@@ -36,6 +36,9 @@ def test_what_is_published_says_whose_progress_it_is(
         def utilisation(self) -> dict[str, tuple[float, float]]:
             return {}
 
+        def running(self) -> list[Running]:
+            return [("a", "build x", 7.0)]
+
         def report(self, progress: dict[str, Any]) -> None:
             reported.append(progress)
 
@@ -49,7 +52,8 @@ def test_what_is_published_says_whose_progress_it_is(
     asked: Any = None
     options = Options(tmp_path / "store", "local")
     assert list(run_work(asked, "cpu", options, lambda *_: {"done": 3}, lambda *_: None)) == []
-    assert reported == [{"done": 3, "sweep": "abc", **published}]
+    where = [("a", "build x", 7.0)]
+    assert reported == [{"done": 3, "sweep": "abc", "where": where, **published}]
 
 
 def test_what_settles_or_confirms_says_so_and_hands_the_runs_counts_on(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,20 @@ def test_work_and_failures_by_cause(store: Path) -> None:
     assert sum(each["count"] for each in found["failures"]) == sum(each["failed"] for each in found["work"])
 
 
-def test_who_is_at_it(store: Path) -> None:
+def test_who_is_at_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = take_lease(open_folder(store))
     try:
         assert f"It is being run by process {os.getpid()} on " in said(store)
         assert json.loads(said(store, "--json"))["held_by"]["pid"] == os.getpid()
+        began = [
+            ["far-away", "build <b>", time.time() - 75],
+            ["near", "evaluate [/x]", time.time() + 9],
+        ]  # clocks differ
+        published(monkeypatch, done=1, failed=0, open=2, running=3, where=began)
+        text = " ".join(said(store).split())
+        assert "On far-away for 1:15: build <b>." in text
+        assert "On near for 0:00: evaluate [/x]." in text
+        assert "1 more run or are about to." in text
     finally:
         lease.release()
 

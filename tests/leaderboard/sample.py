@@ -299,6 +299,10 @@ PROGRESS = {
     "failed": 1,
     "open": 6,
     "now": [f"build {BASE}: distilled", f"evaluate {HTML} on {TASK}"],
+    "where": [
+        ["sample-1", f"build {BASE}: distilled", 1795000000.0],
+        ["sample-2", f"evaluate {HTML} on {TASK}", 1795000061.5],
+    ],
     "seconds_left": 215,
 }
 

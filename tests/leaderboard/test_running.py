@@ -46,7 +46,13 @@ def test_every_attempt_has_a_bar_and_those_side_by_side_have_lanes(snapshot: Sna
 
 def test_what_runs_now_is_told_with_how_busy_each_node_is() -> None:
     progress = {"done": 3, "running": 3, "now": ["build <b>", "evaluate"], "nodes": {"a": [1.5, 4], "b": [0, 2]}}
-    assert running_now(progress) == (["build <b>", "evaluate", "1 more"], [("a", "1.5 of 4"), ("b", "0 of 2")])
+    where = [["a", "build <b>", 1795000000.0], ["b", "evaluate", 1795000061.5]]
+    jobs, nodes = running_now({**progress, "where": where})
+    assert jobs[:2] == [("a", "build <b>", "06:26:40"), ("b", "evaluate", "06:27:41")]
+    assert jobs[2:] == [("", "1 more: about to begin, or not listed", "")]
+    assert nodes == [("a", "1.5 of 4"), ("b", "0 of 2")]
+    older = running_now(progress)[0]  # of a run that did not say where
+    assert [job for _, job, _ in older] == ["build <b>", "evaluate", "1 more: about to begin, or not listed"]
     assert running_now({**progress, "running": 0}) == ([], [])
     assert running_now({}) == ([], [])
 

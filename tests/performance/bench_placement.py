@@ -29,6 +29,7 @@ from bench.record import Failed, Record
 from bench.store.journal import Entry
 from bench.sweep import Sweep
 from cluster import drive as driving
+from cluster.drive import Running
 from cluster.estimates import kind_of
 from cluster.ledger import Ledger
 from cluster.placement import MEASURING, Lease, Need, Node
@@ -198,6 +199,9 @@ class Simulated:
 
     def utilisation(self) -> Use:
         return {}
+
+    def running(self) -> list[Running]:
+        return []
 
     def state(self, entries: list[Entry]) -> None:
         pass

@@ -27,7 +27,7 @@ from bench.record import Conditions, Finished, Record, Value
 from bench.store.journal import Entry
 from bench.sweep import Sweep, load_sweep
 from bench.tasks.spec import WINDOW
-from cluster.drive import drive
+from cluster.drive import Running, drive
 from cluster.estimates import Estimates
 from cluster.plan import Planner
 from cluster.progress import Progress, Use
@@ -84,6 +84,9 @@ class AtOnce:
 
     def utilisation(self) -> Use:
         return {}
+
+    def running(self) -> list[Running]:
+        return []
 
     def state(self, entries: list[Entry]) -> None:
         pass
