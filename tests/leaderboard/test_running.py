@@ -48,7 +48,7 @@ def test_what_runs_now_is_told_with_how_busy_each_node_is() -> None:
     progress = {"done": 3, "running": 3, "now": ["build <b>", "evaluate"], "nodes": {"a": [1.5, 4], "b": [0, 2]}}
     where = [["a", "build <b>", 1795000000.0], ["b", "evaluate", 1795000061.5]]
     jobs, nodes = running_now({**progress, "where": where})
-    assert jobs[:2] == [("a", "build <b>", "06:26:40"), ("b", "evaluate", "06:27:41")]
+    assert jobs[:2] == [("a", "build <b>", "11:06:40"), ("b", "evaluate", "11:07:41")]
     assert jobs[2:] == [("", "1 more: about to begin, or not listed", "")]
     assert nodes == [("a", "1.5 of 4"), ("b", "0 of 2")]
     older = running_now(progress)[0]  # of a run that did not say where
