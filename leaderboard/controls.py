@@ -24,6 +24,7 @@ from leaderboard.source import Loaded, StoreError, chosen_keys, load, store_root
 from leaderboard.verdicts import judging_of
 from leaderboard.where import kept_under
 
+BOARD = "board"  # the page of that name
 VARIANT = "variant"
 SWEEP = "sweep"
 COMPARED = "variants"
@@ -36,7 +37,9 @@ PAUSE = "20ms"
 PATIENCE = 0.0  # seconds that a page waits for verdicts before it shows the rows without them
 COMPETE = "Chooses who competes: verdicts are worked out again among them"
 HIDE = "Only hides rows: verdicts stay"
-KEPT = (SWEEP, "class", "q", WHERE, *NARROWING)
+SORT = "sort"
+OF_BOARD = ("columns", "together", SORT)  # how the leaderboard lists its rows
+KEPT = (SWEEP, "class", "q", WHERE, *NARROWING, *OF_BOARD)
 
 
 def open_page(
@@ -155,7 +158,9 @@ def in_address(loaded: Loaded, **more: str) -> dict[str, str]:
 
 
 def _keep() -> None:
-    """Remember the filters for another page."""
+    """Remember the filters for another page, and how the leaderboard was listed."""
+    if st.session_state.get("on") == BOARD:
+        st.session_state[SORT] = st.query_params.get(SORT)  # which no box has
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
 
 
@@ -165,6 +170,8 @@ def carry_over(name: str) -> None:
         for key, value in st.session_state.get("kept", {}).items():
             if key not in st.query_params:
                 st.session_state[key] = value
+        if name == BOARD and SORT not in st.query_params and st.session_state.get(SORT):
+            st.query_params[SORT] = st.session_state[SORT]
     st.session_state["on"] = name
 
 

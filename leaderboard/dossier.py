@@ -98,19 +98,23 @@ def _declared(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[dict[s
     return body, variant, base
 
 
-def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[Attempt, ...]:
-    """Every attempt at a job that concerns a variant, the newest first: all records are searched. Raises BadInput."""
+def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[int, tuple[Attempt, ...]]:
+    """How many attempts at jobs concern a variant, and the newest of them, the last first. Raises BadInput.
+
+    All records are searched.
+    """
     body, variant, _ = _declared(snapshot, sweep_id, recipe_id)
     told: Mapping[str, Any] = next(v for v in body["variants"] if v["recipe_id"] == recipe_id)
     artefact_id, prefixes = variant["artefact_id"], told["prefixes"]
     rows = snapshot.rows(
-        "select kind, job_type, status, stage, failure, reason, attempt, started, seconds, worker, job from records "
+        "select kind, job_type, status, stage, failure, reason, attempt, started, seconds, worker, job, "
+        "count(*) over () as of from records "
         "where (kind = 'build' and list_contains(?, recipe_id)) "
         "or (kind != 'build' and (artefact_id = ? or (kind = 'measure' and contains(job, coalesce(?, '-'))))) "
         "order by ordinal desc limit ?",
         [list(prefixes), artefact_id, artefact_id, MOST_ATTEMPTS],
     )
-    return tuple(
+    found = tuple(
         Attempt(
             what=job_words(row["kind"], row["job_type"], json.loads(row["job"])),
             status=row["status"],
@@ -124,6 +128,7 @@ def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[At
         )
         for row in rows
     )
+    return (rows[0]["of"] if rows else 0), found
 
 
 def job_words(kind: str, job_type: str, job: Mapping[str, Any]) -> str:

@@ -70,8 +70,8 @@ def dossier(sweep_id: str, recipe_id: str, version: str) -> Dossier:
 
 
 @st.cache_data(max_entries=64, show_spinner="Reading attempts …")
-def attempts(sweep_id: str, recipe_id: str, version: str) -> tuple[Attempt, ...]:
-    """Every attempt at a job that concerns a variant."""
+def attempts(sweep_id: str, recipe_id: str, version: str) -> tuple[int, tuple[Attempt, ...]]:
+    """How many attempts at jobs concern a variant, and the newest of them."""
     del version
     return ask(lambda snapshot: read_attempts(snapshot, sweep_id, recipe_id))
 

@@ -18,6 +18,7 @@ from leaderboard.format import clock, without_folders
 from leaderboard.rows import find_sweep
 
 MOST_BARS = 4000  # attempts in the timeline, the newest
+MOST_CAUSES = 100  # of failures that are listed
 MOST_CONTESTED = 200  # contested variants that are listed
 PAUSE = 900.0  # seconds without any job: what comes after is another run
 KINDS = {"build": "build", "study": "study", "evaluate": "evaluate", "LatencyJob": "timing", "MemoryJob": "memory"}
@@ -166,8 +167,8 @@ def causes(snapshot: Snapshot, sweep_id: str) -> tuple[Cause, ...]:
         "count(distinct key) filter (key not in (select key from done)) as open, max(started) as last, "
         "list(distinct {'kind': kind, 'job_type': job_type, 'job': job})[:6] as jobs from told "
         "where status = 'failed' group by failure, stage, regexp_replace(reason, '[0-9]+', '#', 'g') "
-        "order by open desc, count desc, last desc limit 100",
-        [sweep_id, sweep_id],
+        "order by open desc, count desc, last desc limit ?",
+        [sweep_id, sweep_id, MOST_CAUSES],
     )
     return tuple(
         Cause(

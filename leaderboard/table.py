@@ -13,7 +13,7 @@ from leaderboard.glossary import meaning_of
 from leaderboard.listing import Listing
 from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
 
-USUAL = ("latency_ms", "host_peak", "size", "parameters")
+USUAL = ("latency_ratio", "latency_ms", "host_peak", "cuda_allocated_peak", "size", "parameters")
 VERDICT = f"{meaning_of('verdict')} Below it the share on the frontier: {meaning_of('share on the frontier')}"
 RANKED = "Ranks: all that the intervals leave possible among those compared"
 LETTERED = f"{RANKED}; variants of one group tie: they were not told apart."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from streamlit.testing.v1 import AppTest
 
 from bench.architecture import model_files
 from bench.identity import files_digest
 from bench.store.reader import open_snapshot
 from bench.sweep import load_sweep
 from cluster import cli
+from leaderboard import PAGE
+from leaderboard.source import STORE
 from tests import tiny
 from tests.lines import LOAD, lines_of, run_lines
 
@@ -95,6 +99,27 @@ def exported(store: Path, variants: list[dict[str, Any]], tmp_path_factory: pyte
 
 def texts(exported: dict[str, Path], name: str) -> list[str]:
     return [(folder / name).read_text(encoding="utf-8") for folder in exported.values()]
+
+
+def test_the_page_of_a_variant_maps_its_layers(
+    store: Path, variants: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told from the artefacts of a run: which of the base's layers are left, and in which types."""
+    monkeypatch.setenv(STORE, str(store))
+    page = AppTest.from_file(PAGE, default_timeout=120).run().switch_page("pages_/variant.py")
+    told = {}
+    for variant in variants:
+        page.query_params["variant"] = variant["recipe_id"][:16]
+        page.query_params["tab"] = "Lineage and layers"
+        page.run()
+        assert not page.exception
+        told[variant["name"].removeprefix(f"{ODD}: ")] = "".join(each.proto.body for each in page.get("html"))
+    assert all('class="layers"' in text for text in told.values())
+    shallow = next(text for name, text in told.items() if name == "decoder 4 to 2")
+    assert re.search(r"Dropped [0-9, to]+\. Kept 2 of 4: [0-9, to]+ in float32\.", shallow)
+    assert shallow.count('<li class="gone"') == 2
+    mixed = next(text for name, text in told.items() if name.startswith("int8"))
+    assert "int8" in mixed.partition('class="layers"')[2]
 
 
 def test_every_folder_loads_by_the_lines_of_its_card(

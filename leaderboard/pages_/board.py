@@ -9,7 +9,7 @@ import streamlit as st
 from leaderboard import markup, table
 from leaderboard.choices import View, has_task, in_order, with_bases, with_seeds_together
 from leaderboard.comparison import FEWEST, MOST
-from leaderboard.controls import COMPARED, compared, go, in_address, open_page, to_visit, visit
+from leaderboard.controls import BOARD, COMPARED, SORT, compared, go, in_address, open_page, to_visit, visit
 from leaderboard.downloads import as_csv, as_json, as_parquet
 from leaderboard.grid import draw_grid
 from leaderboard.listing import AT_ONCE
@@ -18,12 +18,10 @@ from leaderboard.source import Loaded
 from leaderboard.table import column_name, payload, usual_columns
 from leaderboard.ties import with_ties
 
-SORT = "sort"
-
 
 def main() -> None:
     """Draw the page."""
-    view, bar, loaded = open_page("board", leave=visit)
+    view, bar, loaded = open_page(BOARD, leave=visit)
     keys = {column_name(key): key for key in _of_task(view)}
     sort = _sort(keys)
     by = keys.get(sort[0], sort[0]) if sort else None

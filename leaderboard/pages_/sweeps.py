@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -13,7 +14,7 @@ from leaderboard.format import clock
 from leaderboard.live import draw_progress
 from leaderboard.reading import Told, open_of, told_of
 from leaderboard.rows import Board
-from leaderboard.running import Bar, Cause, Contested, running_now, runs, work_rows
+from leaderboard.running import MOST_CAUSES, Bar, Cause, Contested, running_now, runs, work_rows
 from leaderboard.source import Loaded, StoreError, store_option, version
 from leaderboard.timeline import timeline
 from leaderboard.wording import SHORT
@@ -81,17 +82,23 @@ def _timeline(told: Told) -> None:
         return
     chosen = 0
     if len(found) > 1:
-        names = [_run_name(bars, i, len(found)) for i, bars in enumerate(found)]
+        names = [_run_name(bars) for bars in found]
         name = st.selectbox("Run", names, key="run", bind="query-params", width=420)
         chosen = names.index(str(name))
     bars = found[chosen]
     nodes = len({bar.node for bar in bars})
+    took = clock(max(bar.started + bar.seconds for bar in bars) - bars[0].started)
+    which = f"Run {len(found) - chosen} of {len(found)}, {took} long. " if len(found) > 1 else ""
+    every = sum(each.finished + each.failed for each in told.work)
+    if every > len(told.bars):
+        which = f"The newest {len(told.bars):,} of {every:,} attempts. {which}"
     said = f"{len(bars):,} attempts over time, by node ({nodes}); the tables here have counts and failures."
     config = {"displaylogo": False, "displayModeBar": False}
     st.plotly_chart(timeline(bars), config=config, key="timeline", alt=said)
+    ran = f"{len(bars):,} attempt{'s' * (len(bars) != 1)} on {nodes} node{'s' * (nodes != 1)}."
     st.caption(
-        f"{len(bars):,} attempts on {nodes} node{'s' * (nodes != 1)}. A row is a node, and one more for each job that "
-        "ran beside another; crossed bars failed. Drag to move, point at a bar for the job."
+        f"{which}{ran} A row is a node, and one more for each job that ran beside another; crossed bars failed. Drag "
+        "to move, point at a bar for the job."
     )
     st.html(
         markup.block(
@@ -102,12 +109,9 @@ def _timeline(told: Told) -> None:
     )
 
 
-def _run_name(bars: Sequence[Bar], place: int, count: int) -> str:
-    from datetime import UTC, datetime
-
-    start = datetime.fromtimestamp(bars[0].started, UTC).strftime("%Y-%m-%d %H:%M")
-    took = clock(max(bar.started + bar.seconds for bar in bars) - bars[0].started)
-    return f"run {count - place} of {count}: {start} UTC, {took}"
+def _run_name(bars: Sequence[Bar]) -> str:
+    """When it began: the address has it, and must not change while the run goes on."""
+    return datetime.fromtimestamp(bars[0].started, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _failures(causes: Sequence[Cause], command: str) -> None:
@@ -128,6 +132,9 @@ def _failures(causes: Sequence[Cause], command: str) -> None:
     ]
     head = ("kind", "reason", "attempts", "now", "jobs", "last (UTC)")
     st.html(markup.block(markup.table(head, rows, frozenset({2, 3, 5}))))
+    if len(rows) == MOST_CAUSES:
+        said = f"The first {MOST_CAUSES} causes: those that most attempts are open for. There may be more."
+        st.html(markup.block(markup.line(markup.text(said), css="small")))
     waiting = [cause for cause in causes if cause.open]
     if not waiting:
         return

@@ -123,6 +123,9 @@ def _overview(row: Row, view: View, known: Dossier) -> None:
         st.html(markup.block(markup.heading("To take it along", 3)))
         st.html(markup.command(export_command(row.recipe_id, view.board.sweep_id[:SHORT]) + store_option()))
         st.html(markup.block(markup.line(markup.text(TAKEN), css="quiet small")))
+        st.html(markup.command("paredown run DIR/recipe.yaml --store NEW_FOLDER"))
+        said = "makes and measures this variant alone anew, beside its base, from what the folder DIR says of it."
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
 
 
 def _lineage(row: Row, view: View, known: Dossier) -> None:
@@ -192,7 +195,7 @@ def _why(row: Row, view: View, known: Dossier) -> None:
 def _attempts(row: Row, view: View, known: Dossier) -> None:
     del known
     try:
-        found = attempts(view.board.sweep_id, row.recipe_id, version())
+        count, found = attempts(view.board.sweep_id, row.recipe_id, version())
     except StoreError as error:
         st.html(markup.box(str(error)))
         return
@@ -210,7 +213,9 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
         for a in found
     ]
     head = ("outcome", "job", "cause", "attempt", "started (UTC)", "took", "worker")
-    said = f"{len(rows)} attempts at jobs that concern this variant, {failed} failed; the newest first."
+    said = f"{count:,} attempts at jobs that concern this variant"
+    said += f"; the newest {len(rows):,}, of which" if count > len(rows) else ","
+    said += f" {failed:,} failed; the newest first."
     st.html(markup.block(markup.line(markup.text(said)), markup.table(head, rows, frozenset({0, 3, 4, 5}))))
     if failed:
         st.html(markup.command(f"paredown retry{store_option()}"))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from bench.store.reviews import History
 from leaderboard import markup
-from leaderboard.controls import in_address
+from leaderboard.controls import VARIANT, in_address
 from leaderboard.held_back import CONFIRMED, confirmed_rows
 from leaderboard.live import awaits
 from leaderboard.markdown import plain
@@ -117,7 +117,8 @@ def choose_variant(case: Case, first: Row | None, review: str = "") -> Row | Non
     picked = st.selectbox(
         "Variant",
         list(offered),
-        key=f"looked at {case.board.sweep_id} {review}",
+        key=f"{VARIANT}-{review}" if review else VARIANT,
+        bind="query-params",
         format_func=lambda recipe_id: plain(label(offered[recipe_id], case.board)),
         help=told,
     )

@@ -22,7 +22,7 @@ from leaderboard.rows import Board, Stopped
 from leaderboard.source import STORE
 from leaderboard.wording import objective_rows, rank_text, why_command
 from tests.leaderboard.commands import commands
-from tests.leaderboard.sample import BASE, HTML, MARKDOWN, REASON, SCOPE, SQL, TASK, VARIANTS
+from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK, VARIANTS
 
 BY_NAME = {v.name: v for v in VARIANTS}
 INT8 = f"{BASE}: int8"
@@ -215,16 +215,3 @@ def test_variants_of_different_bases_have_no_pairs(snapshot: Snapshot, board: Bo
     other = replace(board, rows=(*board.rows, chosen[1]))
     with pytest.raises(Exception, match="variant"):  # a row that the store does not know is refused, never guessed
         compare(snapshot, other, chosen)
-
-
-def test_reasons_are_text(page: AppTest) -> None:
-    page.switch_page("pages_/sweeps.py")
-    text = words(page.run())
-    assert "Running now" in text
-    assert f"<td>sample-1</td><td>build {BASE}: distilled</td>" in text
-    assert "11:06:40" in text
-    assert "attempts over time, by node (1)" in page.get("plotly_chart")[0].proto.alt
-    assert "<li>build bart-large: distilled</li><li>evaluate bart-large: &lt;img src=x" in text
-    assert "bad spec in build" in text
-    assert REASON.replace("<", "&lt;").replace(">", "&gt;") in text
-    assert "paredown retry --where 'bad spec'" in commands(page)[0]
