@@ -165,12 +165,14 @@ function focusAgain(root, held) {
   if (found) found.focus({ preventScroll: true, focusVisible: held.visible });
 }
 
+const FIRST = 16; // rows: what a window shows; the rest are drawn once these stand there
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".board");
   const wanted = JSON.stringify(data);
   if (root.drawn === wanted) return;
   const left = root.scrollLeft;
-  const held = focused(root);
+  const held = focused(root) ?? root.awaited;
   const table = element("table");
   const head = element("tr");
   head.append(...data.columns.map((column) => heading(column, data.sort, setTriggerValue)));
@@ -178,11 +180,23 @@ export default function ({ data, parentElement, setTriggerValue }) {
   thead.append(head);
   const tbody = element("tbody");
   root.unfolded ??= new Set();
-  tbody.append(...data.rows.map((row) => bodyRow(row, data, root.unfolded, setTriggerValue)));
+  const draw = (rows) => tbody.append(...rows.map((row) => bodyRow(row, data, root.unfolded, setTriggerValue)));
+  draw(data.rows.slice(0, FIRST));
   table.append(thead, tbody);
   const before = root.querySelector(".legend");
+  root.style.minHeight = `${root.offsetHeight}px`; // a shorter page would scroll away from where the reader is
   root.replaceChildren(legend(data, Boolean(before && before.open), setTriggerValue), table);
   root.drawn = wanted;
   root.scrollLeft = left;
   if (held) focusAgain(root, held);
+  root.awaited = held; // its row may be among the rest
+  const finish = () => {
+    if (root.drawn !== wanted) return; // another table is there by now
+    draw(data.rows.slice(FIRST));
+    root.style.minHeight = "";
+    if (held && !focused(root)) focusAgain(root, held);
+    root.awaited = null;
+  };
+  if (data.rows.length > FIRST) requestAnimationFrame(() => setTimeout(finish));
+  else finish();
 }

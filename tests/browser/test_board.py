@@ -164,6 +164,28 @@ def test_the_keyboard_stays_where_it_was(page: Page, site: str) -> None:
         expect(heading).to_be_focused()
 
 
+def test_a_long_table_is_whole_and_stays_where_it_was(page: Page, growing: Path) -> None:
+    """Rows below the window are drawn a moment later: neither they nor the keyboard nor the place are lost by that."""
+    many = [replace(VARIANTS[1], name=f"{BASE}: int8 {i:02d}", seed=i, lost=0.001 * i) for i in range(40)]
+    with serving(sample.make_store(growing, (VARIANTS[0], *many))) as url:
+        page.goto(url)
+        expect(page.locator("tbody tr")).to_have_count(41, timeout=SETTLED)
+        last = page.locator(f'tr[data-variant="{many[39].recipe_id}"] input.tick')
+        last.focus(timeout=SETTLED)
+        settle(page)
+        place = page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop")
+        assert place > 0
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Compare 1")).to_be_visible()
+        expect(last).to_be_checked()
+        expect(last).to_be_focused()
+        expect(page.locator("tbody tr")).to_have_count(41)
+        settle(page)
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == place
+        rest(page)
+        page.goto("about:blank")
+
+
 def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> None:
     name, reason = f"{BASE}: int8", "int8_dynamic promised products in int8, but all 23 run in float32"
     told = {"step": "int8_dynamic", "promise": ["products in int8"], "verdict": "not delivered", "reason": reason}
