@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.store.folder import open_folder
+from bench.store.journal import Entry
 from bench.store.reader import open_snapshot
 from bench.store.reviews import Decision, History, Person, append, open_review, read_review
 from bench.store.upkeep import rebuild
@@ -33,7 +36,7 @@ from leaderboard.review.reopening import reopened_by
 from leaderboard.review.words import history_rows, state_sentence
 from leaderboard.rows import Board
 from tests.leaderboard import newer, sample
-from tests.leaderboard.sample import BASE, HTML, SQL, TASK
+from tests.leaderboard.sample import BASE, HTML, SQL, TASK, VARIANTS
 
 ANNA = Person(subject="anna", name="<script>alert(1)</script>", issuer="this machine", how="local")
 LIMIT = "size <= 600 MB"
@@ -111,6 +114,43 @@ def test_newer_results_that_dominate_flag_a_decision(tmp_path: Path) -> None:
     assert case.found.choice.row.name == f"{BASE}: better"
     assert read_review(open_folder(store), history.review) == history  # nothing was written
     assert now(store, replace(history, events=history.events[:1]))[1] == ()  # nothing decided, nothing to reopen
+
+
+def test_a_newer_sweep_that_has_the_choice_and_dominates_it_flags_it(tmp_path: Path) -> None:
+    """Recipes that are added to a sweep file make another sweep: the review's question is asked there too."""
+    store = sample.make_store(tmp_path / "store")
+    history = approved(store, f"{BASE}: int8", LIMIT)
+    assert now(store, history)[1] == ()
+
+    def declared(name: str, variants: tuple[sample.Variant, ...], **changes: Any) -> Entry:
+        return sample.declaration(variants, name=name, day=22, **changes)
+
+    def flags() -> tuple[str, ...]:
+        case, reasons = now(store, history)
+        assert case.board.name == sample.SWEEP  # the review stays with its own sweep
+        return reasons
+
+    with_better = (*VARIANTS[:2], newer.BETTER)
+    with sample.writing(store) as writer:
+        # Nothing is said by another class, by other examples of the task, or without the choice.
+        writer.append([declared("elsewhere", with_better, hardware_class="another"), _with_other_examples(with_better)])
+        writer.append([declared("without", (VARIANTS[0], newer.BETTER))])
+    newer.let_it_come(store)
+    assert flags() == ()
+    with sample.writing(store) as writer:
+        writer.append([declared("more recipes", with_better)])
+    assert flags() == (f"In the newer sweep 'more recipes' {BASE}: better dominates it.",)
+    assert "Flagged for reopening" in state_sentence(history, flags())
+    with open_snapshot(store) as snapshot:
+        asked_there = read_case(snapshot, "more recipes", constraints=[LIMIT])
+    assert asked_there.beaten_in == ()
+
+
+def _with_other_examples(variants: tuple[sample.Variant, ...]) -> Entry:
+    entry = sample.declaration(variants, name="other examples", day=22)
+    body = json.loads(entry.body)
+    body["tasks"][0]["fingerprint"] = "f" * 64
+    return Entry.statement("sweep", entry.identity, body)
 
 
 def test_who_was_approved_though_open_says_so_and_is_flagged_once_dominated(tmp_path: Path) -> None:
