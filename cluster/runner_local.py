@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psutil
@@ -29,10 +29,12 @@ from bench.store.journal import Entry
 from bench.store.places import Place
 from bench.store.writer import Writer
 from cluster.attempts import AttemptLog, Begun, Output, flush, with_output
-from cluster.drive import Running
 from cluster.failures import device_of, lost
 from cluster.ledger import Held, History
 from cluster.processes import end_marked, end_tree, marked
+
+if TYPE_CHECKING:
+    from cluster.drive import Running
 
 CONTEXT = multiprocessing.get_context("spawn")
 SOON = 0.1  # seconds until a job for which there is no room is tried again

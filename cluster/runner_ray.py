@@ -6,12 +6,11 @@ dies. What this project needs different from Ray's defaults is set in `cluster.r
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import ray
@@ -33,12 +32,12 @@ from bench.record import FailureKind, Record
 from bench.store.journal import Entry
 from bench.store.places import Place
 from cluster.attempts import AttemptLog, Begun
-from cluster.drive import Running
 from cluster.failures import lost
 from cluster.ledger import Held, Ledger
 from cluster.needs import Needs
 from cluster.placement import FitsNowhere, Lease, fair_bound
 from cluster.processes import end_attempt
+from cluster.ray_flight import Flight
 from cluster.ray_metrics import SweepMetrics
 from cluster.ray_nodes import Nodes, on_node
 from cluster.ray_share import Share
@@ -47,6 +46,9 @@ from cluster.ray_work import WORK, WORK_FRESH, Logs, Orders, Told, note_acknowle
 from cluster.ray_writer import append, ask_begun, end_writer, start_writer
 from cluster.runner_local import Limits
 
+if TYPE_CHECKING:
+    from cluster.drive import Running
+
 __all__ = ["NAMESPACE", "RayPool", "append", "note_acknowledged", "start", "start_writer"]
 
 CLOSE_SECONDS = 60.0  # that the writer has to publish what is left
@@ -54,26 +56,6 @@ KILL_SECONDS = 10.0  # after which a worker that does not end is killed on its n
 STRANDED_SECONDS = 3.0  # that Ray is given to move what waited on a lost node; some of that it forgets for good
 NOTICED_SECONDS = 2.0  # after which a node's loss is seen at the latest by whoever looks every second
 SOON = 0.1  # seconds until a job for which there is no room is tried again
-
-
-@dataclass
-class Flight:
-    """A job in flight. Its time limit counts from when a worker begins with it: a job that queues has not hung."""
-
-    job: Job
-    attempt: int
-    lease: Lease
-    mark: str
-    began: float
-    submitted: float  # on the monotonic clock
-    begun: Begun | None = None
-    deadline: float = math.inf
-    cancelled: bool = False  # its time was over
-    killed: bool = False  # on its node, because Ray could not
-
-    @property
-    def node_id(self) -> str:
-        return self.begun.node_id if self.begun else self.lease.node_id
 
 
 class RayPool:

@@ -14,23 +14,19 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from bench.errors import BadInput
-from bench.execute import Site, attempt
-from bench.job import Job
-from bench.record import Record
 from bench.store.folder import open_folder, take_lease
 from bench.store.journal import Entry, Journal, parts, read_entries
 from bench.store.openings import openings_in
 from bench.store.reader import open_snapshot
 from bench.store.verify import verify
-from bench.store.writer import Writer
 from bench.sweep import load_sweep
 from cluster import cli
 from cluster.confirm import Confirmation, ask
-from cluster.drive import Running
 from cluster.known import known_without_writing
 from cluster.session import Options, run_confirmation, run_sweep
 from leaderboard.rows import find_sweep
 from tests import tiny
+from tests.cluster.here import Here
 from tests.leaderboard import sample
 
 OFF: dict[str, Any] = {
@@ -42,44 +38,6 @@ OFF: dict[str, Any] = {
 COPY, INT8 = "tiny: decoder 4 to 1", "tiny: int8"
 Told = tuple[object, str, str]  # exit code, standard output, standard error
 Call = Callable[..., Told]
-
-
-class Here:
-    """Does each job in this process, at once: what is asked here is what is run, not where."""
-
-    def __init__(self, writer: Writer, site: Site, **_: object) -> None:
-        self._writer = writer
-        self._site = site
-        self._done: list[Record] = []
-
-    def takes(self, job: Job) -> bool:
-        del job
-        return not self._done
-
-    def submit(self, job: Job, number: int) -> None:
-        delivery = attempt(job, number, self._site)
-        self._writer.append([Entry.of(delivery)])
-        self._done = [delivery.record]
-
-    def wait(self, seconds: float) -> list[Record]:
-        del seconds
-        done, self._done = self._done, []
-        return done
-
-    def state(self, entries: list[Entry]) -> None:
-        self._writer.append(entries)
-
-    def utilisation(self) -> dict[str, tuple[float, float]]:
-        return {}
-
-    def running(self) -> list[Running]:
-        return []
-
-    def report(self, progress: dict[str, Any]) -> None:
-        self._writer.report(progress)
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 @pytest.fixture(scope="module")
