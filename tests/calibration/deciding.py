@@ -2,7 +2,7 @@
 
 `python -m tests.calibration.deciding [--scale 0.1]` simulates sweeps of six shapes with 10 to 500 variants, each
 measured once on 500 examples and in two leases of 40 rounds, and prints Markdown tables: sweeps with any wrong
-verdict, what share on the frontier meant what, and the coverage of intervals. About ten minutes of one core; a tenth of
+verdict, what share on the frontier meant what, and the coverage of intervals. About an hour of one core; a tenth of
 the simulations with `--scale 0.1`. The numbers are the same on every run.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from scipy import stats
 
 from bench.statistics.frontier import Verdict, nondominated, verdicts
+from bench.store.numbers import DRAWS
 from tests.bench.statistics.simulated_sweeps import sweep, true_costs
 from tests.calibration import coverage
 from tests.calibration.populations import SHAPES, Shape, all_equal
@@ -27,15 +28,7 @@ from tests.calibration.populations import SHAPES, Shape, all_equal
 EXAMPLES = 500
 
 
-class Plan(NamedTuple):
-    """How many sweeps of how many variants, and how often each is resampled."""
-
-    variants: int
-    sweeps: int
-    draws: int
-
-
-PLANS = (Plan(10, 250, 1000), Plan(40, 150, 500), Plan(120, 120, 200), Plan(500, 60, 200))
+SWEEPS = {10: 250, 40: 150, 120: 120, 500: 60}  # by variants; resampled as often as a store's are
 SIMULATIONS = 2000
 # Upper ends of the bins of shares; 0 and 1 stand alone.
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 0.9999, 1.0)
@@ -53,14 +46,14 @@ class Judged(NamedTuple):
         return self.verdict.state == ("dominated" if self.on else "certain")
 
 
-def simulate(shape: Shape, plan: Plan, sweeps: int, objectives: int = 3) -> list[list[Judged]]:
+def simulate(shape: Shape, variants: int, sweeps: int, objectives: int = 3) -> list[list[Judged]]:
     """The verdicts of so many sweeps, on the first of three objectives. Random shapes are drawn anew each time."""
-    rng = np.random.default_rng([SHAPES.index(shape) if objectives == 3 else len(SHAPES), plan.variants])
+    rng = np.random.default_rng([SHAPES.index(shape) if objectives == 3 else len(SHAPES), variants])
     out = []
     for _ in range(sweeps):
-        truth = shape(plan.variants, rng)
+        truth = shape(variants, rng)
         on = nondominated(true_costs(truth)[:, :objectives])
-        found = verdicts(sweep(truth, EXAMPLES, rng, plan.draws)[:objectives])
+        found = verdicts(sweep(truth, EXAMPLES, rng, DRAWS)[:objectives])
         out.append([Judged(verdict, bool(true)) for verdict, true in zip(found, on, strict=True)])
     return out
 
@@ -87,12 +80,12 @@ def percent(states: Iterable[str], wanted: str) -> str:
     return f"{100 * counted[wanted] / counted.total():.0f}%" if counted else "-"
 
 
-def sweep_row(name: str, plan: Plan, found: list[list[Judged]], seconds: float) -> str:
+def sweep_row(name: str, variants: int, found: list[list[Judged]], seconds: float) -> str:
     """One line of the table of sweeps."""
     every = [judged for each in found for judged in each]
     cells = [
         name,
-        f"{plan.variants}",
+        f"{variants}",
         wrong_ones(found),
         f"{100 * np.mean([judged.on for judged in every]):.0f}%",
         percent((j.verdict.state for j in every if j.on), "certain"),
@@ -116,11 +109,11 @@ def share_row(name: str, every: list[Judged]) -> str:
 def sweeps_of(shape: Shape, scale: float, objectives: int = 3) -> list[list[Judged]]:
     """Simulate one shape in all sizes, printing a line for each."""
     out = []
-    for plan in PLANS:
+    for variants, sweeps in SWEEPS.items():
         started = time.perf_counter()
-        found = simulate(shape, plan, max(2, round(scale * plan.sweeps)), objectives)
+        found = simulate(shape, variants, max(2, round(scale * sweeps)), objectives)
         name = name_of(shape) if objectives == 3 else f"{name_of(shape)}, quality alone"
-        print(sweep_row(name, plan, found, time.perf_counter() - started), flush=True)
+        print(sweep_row(name, variants, found, time.perf_counter() - started), flush=True)
         out += found
     return out
 
