@@ -12,7 +12,8 @@ def nothing_shown(view: View) -> str:
     if not view.matching and not (board.among[1] if board.among else variants_in(board.rows)):
         return "This sweep has nothing but the base: add recipes to its file and run it again."
     if board.among is not None and not some_met(board):
-        return "No variant is known to meet the constraints: loosen one of them to see more."
+        may = f" {view.matching:,} may meet them, and are shown as open." if view.matching else ""
+        return f"No variant is known to meet the constraints: loosen one of them to see more.{may}"
     if view.matching == 0 and board.rows:
         return "No variant matches these filters: clear one of them to see more."
     return ""

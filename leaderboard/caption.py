@@ -6,6 +6,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from leaderboard.charts import LOOKS, MOST_WHISKERS
 from leaderboard.choices import View
+from leaderboard.format import number
 from leaderboard.index import LARGE
 from leaderboard.listing import Listing
 from leaderboard.overlays import BAND_NAME, Overlays
@@ -27,7 +28,7 @@ def described(drawn: go.Figure, overlays: Overlays) -> str:
         told = "Shapes say" if coloured else "Shapes and colours say"
         said.append(f"{told} the verdicts: how sure it is that a variant is beaten, or that none beats it.")
     if BAND_NAME in names:
-        said.append("The band is where the frontiers of 95% of the resamples run.")
+        said.append("The band is pointwise: along any one direction 95% of the resampled frontiers cross inside it.")
     if "knee" in names:
         said.append("The square marks the knee, where giving up a little of one gains most of the other.")
     return " ".join(said)
@@ -46,9 +47,23 @@ def left_out(
     found = points(view.rows, *axes)
     if overlays.whiskers and len(found) > MOST_WHISKERS and any(a < b for p in found for a, _, b in (p.x, p.y)):
         said.append(f"Whiskers are drawn for up to {MOST_WHISKERS} points: a filter brings them back.")
+    if overlays.third is not None and overlays.by == "size":
+        said.append(_sizes(view, overlays.third))
     if overlays.band:
         said.append(_no_band(drawn, view, axes, log, draws))
     return " ".join(filter(None, said))
+
+
+def _sizes(view: View, third: Axis) -> str:
+    """What the sizes of the points say."""
+    values = [row.cells[third.key].estimate for row in view.rows if third.key in row.cells]
+    if not values:
+        return f"No point has a number for {third.title}: all have one size."
+    ends = (number(value, third.unit, third.metric) for value in (min(values), max(values)))
+    said = f"Size: {third.title}, from {' to '.join(ends)}"
+    return (
+        f"{said}; without a number a point is as small as the smallest." if len(values) < len(view.rows) else f"{said}."
+    )
 
 
 def _no_band(drawn: go.Figure, view: View, axes: tuple[Axis, Axis], log: tuple[bool, bool], draws: Draws) -> str:

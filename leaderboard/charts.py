@@ -12,7 +12,20 @@ from leaderboard.extent import reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
 from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of, with_bounds
-from leaderboard.points import Ends, Point, Scale, band_outline, frontier_line, knee_of, placed, points, scale, xs, ys
+from leaderboard.points import (
+    Ends,
+    Point,
+    Scale,
+    band_outline,
+    competing,
+    frontier_line,
+    knee_of,
+    placed,
+    points,
+    scale,
+    xs,
+    ys,
+)
 from leaderboard.rows import VERDICT_ORDER, Axis, Draws
 from leaderboard.table import full_name, label, share
 
@@ -48,7 +61,7 @@ def figure(
     found = points(view.rows, x, y)
     sx, sy = (scale(axis, [v for p in found for v in where(p)]) for axis, where in ((x, xs), (y, ys)))
     drawn = go.Figure()
-    field = points(view.field, x, y)
+    field = competing(points(view.field, x, y), x, y)
     lines = {base: frontier_line([p for p in field if p.row.base == base], x, y) for base in view.board.bases}
     across, up = placed(found, xs, sx, as_log=log[0]), placed(found, ys, sy, as_log=log[1])
     on_line = {place for line in lines.values() for place in line}
@@ -128,7 +141,7 @@ def _colour_bar(drawn: go.Figure, view: View, third: Axis) -> None:
                 "colorscale": "Cividis",
                 "showscale": True,
                 "colorbar": {
-                    "title": {"text": escape(third.title), "side": "right", "font": {"size": 12}},
+                    "title": {"text": escape(full_name(third)), "side": "right", "font": {"size": 12}},
                     "ticksuffix": each.suffix,
                     "thickness": 12,
                 },
@@ -178,7 +191,7 @@ def _trace(
         marker=marker,
         opacity=0.35 if large and faint else 0.85 if faint else 1.0,
         customdata=[[p.row.recipe_id] for p in found],
-        text=[_hover(p, view, () if count > MOST_DESCRIBED else axes) for p in found],
+        text=[_hover(p, () if count > MOST_DESCRIBED else (*axes, *([third] if third else []))) for p in found],
         hovertemplate="%{text}<extra></extra>",
         selected={"marker": {"size": size + 8}} if third is None else None,
         unselected={"marker": {"opacity": 0.75 if faint else 1.0}},
@@ -197,11 +210,14 @@ def _whiskers(ends: Sequence[Ends], scale: Scale, colour: str) -> dict[str, obje
     }
 
 
-def _hover(point: Point, view: View, axes: Sequence[Axis]) -> str:
+def _hover(point: Point, axes: Sequence[Axis]) -> str:
     row = point.row
     lines = [f"<b>{escape(row.name)}</b>", f"{row.verdict}, on the frontier in {share(row)} of resamples"]
-    for axis in axes:
-        cell = row.cells[axis.key]
+    for axis in dict.fromkeys(axes):
+        cell = row.cells.get(axis.key)
+        if cell is None:
+            lines.append(escape(f"{axis.title}: no number"))
+            continue
         text = f"{axis.title}: {number(cell.estimate, axis.unit, axis.metric)}"
         if cell.low < cell.high:
             text += f" ({interval(cell.low, cell.high, axis.unit, axis.metric)})"

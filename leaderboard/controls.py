@@ -276,7 +276,7 @@ def _among(view: View, choice: Choice) -> None:
     nothing, said = nothing_shown(view), told_among(view, choice)
     if nothing:
         st.html(markup.box(nothing))
-    elif said:
+    if said:
         st.html(markup.block(markup.line(markup.text(" ".join(said)), css="small quiet")))
 
 

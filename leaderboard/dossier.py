@@ -110,7 +110,7 @@ def read_attempts(snapshot: Snapshot, sweep_id: str, recipe_id: str) -> tuple[in
         "select kind, job_type, status, stage, failure, reason, attempt, started, seconds, worker, job, "
         "count(*) over () as of from records "
         "where (kind = 'build' and list_contains(?, recipe_id)) "
-        "or (kind != 'build' and (artefact_id = ? or (kind = 'measure' and contains(job, coalesce(?, '-'))))) "
+        "or (kind != 'build' and (artefact_id = ? or (kind = 'measure' and contains(job, ?)))) "
         "order by ordinal desc limit ?",
         [list(prefixes), artefact_id, artefact_id, MOST_ATTEMPTS],
     )

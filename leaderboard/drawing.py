@@ -11,7 +11,19 @@ from leaderboard.choices import View
 from leaderboard.extent import outside, reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
-from leaderboard.points import Point, Scale, band_outline, frontier_line, knee_of, placed, points, scale, xs, ys
+from leaderboard.points import (
+    Point,
+    Scale,
+    band_outline,
+    competing,
+    frontier_line,
+    knee_of,
+    placed,
+    points,
+    scale,
+    xs,
+    ys,
+)
 from leaderboard.rows import VERDICT_ORDER, Axis, Draws
 from leaderboard.table import full_name, label, share
 
@@ -47,27 +59,29 @@ def plot_svg(view: View, draws: Draws) -> str:
         return "<p>No variant has both numbers: nothing to draw.</p>"
     sx, sy = (scale(axis, [v for p in found for v in where(p)]) for axis, where in ((x, xs), (y, ys)))
     ends = placed(found, xs, sx, as_log=False), placed(found, ys, sy, as_log=False)
-    lines = {b: frontier_line([p for p in found if p.row.base == b], x, y) for b in view.board.bases}
+    field = competing(found, x, y)
+    lines = {b: frontier_line([p for p in field if p.row.base == b], x, y) for b in view.board.bases}
     on_line = {place for line in lines.values() for place in line}
     kept = [p.row.is_base or (p.x[1], p.y[1]) in on_line for p in found]
     frame = _Frame([reach(each, kept) for each in ends])
     parts = [_grid(frame, x, y, sx, sy)]
     for base, line in lines.items():
-        mine = [p for p in found if p.row.base == base]
+        mine = [p for p in field if p.row.base == base]
         parts.append(_band(view, mine, (x, y), (sx, sy), draws, frame))
         parts.append(_line(line, (sx, sy), frame))
+    far = outside(ends[0], frame.x) | outside(ends[1], frame.y)
+    found = [point for point, out in zip(found, far, strict=True) if not out]
     order = sorted(range(len(found)), key=lambda i: -VERDICT_ORDER[found[i].row.verdict])
     whiskers = len(found) <= MOST_WHISKERS
     parts += [_point(found[i], (x, y), (sx, sy), frame, whiskers=whiskers) for i in order]
     if len(view.board.bases) == 1:
-        bend = knee_of([(p.x[1], p.y[1]) for p in found], x, y)
+        bend = knee_of([(p.x[1], p.y[1]) for p in field], x, y)
         if bend is not None:
-            a, b = frame.across(found[bend].x[1] / sx.factor), frame.up(found[bend].y[1] / sy.factor)
+            a, b = frame.across(field[bend].x[1] / sx.factor), frame.up(field[bend].y[1] / sy.factor)
             parts.append(f'<rect class="ring" x="{a - 12:.1f}" y="{b - 12:.1f}" width="24" height="24"/>')
     if len(found) <= WRITTEN_OUT:
         parts.append(_names(found, view, (sx, sy), frame))
-    far = sum(outside(each, between) for each, between in zip(ends, (frame.x, frame.y), strict=True))
-    note = f"<p>{far} far outside of what is drawn.</p>" if far else ""
+    note = f"<p>{far.sum():,} far outside of what is drawn, and left out.</p>" if far.any() else ""
     title = escape(f"{full_name(y)} over {full_name(x)}")
     return (
         f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{title}"><title>{title}</title>'
@@ -104,7 +118,8 @@ def _grid(frame: _Frame, x: Axis, y: Axis, sx: Scale, sy: Scale) -> str:
 
 
 def _tick(value: float, each: Scale) -> str:
-    return escape(f"{value:,.6g}{each.suffix}".replace("-", "−"))
+    text = f"{value:,.6g}"
+    return escape(f"{f'{value:,.0f}' if 'e+' in text else text}{each.suffix}".replace("-", "−"))
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

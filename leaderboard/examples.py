@@ -17,9 +17,10 @@ from leaderboard.source import StoreError, version
 
 OF_BASE: dict[str, Change] = {
     "all": "all",
-    "lost: right in the base, wrong here": "lost",
-    "gained: wrong in the base, right here": "gained",
+    "lost: better in the base": "lost",
+    "gained: better here": "gained",
 }
+OF_ONE: dict[str, Change] = {"all": "all"}
 OF_SEVERAL: dict[str, Change] = {"where they differ": "differ", "all": "all"}
 LONG = 280  # characters of a text before the rest is folded away
 
@@ -29,10 +30,16 @@ def draw_examples(
 ) -> None:
     """Filters, counts and a page of examples. `rows` are the variants, the one that is compared with first."""
     artefacts = tuple(str(row.artefact_id) for row in rows if row.artefact_id)
-    if len(artefacts) < len(rows) or not base.artefact_id or not tasks:
-        st.html(markup.box("Not all of these variants are built: their outcomes come once the sweep has run on."))
+    if not tasks:
+        st.html(markup.box("This sweep scores no task: there are no outcomes to show."))
         return
-    choices = OF_BASE if rows[0].is_base and len(rows) == 2 else OF_SEVERAL
+    if len(artefacts) < len(rows) or not base.artefact_id:
+        failed = [name for row, name in zip(rows, names, strict=True) if row.status == "failed"]
+        said = f"{', '.join(failed)} could not be built: the tab Attempts of its page says why." if failed else ""
+        waits = "Not all of these variants are built: their outcomes come once the sweep has run on."
+        st.html(markup.box(said or waits))
+        return
+    choices = OF_ONE if len(rows) == 1 else OF_BASE if rows[0].is_base and len(rows) == 2 else OF_SEVERAL
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         task = st.selectbox("Task", [t["name"] for t in tasks], key="data", bind="query-params", width=200)
         told = st.selectbox("Examples", list(choices), key="change", bind="query-params", width=300)
@@ -92,9 +99,13 @@ def count_rows(shown: Shown) -> list[tuple[str, ...]]:
 
 
 def _counts(shown: Shown, names: Sequence[str]) -> str:
-    head = ("part", "examples", "score lost", "score gained", *(f"mean score: {name}" for name in names))
+    head = ("part", "examples", "examples lost", "examples gained", *(f"mean score: {name}" for name in names))
     none = "" if shown.lines else markup.line(markup.text("No example is like that."), css="quiet")
     first = markup.line(markup.text(f"{shown.matching:,} examples match. Lost and gained: against {names[0]}."))
+    if shown.lines and not any(shown.texts.values()):
+        first += markup.line(
+            markup.text("Their words cannot be read here: the data are not where they were."), css="small"
+        )
     told = dict.fromkeys(head[4:], "Mean over these examples of what each counts for.")
     return markup.table(head, count_rows(shown), frozenset(range(1, len(head))), told) + first + none
 

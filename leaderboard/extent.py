@@ -47,7 +47,7 @@ def far(ends: Sequence[Ends]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray((middle < first - fence) | (middle > last + fence), dtype=np.bool_)
 
 
-def outside(ends: Sequence[Ends], between: Sequence[float]) -> int:
-    """How many estimates a plot between two ends leaves out."""
+def outside(ends: Sequence[Ends], between: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """[P]: which estimates a plot between two ends leaves out."""
     middle = np.asarray(ends, dtype=np.float64).reshape(-1, 3)[:, 1]
-    return int(((middle < between[0]) | (middle > between[1])).sum())
+    return np.asarray((middle < between[0]) | (middle > between[1]), dtype=np.bool_)

@@ -81,8 +81,8 @@ MEANINGS = {
     "p": "McNemar's exact test of no difference.",
     "p, adjusted": "The same, adjusted (Holm) over the sweep's variants x 0/1 metrics.",
     "examples": "How many examples there are.",
-    "score lost": "Score that the others lose against the first, summed over examples.",
-    "score gained": "Score that the others gain against the first, summed over examples.",
+    "examples lost": "On how many examples one of the others does worse than the first.",
+    "examples gained": "On how many examples one of the others does better than the first.",
     # of reviews
     "constraints": "What must be kept; met only where the whole interval keeps it.",
     "weights": "How much each number counts in the score; only proportions matter.",

@@ -16,7 +16,7 @@ from leaderboard.extent import MARGIN
 from leaderboard.rows import Axis, Required, Row
 
 BAND = "rgba(43, 123, 186, 0.16)"
-BAND_NAME = "95% of resampled frontiers"
+BAND_NAME = "resampled frontiers, pointwise 95%"
 BOUND = "#b3447a"
 NEAR = 0.5  # of what the points span: a bound beyond that is not drawn
 SMALLEST, LARGEST = 8.0, 30.0  # pixels across, of the points of a third number
@@ -86,7 +86,7 @@ def with_bounds(
 
 
 def marker_of(rows: Sequence[Row], overlays: Overlays, everyone: Sequence[Row], factor: float) -> dict[str, Any]:
-    """The part of a trace's marker that shows the third number; points without one are small and grey."""
+    """The part of a trace's marker that shows the third number; without one: as small as the smallest, or grey."""
     axis = overlays.third
     if axis is None:
         return {}

@@ -48,6 +48,15 @@ def points(rows: Sequence[Row], x: Axis, y: Axis) -> list[Point]:
     return found
 
 
+def competing(found: Sequence[Point], x: Axis, y: Axis) -> list[Point]:
+    """Those that may be on the frontier: the numbers of one that a race stopped are of fewer examples or leases.
+
+    Verdicts and the band leave it out too (`judging.evidence_of`).
+    """
+    whole = x.exact and y.exact
+    return [point for point in found if whole or point.row.stopped is None]
+
+
 def frontier_line(found: Sequence[Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
     """Estimates that no other estimate beats, from the best x onwards."""
     if not found:
@@ -113,7 +122,7 @@ def far_outside(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False
 
 def of_base(view: View, base: str, x: Axis, y: Axis) -> list[Point]:
     """The points of the variants of one base that compete."""
-    return [p for p in points(view.field, x, y) if p.row.base == base]
+    return [p for p in competing(points(view.field, x, y), x, y) if p.row.base == base]
 
 
 def band_outline(

@@ -88,9 +88,10 @@ def _legend(plot: str) -> str:
     drawn = {
         '<path class="whisker"': "Whiskers: 95% intervals.",
         '<path class="front"': "Dotted: estimates that no other beats.",
-        '<path class="band"': "Shaded: where the frontiers of 95% of the resamples run.",
+        '<path class="band"': "Shaded: along any one direction 95% of the resampled frontiers cross inside it.",
         '<circle class="ring"': "Ring: the base.",
-        '<rect class="ring"': "Square: the knee.",
+        '<rect class="ring"': "Large square: the knee.",
+        '<g class="not-evaluated"': "Small square: no verdict; the row says which number is missing.",
     }
     said = " ".join(words for mark, words in drawn.items() if mark in plot)
     return (

@@ -148,12 +148,9 @@ def _index(root: str, version: str) -> Index | None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def decisions(sweep_id: str, recipe_id: str, version: str) -> Decisions:
-    """What the builds behind a variant kept; nothing where the store cannot be read just now."""
+    """What the builds behind a variant kept. Raises StoreError where the store cannot be read just now."""
     del version  # of the snapshot: part of the cache's key
-    try:
-        return ask(lambda snapshot: read_decisions(snapshot, sweep_id, recipe_id))
-    except StoreError:
-        return {}
+    return ask(lambda snapshot: read_decisions(snapshot, sweep_id, recipe_id))
 
 
 def names_of(sweeps: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:

@@ -18,11 +18,12 @@ MOST_DRAWN = 4000  # points; SVG and WebGL draw them in a moment
 CELLS = 64  # of a grid over the plot, each way
 
 
-def thinned(view: View, x: Axis, y: Axis) -> tuple[View, str]:
+def thinned(view: View, x: Axis, y: Axis, watched: str | None = None) -> tuple[View, str]:
     """A view with the rows to draw, and a sentence on which these are; of a small sweep the view as it is.
 
     Of dominated variants one stays in each cell of a grid, where many would lie on each other. The field becomes those
-    on the frontier of estimates, among all that compete: neither a filter that hides nor thinning bends the line.
+    on the frontier of estimates, among all that compete: neither a filter that hides nor thinning bends the line. The
+    variant `watched` (a recipe_id) is drawn in any case.
     """
     rows, field = view.rows, view.field
     if not isinstance(rows, Listing) or not isinstance(field, Listing):
@@ -32,6 +33,8 @@ def thinned(view: View, x: Axis, y: Axis) -> tuple[View, str]:
     found = _estimates(rows, places, (x, y))
     both = np.isfinite(found).all(axis=1)
     kept = chosen(found[both], np.asarray(told["standing"])[both] != DOMINATED, np.asarray(told["is_base"])[both])
+    itself = rows.place_of(watched) if watched else None
+    kept = np.union1d(kept, np.flatnonzero(places[both] == itself))
     drawn = tuple(rows.read(places[both][kept].tolist()))
     count = int(both.sum())
     said = (
@@ -50,8 +53,11 @@ def _estimates(rows: Listing, places: NDArray[np.intp], axes: tuple[Axis, Axis])
 def _front(field: Listing, axes: tuple[Axis, Axis]) -> list[int]:
     """Places of the variants whose estimates no other of the same base beats; of equals the first."""
     places = np.sort(field.places()).astype(np.intp)
+    who = members(field.source, field.sweep_id)
+    if not all(axis.exact for axis in axes):
+        places = places[~who.stopped[places]]  # as for `points.competing`
     found = _estimates(field, places, axes)
-    base = members(field.source, field.sweep_id).base[places]
+    base = who.base[places]
     signs = [1 if axis.better == "lower" else -1 for axis in axes]
     kept: list[int] = []
     for each in np.unique(base):

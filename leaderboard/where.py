@@ -82,11 +82,11 @@ def _with_kept(row: Row, asked: Sequence[Required]) -> Row:
 
 
 def with_limit(board: Board, text: str, key: Key, bound: str) -> str:
-    """Typed constraints with one more, in place of those on the same number; what cannot be read is replaced."""
+    """Typed constraints with one more, in place of those on the same number; what cannot be read stays as it is."""
     try:
         kept = [each.text for each in read([text]) if not _is_on(board, each.asked, key)] if text.strip() else []
     except BadInput:
-        kept = []
+        return text
     return ", ".join(filter(None, [*kept, bound]))
 
 

@@ -14,18 +14,20 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from bench.errors import BadInput
+from bench.metrics import metric
 from bench.store.reader import Snapshot
 from bench.store.rebuild import parts_with
 from bench.store.scored import evaluations
 
 Change = Literal["all", "differ", "lost", "gained"]
-# What a filter keeps; `first` is whom the others are compared with.
-CHANGES: dict[Change, str] = {
-    "all": "true",
-    "differ": "(list_min(scores) <> list_max(scores) or len(list_distinct(predictions)) > 1)",
-    "lost": "list_min(scores[2:]) < scores[1]",
-    "gained": "list_max(scores[2:]) > scores[1]",
-}
+DIFFER = "(list_min(scores) <> list_max(scores) or len(list_distinct(predictions)) > 1)"
+LOWER, HIGHER = "list_min(scores[2:]) < scores[1]", "list_max(scores[2:]) > scores[1]"
+
+
+def changes(better: str) -> dict[Change, str]:
+    """What a filter keeps, where "higher" or "lower" scores are better; others are compared with the first."""
+    lost, gained = (LOWER, HIGHER) if better == "higher" else (HIGHER, LOWER)
+    return {"all": "true", "differ": DIFFER, "lost": lost, "gained": gained}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,14 @@ class Count:
 class Outcomes:
     """The examples on which all of the variants were run, as rows (index, label, part, scores, predictions, ...)."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, better: str = "higher") -> None:
+        self._connection, self._changes = connection, changes(better)
 
     def counts(self) -> list[Count]:
         """One for each named part of the data, largest first; a single one with an empty name where none is named."""
         rows = self._connection.execute(
-            f"select part, count(*), count(*) filter ({CHANGES['lost']}), count(*) filter ({CHANGES['gained']}) "  # noqa: S608
-            "from beside group by part order by count(*) desc, part"
+            f"select part, count(*), count(*) filter ({self._changes['lost']}), "  # noqa: S608
+            f"count(*) filter ({self._changes['gained']}) from beside group by part order by count(*) desc, part"
         ).fetchall()
         means = self._means()
         return [Count(part, n, lost, gained, means[part]) for part, n, lost, gained in rows]
@@ -110,7 +112,7 @@ class Outcomes:
             return path.read_bytes()
 
     def _where(self, change: Change) -> str:
-        return f"from beside where {CHANGES[change]} and (?::varchar is null or part = ?)"
+        return f"from beside where {self._changes[change]} and (?::varchar is null or part = ?)"
 
 
 @contextmanager
@@ -143,7 +145,7 @@ def open_outcomes(
         if not all(chosen):
             raise BadInput(f"Not all of these variants were run on {task['name']}: run the sweep on, or choose others.")
         _pair(connection, found, chosen)
-        yield Outcomes(connection)
+        yield Outcomes(connection, metric(task["metrics"][0]).better)
 
 
 def _take_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, artefact_ids: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ def measured(about: Subject) -> Iterator[Part]:
     yield Heading(2, "What was measured")
     yield Paragraph(f"{SIGNS[row.verdict]} {row.verdict}. {VERDICTS.get(row.verdict, '')}")
     yield Paragraph(without_folders(verdict_sentence(row, about.view)))
-    yield Paragraph("All verdicts of the sweep hold together at 95%; they speak of its variants alone.")
+    yield Paragraph("All verdicts of one base's variants hold together at 95%; they speak of this sweep's alone.")
     for note in notes(row, board):
         yield Paragraph(f"Note: {without_folders(note)}")
     yield Table(OBJECTIVES, objective_rows(row, board))

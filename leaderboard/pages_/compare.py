@@ -97,7 +97,11 @@ def _pairs(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
     if not found:
         st.html(markup.box("These variants have different bases: nothing was measured of them together."))
         return
-    among = "all variants of the sweep" if len(board.rows) <= WHOLE_SWEEP else "the chosen variants and their base"
+    among = "all variants of the base, as verdicts do"
+    if len(board.rows) > WHOLE_SWEEP:
+        among = (
+            "the chosen variants and their base; verdicts, which hold over all pairs, may leave open what is told here"
+        )
     head = ("pair", *(board.axes[key].title for key in board.objectives))
     tests = flip_rows(board, found, names)
     st.html(
@@ -109,9 +113,7 @@ def _pairs(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
                 told={a.title: a.meaning for a in board.axes.values()},
             ),
             markup.line(
-                markup.text(
-                    f"95% intervals of differences that hold at once over all pairs of {among}, as verdicts do."
-                ),
+                markup.text(f"95% intervals of differences that hold at once over all pairs of {among}."),
                 css="quiet small",
             ),
             markup.heading("Flips", 3) if tests else "",

@@ -31,12 +31,13 @@ NOTES = (
     ),
     (
         "attainment band",
-        "Where the frontiers of 95% of the resamples run. Verdicts rest on intervals instead.",
+        "Pointwise: along any one direction 95% of the resampled frontiers cross inside it; fewer lie inside "
+        "throughout. Verdicts rest on intervals instead.",
     ),
     ("knee", "The point in the bend of the frontier: giving up a little of one number gains most of the other."),
     (
         "better, equivalent, worse",
-        "Told by intervals that hold at once for all pairs of variants and objectives.",
+        "Told by intervals that hold at once for all pairs of variants of one base, and objectives.",
     ),
     ("not known yet", "The interval of the difference holds zero, or differences that matter and ones that do not."),
     ("flips", "Examples that one variant has right and the other wrong: equal scores can hide many."),

@@ -56,12 +56,13 @@ def main() -> None:
     for axis in (x, y):
         if (sentence := tells_no_pair(view.board, axis.key)) is not None:
             st.html(markup.box(f"{sentence}: the points are drawn, and none of them is judged."))
+    ringed = _ringed(view, x, y)
     with st.spinner("Choosing what to draw …", show_time=True):
-        shown, thin = thinned(view, x, y)
+        shown, thin = thinned(view, x, y, ringed)
     if not points(shown.rows, x, y):
         st.html(markup.box("No variant has both numbers yet: choose other axes, or wait for the sweep."))
         return
-    drawn = figure(shown, x, y, log=log, selected=_ringed(view, x, y), overlays=overlays, draws=loaded.draws)
+    drawn = figure(shown, x, y, log=log, selected=ringed, overlays=overlays, draws=loaded.draws)
     left, right = st.columns([2, 1], gap="medium")
     with left:
         event = st.plotly_chart(
@@ -110,8 +111,13 @@ def _ringed(view: View, x: Axis, y: Axis) -> str | None:
 def _by_slider(view: View) -> None:
     """Constraints without typing: a slider over what the variants have, which writes the constraint into the box."""
     rows = st.session_state[HELD][1].board.rows  # those that a constraint leaves out too
-    numbers = {axis.title: axis for axis in view.board.axes.values() if _values(rows, axis)}
+    # A scope with a sign of comparison in its name cannot be written in a constraint.
+    named = (axis for axis in view.board.axes.values() if not set(axis.scope) & set("<>=≤≥,"))
+    numbers = {axis.title: axis for axis in named if _values(rows, axis)}
     with st.popover("Constraint by slider"):
+        if not numbers:
+            st.caption("No variant has a number yet that could be limited.")
+            return
         st.caption(f"**{COMPETE}**. The slider writes into the box Constraints.")
         axis = numbers[str(st.selectbox("Number", list(numbers), key="limited"))]
         upper = axis.better == "lower"
@@ -207,7 +213,8 @@ def _overlays(by_name: Mapping[str, Axis]) -> Overlays:
             value=True,
             key="band",
             bind="query-params",
-            help="Where the frontiers of 95% of the resamples run. It shows the resamples; verdicts rest on intervals. "
+            help="Pointwise: along any one direction 95% of the resampled frontiers cross inside it. It shows the "
+            "resamples; verdicts rest on intervals. "
             f"On linear axes, of timings as ratios, with up to {MOST_IN_BAND} variants of a base in a sweep of up to "
             f"{LARGE:,}.",
         )

@@ -146,7 +146,10 @@ def _lineage(row: Row, view: View, known: Dossier) -> None:
         if known.elsewhere:
             missing = "Its artefact lies in a bucket, and no copy of it is on this machine: no layer map."
         st.html(markup.block(markup.line(markup.text(missing), css="quiet")))
-    draw_decisions(decisions(view.board.sweep_id, row.recipe_id, version()))
+    try:
+        draw_decisions(decisions(view.board.sweep_id, row.recipe_id, version()))
+    except StoreError as error:
+        st.html(markup.box(str(error)))
 
 
 def _examples(row: Row, view: View, known: Dossier) -> None:
@@ -213,7 +216,7 @@ def _attempts(row: Row, view: View, known: Dossier) -> None:
         for a in found
     ]
     head = ("outcome", "job", "cause", "attempt", "started (UTC)", "took", "worker")
-    said = f"{count:,} attempts at jobs that concern this variant"
+    said = f"{count:,} attempt{'s' * (count != 1)} at jobs that concern this variant"
     said += f"; the newest {len(rows):,}, of which" if count > len(rows) else ","
     said += f" {failed:,} failed; the newest first."
     st.html(markup.block(markup.line(markup.text(said)), markup.table(head, rows, frozenset({0, 3, 4, 5}))))

@@ -13,7 +13,7 @@ from leaderboard.thinning import thinned
 from tests.leaderboard.sample import SCOPE
 
 EVERYTHING = Overlays()
-WORDS = ("Whiskers: 95% intervals.", "dotted line", "Shapes and colours say", "The band is where")
+WORDS = ("Whiskers: 95% intervals.", "dotted line", "Shapes and colours say", "The band is pointwise")
 
 
 def told(view: View, axes: tuple[Axis, Axis], draws: Draws, overlays: Overlays = EVERYTHING, **more: Any) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import permutations
 
@@ -13,11 +14,12 @@ import pytest
 from bench.statistics.constraints import Constraint
 from leaderboard.charts import figure
 from leaderboard.choices import Choice, View, look
+from leaderboard.drawing import plot_svg
 from leaderboard.extent import far, outside, reach
-from leaderboard.overlays import LARGEST, SMALLEST, Overlays
+from leaderboard.overlays import BAND_NAME, LARGEST, SMALLEST, Overlays
 from leaderboard.points import band_outline, far_outside, frontier_line, knee_of, points
-from leaderboard.rows import Axis, Board, Cell, Draws, Required
-from tests.leaderboard.sample import BASE, SCOPE, TASK
+from leaderboard.rows import Axis, Board, Cell, Draws, Required, Stopped
+from tests.leaderboard.sample import BASE, SCOPE, SQL, TASK
 
 CROWD = [(v - 0.1, v, v + 0.1) for v in np.linspace(1, 2, 20)]
 OUTLIER = (900.0, 1000.0, 1100.0)
@@ -38,7 +40,7 @@ def test_one_far_away_does_not_squeeze_the_rest() -> None:
     low, high = reach(ends, [False] * 21)
     assert (low, high) == pytest.approx((0.828, 2.172))
     assert far(ends).tolist() == [False] * 20 + [True]
-    assert outside(ends, (low, high)) == 1
+    assert outside(ends, (low, high)).sum() == 1
     assert reach(ends, [False] * 21, everything=True)[1] > 1000
 
 
@@ -85,13 +87,36 @@ def test_the_knee_is_where_a_little_of_one_gains_most_of_the_other(axes: tuple[A
     assert knee_of([(0.1, 0.1), (1.0, 0.9)], *axes) is None
 
 
+def test_who_a_race_stopped_bends_neither_line_nor_knee(board: Board, draws: Draws, axes: tuple[Axis, Axis]) -> None:
+    """Its numbers are of fewer examples: verdicts and the band leave it out, and so do these."""
+    view = look(board, Choice(), board.objectives, draws)
+    good = replace(next(row for row in view.rows if row.name == SQL), recipe_id="f" * 64, name="stopped")
+    cells = dict(good.cells)
+    for key, better in ((axes[0].key, 0.2), (axes[1].key, 0.99)):
+        cells[key] = replace(cells[key], estimate=better, low=better, high=better)
+    stopped = replace(good, cells=cells, status="stopped", stopped=Stopped(None, frozenset(), "beaten"))
+    rows = (*view.rows, stopped)
+    more = replace(view, rows=rows, field=rows, board=replace(board, rows=rows))
+
+    def line(of: View) -> list[list[list[float]]]:
+        drawn = figure(of, *axes, selected=None, overlays=Overlays(), draws=draws)
+        return [[list(t.x), list(t.y)] for t in drawn.data if t.name in ("frontier", "knee")]
+
+    assert line(more) == line(view)
+    report = plot_svg(more, draws)
+    assert "stopped" in report
+    assert re.findall(r'class="front" d="[^"]*"', report)[0].count("L") == (
+        re.findall(r'class="front" d="[^"]*"', plot_svg(view, draws))[0].count("L")
+    )
+
+
 def test_overlays_are_drawn(board: Board, draws: Draws, axes: tuple[Axis, Axis]) -> None:
     bounds = (Required(Constraint("latency_ratio", SCOPE, "<=", 0.8), "latency <b> 0.8"),)
     rows = tuple(replace(row, kept=()) for row in board.rows)
     view = look(replace(board, constraints=bounds, rows=rows), Choice(), board.objectives, draws)
     drawn = figure(view, *axes, selected=None, overlays=Overlays(), draws=draws)
     names = {trace.name for trace in drawn.data}
-    assert {"95% of resampled frontiers", "frontier", "base"} <= names
+    assert {BAND_NAME, "frontier", "base"} <= names
     (line,) = drawn.layout.shapes
     assert (line.x0, line.x1) == (0.8, 0.8)
     assert any(a.text == "latency &lt;b&gt; 0.8" for a in drawn.layout.annotations)

@@ -42,6 +42,18 @@ def test_flips_are_counted_both_ways(outcomes: Outcomes) -> None:
     assert all_of_it.means == pytest.approx((base.mean(), mine.mean()))
 
 
+def test_where_less_is_better_what_grew_is_lost(snapshot: Snapshot) -> None:
+    """Language modelling scores an example by its mean nats."""
+    body = snapshot.sweeps()[0]["body"]
+    ids, base, mine = [v.artefact_id for v in PAIR], *(scores(v) for v in PAIR)
+    task = body["tasks"][0] | {"metrics": ["perplexity"]}
+    with open_outcomes(snapshot, body, task, ids, ids[0]) as found:
+        assert found.count("lost") == int((mine > base).sum())
+        assert found.count("gained") == int((mine < base).sum())
+        (counted,) = found.counts()
+        assert (counted.lost, counted.gained) == (found.count("lost"), found.count("gained"))
+
+
 def test_pages_follow_each_other_without_a_gap(outcomes: Outcomes) -> None:
     base, mine = (scores(v) for v in PAIR)
     wanted = np.flatnonzero(mine < base).tolist()

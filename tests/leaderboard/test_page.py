@@ -103,6 +103,18 @@ def test_the_plot_shows_the_declared_objectives(page: AppTest) -> None:
     assert names_drawn(page) == {v.name for v in sample.measured()}
 
 
+def test_a_sweep_without_any_number_yet_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first minutes of every run: declared, and nothing built."""
+    with sample.writing(tmp_path / "store") as writer:
+        writer.append([sample.declaration()])
+    monkeypatch.setenv(STORE, str(tmp_path / "store"))
+    page = AppTest.from_file(PAGE, default_timeout=120).run()
+    for name in ("board", "pareto", "variant", "compare", "sweeps", "review", "claims", "meaning"):
+        text = words(page.switch_page(f"pages_/{name}.py").run())
+        if name == "pareto":
+            assert "No variant has both numbers yet" in text
+
+
 def test_choosing_axes_redraws_and_judges_anew(page: AppTest) -> None:
     on_pareto(page)
     page.selectbox(key="x").set_value("size on disk (lower is better)").run()

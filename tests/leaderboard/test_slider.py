@@ -14,7 +14,9 @@ SIZE, LATENCY = ("size", ""), ("latency_ms", SCOPE)
 def test_a_bound_replaces_that_on_its_number_however_it_was_typed_and_keeps_the_others(board: Board) -> None:
     assert with_limit(board, "", SIZE, "size <= 5") == "size <= 5"
     assert with_limit(board, "size <= 9 MB, recovery >= 99%", SIZE, "size <= 5") == "recovery >= 99%, size <= 5"
-    assert with_limit(board, "nonsense", SIZE, "size <= 5") == "size <= 5"
+    # What cannot be read is told, and nothing typed beside it is lost.
+    typed = "recovery >= 99%, accuracy:a <b> >= 3"
+    assert with_limit(board, typed, SIZE, "size <= 5") == typed
     for typed in ("latency_ms <= 20", "latency_ms:1x128 <= 20 ms", f"latency_ms:{SCOPE} <= 20"):
         assert with_limit(board, f"{typed}, sise <= 1", LATENCY, "latency_ms <= 30") == "sise <= 1, latency_ms <= 30"
         assert with_limit(board, typed, LATENCY, "") == ""

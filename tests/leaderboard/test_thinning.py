@@ -72,3 +72,18 @@ def marks(view: View, x: Axis, y: Axis) -> dict[str, tuple[tuple[float, ...], ..
     """Where the frontier line and the knee are drawn."""
     traces = figure(view, x, y, selected=None).data
     return {t.name: (tuple(t.x), tuple(t.y)) for t in traces if t.name in ("frontier", "knee")}
+
+
+def test_the_variant_of_a_link_is_drawn_however_many_there_are(large: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thinning, "MOST_DRAWN", 2)
+    monkeypatch.setattr(thinning, "CELLS", 1)
+    view = look(large, Choice(), large.objectives, {})
+    x, y = (large.axes[key] for key in large.objectives[::-1])
+    first, said = thinned(view, x, y)
+    missing = [row for row in view.rows if {x.key, y.key} <= row.cells.keys()]
+    shown = {row.recipe_id for row in first.rows}
+    away = next(row.recipe_id for row in missing if row.recipe_id not in shown)
+    again, _ = thinned(view, x, y, away)
+    assert {row.recipe_id for row in again.rows} == shown | {away}
+    assert said
+    assert thinned(view, x, y, "f" * 64)[0].rows == first.rows  # one that is not there

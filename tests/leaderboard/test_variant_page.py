@@ -75,14 +75,14 @@ def test_lineage_and_layers_say_so_where_artefacts_are_gone(page: AppTest) -> No
 
 
 def test_examples_can_be_filtered_and_paged(page: AppTest) -> None:
-    text = on(page, SQL, tab="Examples", change="lost: right in the base, wrong here")
+    text = on(page, SQL, tab="Examples", change="lost: better in the base")
     assert text.count('<article class="example">') == 20
     assert "✓ right" in text
     assert "✗ wrong" in text
     first = text
     page.number_input(key="examples").set_value(2).run()
     assert words(page) != first
-    page.selectbox(key="change").set_value("gained: wrong in the base, right here").run()
+    page.selectbox(key="change").set_value("gained: better here").run()
     assert words(page).count('<article class="example">') > 0
 
 
@@ -112,7 +112,7 @@ def test_the_command_asks_the_sweep_that_is_shown_and_runs_nothing_else(page: Ap
 
 def test_attempts_name_the_cause(page: AppTest) -> None:
     text = on(page, f"{BASE}: decoder 12 to 0", tab="Attempts")
-    assert "1 failed" in text
+    assert "1 attempt at jobs that concern this variant, 1 failed" in text
     assert "build: bad spec: ValueError: &lt;script&gt;" in text
     assert "<script" not in text
 
@@ -121,6 +121,14 @@ def test_a_variant_that_waits_has_a_page(page: AppTest) -> None:
     assert "not built yet" in on(page, f"{BASE}: distilled")
     assert "Not all of these variants are built" in on(page, f"{BASE}: distilled", tab="Examples")
     assert "no number yet" in on(page, f"{BASE}: distilled", tab="Why this number")
+    assert "0 attempts at jobs" in on(page, f"{BASE}: distilled", tab="Attempts")  # none of those that measured others
+
+
+def test_examples_say_why_there_are_none_and_a_base_alone_has_all_of_its_own(page: AppTest) -> None:
+    assert "decoder 12 to 0 could not be built" in on(page, f"{BASE}: decoder 12 to 0", tab="Examples")
+    text = on(page, f"{BASE}: base", tab="Examples")
+    assert "1,500 examples match" in text
+    assert "Their words cannot be read here" in text  # the sample's data are nowhere
 
 
 def test_a_variant_that_is_gone_is_a_sentence(page: AppTest) -> None:
