@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -70,7 +71,16 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
+def servers(browser: Browser) -> Iterator[ExitStack]:
+    """A test's own servers: they end after its page, which asks for news each second and else complains of silence."""
+    del browser
+    with ExitStack() as found:
+        yield found
+
+
+@pytest.fixture
+def page(context: BrowserContext, servers: ExitStack) -> Iterator[Page]:
+    del servers  # asked for, so that it outlives the page
     found = context.new_page()
     watched = Watched(found)
     yield found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,9 +132,10 @@ def test_a_command_is_selected_by_a_click_and_needs_no_highlighter(page: Page, s
     command = page.locator("pre.command").first
     command.click(timeout=SETTLED)
     assert page.evaluate("String(getSelection())").strip() == command.inner_text().strip()
-    loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
-    assert [name for name in loaded if "BidiComponent" in name]
-    assert not [name for name in loaded if "SyntaxHighlighter" in name]
+    loaded = "performance.getEntriesByType('resource').map(entry => entry.name)"
+    page.wait_for_function(f"{loaded}.some(name => name.includes('BidiComponent'))")
+    settle(page)
+    assert not [name for name in page.evaluate(loaded) if "SyntaxHighlighter" in name]
 
 
 def test_ticked_rows_are_compared(page: Page, site: str) -> None:
@@ -164,47 +166,43 @@ def test_the_keyboard_stays_where_it_was(page: Page, site: str) -> None:
         expect(heading).to_be_focused()
 
 
-def test_a_long_table_is_whole_and_stays_where_it_was(page: Page, growing: Path) -> None:
+def test_a_long_table_is_whole_and_stays_where_it_was(page: Page, growing: Path, servers: ExitStack) -> None:
     """Rows below the window are drawn a moment later: neither they nor the keyboard nor the place are lost by that."""
     many = [replace(VARIANTS[1], name=f"{BASE}: int8 {i:02d}", seed=i, lost=0.001 * i) for i in range(40)]
     main = "document.querySelector('[data-testid=stMain]')"
-    with serving(sample.make_store(growing, (VARIANTS[0], *many))) as url:
-        page.goto(url)
-        expect(page.locator("tbody tr")).to_have_count(41, timeout=SETTLED)
-        last = page.locator(f'tr[data-variant="{many[39].recipe_id}"] input.tick')
-        last.focus(timeout=SETTLED)
-        settle(page)
-        assert page.evaluate(f"{main}.scrollTop") > 0
-        page.evaluate(f"window.scrolled = 0; {main}.addEventListener('scroll', () => window.scrolled++)")
-        page.keyboard.press("Space")
-        expect(page.get_by_role("button", name="Compare 1")).to_be_visible()
-        expect(last).to_be_checked()
-        expect(last).to_be_focused()
-        expect(page.locator("tbody tr")).to_have_count(41)
-        settle(page)
-        assert page.evaluate("window.scrolled") == 0
-        rest(page)
-        page.goto("about:blank")
+    url = servers.enter_context(serving(sample.make_store(growing, (VARIANTS[0], *many))))
+    page.goto(url)
+    expect(page.locator("tbody tr")).to_have_count(41, timeout=SETTLED)
+    last = page.locator(f'tr[data-variant="{many[39].recipe_id}"] input.tick')
+    last.focus(timeout=SETTLED)
+    settle(page)
+    assert page.evaluate(f"{main}.scrollTop") > 0
+    page.evaluate(f"window.scrolled = 0; {main}.addEventListener('scroll', () => window.scrolled++)")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Compare 1")).to_be_visible()
+    expect(last).to_be_checked()
+    expect(last).to_be_focused()
+    expect(page.locator("tbody tr")).to_have_count(41)
+    settle(page)
+    assert page.evaluate("window.scrolled") == 0
 
 
-def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path) -> None:
+def test_a_step_that_did_not_deliver_is_marked(page: Page, growing: Path, servers: ExitStack) -> None:
     name, reason = f"{BASE}: int8", "int8_dynamic promised products in int8, but all 23 run in float32"
     told = {"step": "int8_dynamic", "promise": ["products in int8"], "verdict": "not delivered", "reason": reason}
     facts = {"parameters": 9, "bytes": 36, "layers": 1, "flops": None, "types": {"float32": 9}, "zeros": 0.0}
     answer = {"delivered": {**told, "after": {**facts, "operators": None, "unknown": "it did not run"}}}
     recipe_id = next(v.recipe_id for v in VARIANTS if v.name == name)
-    with serving(sample.make_store(growing, answers={recipe_id: answer})) as url:
-        page.goto(url)
-        mark = row(page, name).locator(".flag", has_text="did not deliver")
-        expect(mark).to_be_visible(timeout=SETTLED)
-        expect(mark).to_have_attribute("title", reason)
-        expect(page.locator("tbody .flag", has_text="did not deliver")).to_have_count(1)
-        mark.click()
-        expect(page.get_by_text(f"Note: did not deliver: {reason}")).to_be_visible(timeout=SETTLED)
-        page.get_by_role("tab", name="Lineage and layers").click()
-        expect(page.get_by_role("heading", name="Promise and fact")).to_be_visible(timeout=SETTLED)
-        rest(page)
-        page.goto("about:blank")  # before the server goes, which would be an error on the console
+    url = servers.enter_context(serving(sample.make_store(growing, answers={recipe_id: answer})))
+    page.goto(url)
+    mark = row(page, name).locator(".flag", has_text="did not deliver")
+    expect(mark).to_be_visible(timeout=SETTLED)
+    expect(mark).to_have_attribute("title", reason)
+    expect(page.locator("tbody .flag", has_text="did not deliver")).to_have_count(1)
+    mark.click()
+    expect(page.get_by_text(f"Note: did not deliver: {reason}")).to_be_visible(timeout=SETTLED)
+    page.get_by_role("tab", name="Lineage and layers").click()
+    expect(page.get_by_role("heading", name="Promise and fact")).to_be_visible(timeout=SETTLED)
 
 
 def test_choosing_an_axis_redraws_the_plot(page: Page, site: str) -> None:
@@ -251,30 +249,28 @@ def test_a_click_keeps_the_zoom_and_leads_to_the_page(page: Page, site: str) -> 
     expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=SETTLED)
 
 
-def test_a_running_sweep_appears_by_itself(page: Page, growing: Path) -> None:
+def test_a_running_sweep_appears_by_itself(page: Page, growing: Path, servers: ExitStack) -> None:
     base, late = VARIANTS[0], VARIANTS[1]
-    with serving(growing) as url:
-        page.goto(url)
-        expect(page.get_by_text("growing is not a paredown store")).to_be_visible(timeout=SETTLED)
-        assert str(growing.parent) not in page.content()
-        page.evaluate("window.untouched = true")
-        # The writer holds its database open all the while: the page must not meet its lock.
-        with sample.writing(growing) as writer:
-            writer.append([sample.declaration(), Entry.of(sample.build(base))])
-            writer.report({"done": 1, "running": 1, "failed": 0, "open": 2, "now": ["build later"], "seconds_left": 30})
-            writer.publish(now=True)
-            expect(row(page, late.name)).to_contain_text("not built yet", timeout=SETTLED)
-            expect(page.get_by_text("1 done, 1 running, 0 failed, 2 to come; about 0:30 left")).to_be_visible()
-            pair = [base, late]
-            made = [sample.build(late), sample.evaluation(base), sample.evaluation(late), sample.memory(pair)]
-            writer.append([Entry.of(d) for d in [*made, *(sample.latency(pair, lease) for lease in range(2))]])
-            writer.report({"done": 4, "running": 0, "failed": 0, "open": 0, "now": [], "seconds_left": 0})
-            writer.publish(now=True)
-            expect(row(page, late.name)).to_contain_text("0.55", timeout=SETTLED)
-            expect(row(page, late.name)).to_contain_text("● certain")
-        assert page.evaluate("window.untouched")
-        rest(page)
-        page.goto("about:blank")  # before the server goes, which would be an error on the console
+    url = servers.enter_context(serving(growing))
+    page.goto(url)
+    expect(page.get_by_text("growing is not a paredown store")).to_be_visible(timeout=SETTLED)
+    assert str(growing.parent) not in page.content()
+    page.evaluate("window.untouched = true")
+    # The writer holds its database open all the while: the page must not meet its lock.
+    with sample.writing(growing) as writer:
+        writer.append([sample.declaration(), Entry.of(sample.build(base))])
+        writer.report({"done": 1, "running": 1, "failed": 0, "open": 2, "now": ["build later"], "seconds_left": 30})
+        writer.publish(now=True)
+        expect(row(page, late.name)).to_contain_text("not built yet", timeout=SETTLED)
+        expect(page.get_by_text("1 done, 1 running, 0 failed, 2 to come; about 0:30 left")).to_be_visible()
+        pair = [base, late]
+        made = [sample.build(late), sample.evaluation(base), sample.evaluation(late), sample.memory(pair)]
+        writer.append([Entry.of(d) for d in [*made, *(sample.latency(pair, lease) for lease in range(2))]])
+        writer.report({"done": 4, "running": 0, "failed": 0, "open": 0, "now": [], "seconds_left": 0})
+        writer.publish(now=True)
+        expect(row(page, late.name)).to_contain_text("0.55", timeout=SETTLED)
+        expect(row(page, late.name)).to_contain_text("● certain")
+    assert page.evaluate("window.untouched")
 
 
 @pytest.mark.parametrize("path", ["/", "/pareto", "/meaning", "/sweeps", "/claims", "/compare", PAGE_OF_ONE])
@@ -326,14 +322,15 @@ def test_a_card_on_a_phone_has_its_objectives_and_the_rest_at_a_touch(page: Page
     expect(parameters).to_be_visible()
 
 
-def test_names_without_an_end_or_from_right_to_left_break_nothing(page: Page, growing: Path) -> None:
+def test_names_without_an_end_or_from_right_to_left_break_nothing(
+    page: Page, growing: Path, servers: ExitStack
+) -> None:
     endless, hebrew = f"{BASE}: {'endless' * 90}", f"{BASE}: \u202eשלום עולם int8\u202c"
     named = (VARIANTS[0], replace(VARIANTS[1], name=endless), replace(VARIANTS[2], name=hebrew))
     page.set_viewport_size({"width": 390, "height": 844})
-    with serving(sample.make_store(growing, named, {})) as url:
-        both = ",".join(v.recipe_id[:16] for v in named[1:])
-        for path in ("/", "/pareto", f"/variant?variant={named[1].recipe_id[:16]}", f"/compare?variants={both}"):
-            page.goto(f"{url}{path}")
-            page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
-            narrow(page)
-        page.goto("about:blank")
+    url = servers.enter_context(serving(sample.make_store(growing, named, {})))
+    both = ",".join(v.recipe_id[:16] for v in named[1:])
+    for path in ("/", "/pareto", f"/variant?variant={named[1].recipe_id[:16]}", f"/compare?variants={both}"):
+        page.goto(f"{url}{path}")
+        page.locator("tbody tr, .scatterlayer .point").first.wait_for(timeout=SETTLED)
+        narrow(page)

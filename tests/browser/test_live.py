@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -145,14 +146,14 @@ def test_nothing_is_asked_of_a_page_that_is_being_left_however_long_that_takes(p
     beats(page, wire)
 
 
-def test_a_beat_takes_nothing_away_that_is_still_on_its_way(page: Page, growing: Path) -> None:
+def test_a_beat_takes_nothing_away_that_is_still_on_its_way(page: Page, growing: Path, servers: ExitStack) -> None:
     """For a beat Streamlit forgets what a run before it has drawn and not yet handed over."""
     port = free_port()
-    with running([sys.executable, "-c", LATE, str(make_store(growing)), str(port)], port):
-        wire = Wire(page)
-        page.goto(f"http://127.0.0.1:{port}")
-        expect(page.locator("tbody tr")).to_have_count(11)
-        for word, rows in (("decoder", 5), ("int8", 3)):
-            beats(page, wire)
-            page.get_by_role("searchbox", name="Search").fill(word)
-            expect(page.locator("tbody tr")).to_have_count(rows, timeout=20_000)
+    servers.enter_context(running([sys.executable, "-c", LATE, str(make_store(growing)), str(port)], port))
+    wire = Wire(page)
+    page.goto(f"http://127.0.0.1:{port}")
+    expect(page.locator("tbody tr")).to_have_count(11)
+    for word, rows in (("decoder", 5), ("int8", 3)):
+        beats(page, wire)
+        page.get_by_role("searchbox", name="Search").fill(word)
+        expect(page.locator("tbody tr")).to_have_count(rows, timeout=20_000)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.testing.v1 import AppTest
 
 from bench.store.reader import Snapshot, open_snapshot
-from leaderboard import index
+from leaderboard import PAGE, index
 from leaderboard.choices import Choice, View, look
 from leaderboard.large import board_in
 from leaderboard.rows import Axis, Board, Draws, read_board, read_draws
+from leaderboard.source import STORE
 from tests.leaderboard.sample import SCOPE, TASK, make_store
 
 
@@ -26,6 +28,13 @@ def packages_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("sample") / "store")
+
+
+@pytest.fixture
+def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """A visitor who has not been anywhere yet."""
+    monkeypatch.setenv(STORE, str(store))
+    return AppTest.from_file(PAGE, default_timeout=120)
 
 
 @pytest.fixture(scope="session")

@@ -15,21 +15,8 @@ from bench.store.journal import Entry
 from leaderboard import PAGE, controls, grid, table
 from leaderboard.source import STORE
 from tests.leaderboard import sample
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, TASK, VARIANTS, Variant
-
-
-@pytest.fixture
-def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setenv(STORE, str(store))
-    return AppTest.from_file(PAGE, default_timeout=120)
-
-
-def words(page: AppTest) -> str:
-    """All HTML that the page wrote."""
-    found = "\n".join(e.proto.body for e in page.get("html"))
-    assert not page.exception
-    assert "could not be drawn" not in found
-    return found
 
 
 def test_a_long_table_comes_in_parts(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from leaderboard import PAGE
 from leaderboard.source import STORE
 from tests.bench.store.s3 import environment, make_bucket, moto_server
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, VARIANTS, make_store
 
 pytest.importorskip("obstore")
@@ -35,11 +35,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("PAREDOWN_CACHE", str(tmp_path / "here"))
         monkeypatch.setenv(STORE, URL)
         yield URL
-
-
-def words(page: AppTest) -> str:
-    assert not page.exception
-    return re.sub("<style>.*?</style>", "", "\n".join(e.proto.body for e in page.get("html")), flags=re.DOTALL)
 
 
 def test_every_page_works_from_a_bucket(bucket: str, tmp_path: Path) -> None:

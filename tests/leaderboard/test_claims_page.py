@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from leaderboard.pages_.claims import chosen, summary
 from leaderboard.source import STORE
 from tests.leaderboard import sample
 from tests.leaderboard.commands import commands
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, REASON, TASK, VARIANTS
 
 KEYS = ("model", "id", "text", "published", "source", "settings", "verdict", "found", "reason")
@@ -43,14 +43,6 @@ def on(name: str, **query: str) -> AppTest:
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()
-
-
-def words(page: AppTest) -> str:
-    found = "\n".join(e.proto.body for e in page.get("html"))
-    assert not page.exception
-    assert "could not be drawn" not in found
-    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
-    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
 def test_claims_stand_by_model_with_what_failed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from leaderboard import PAGE
 from leaderboard.source import STORE, sweep_called
 from tests.leaderboard import sample
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, SWEEP, TASK, VARIANTS, make_store
 
 INT8 = VARIANTS[1]
@@ -43,13 +43,6 @@ def opened(name: str = "board", **query: str) -> AppTest:
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()
-
-
-def words(page: AppTest) -> str:
-    assert not page.exception
-    found = "\n".join(e.proto.body for e in page.get("html"))
-    assert "could not be drawn" not in found
-    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
 def address(page: AppTest) -> dict[str, str]:

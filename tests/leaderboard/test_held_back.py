@@ -24,8 +24,8 @@ from tests.bench.store import defended
 from tests.bench.store.defended import MEASURED
 from tests.leaderboard import sample
 from tests.leaderboard.commands import commands
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import TASK
-from tests.leaderboard.test_page import words
 
 BASE, INT8, TUNED = MEASURED
 

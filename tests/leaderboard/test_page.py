@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -16,42 +13,13 @@ from streamlit.testing.v1 import AppTest
 from bench.store.folder import open_folder
 from bench.store.reader import current_name
 from leaderboard import PAGE
-from leaderboard.axes import default_axes
-from leaderboard.rows import Board
-from leaderboard.source import STORE, chosen_keys, names_of
+from leaderboard.source import STORE, names_of
 from tests.leaderboard import sample
-from tests.leaderboard.sample import BASE, HTML, SQL, TASK, VARIANTS, make_store
+from tests.leaderboard.drawn import words
+from tests.leaderboard.sample import BASE, SQL, VARIANTS, make_store
+from tests.leaderboard.test_pareto_page import on_pareto, plot
 
 BY_NAME = {v.name: v for v in VARIANTS}
-
-
-@pytest.fixture
-def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setenv(STORE, str(store))
-    return AppTest.from_file(PAGE, default_timeout=120)
-
-
-def words(page: AppTest) -> str:
-    """All HTML that the page wrote, but for its style sheet."""
-    found = "\n".join(e.proto.body for e in page.get("html"))
-    assert not page.exception
-    assert "could not be drawn" not in found
-    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
-    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
-
-
-def plot(page: AppTest) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(page.get("plotly_chart")[0].proto.spec)
-    return found
-
-
-def on_pareto(page: AppTest) -> AppTest:
-    return page.run().switch_page("pages_/pareto.py").run()
-
-
-def names_drawn(page: AppTest) -> set[str]:
-    known = {v.recipe_id: v.name for v in VARIANTS}
-    return {known[c[0]] for trace in plot(page)["data"] for c in trace.get("customdata", ())}
 
 
 def test_the_first_page_runs_clean(page: AppTest) -> None:
@@ -96,13 +64,6 @@ def test_an_older_link_to_a_variant_leads_to_its_page(page: AppTest) -> None:
     assert "75.9 to 80.1%" in text
 
 
-def test_the_plot_shows_the_declared_objectives(page: AppTest) -> None:
-    on_pareto(page)
-    assert not page.exception
-    assert plot(page)["layout"]["xaxis"]["title"]["text"].startswith("latency relative to base")
-    assert names_drawn(page) == {v.name for v in sample.measured()}
-
-
 def test_a_sweep_without_any_number_yet_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first minutes of every run: declared, and nothing built."""
     with sample.writing(tmp_path / "store") as writer:
@@ -113,48 +74,6 @@ def test_a_sweep_without_any_number_yet_says_so(tmp_path: Path, monkeypatch: pyt
         text = words(page.switch_page(f"pages_/{name}.py").run())
         if name == "pareto":
             assert "No variant has both numbers yet" in text
-
-
-def test_choosing_axes_redraws_and_judges_anew(page: AppTest) -> None:
-    on_pareto(page)
-    page.selectbox(key="x").set_value("size on disk (lower is better)").run()
-    layout = plot(page)["layout"]
-    assert layout["xaxis"]["title"]["text"] == "size on disk (lower is better)"
-    assert f"Verdicts on size on disk and accuracy, {TASK}" in words(page)
-    certain = next(t for t in plot(page)["data"] if t["name"] == "certain")
-    assert [BY_NAME[SQL].recipe_id] in certain["customdata"]
-
-
-def test_axes_in_the_address_are_judged_on(page: AppTest) -> None:
-    page.query_params["x"] = "parameters (lower is better)"
-    on_pareto(page)
-    page.query_params["x"] = "parameters (lower is better)"
-    page.run()
-    assert plot(page)["layout"]["xaxis"]["title"]["text"] == "parameters (lower is better)"
-    assert "Verdicts on parameters and accuracy" in words(page)
-
-
-def test_the_same_axis_twice_is_refused_in_a_sentence(page: AppTest) -> None:
-    on_pareto(page)
-    page.selectbox(key="x").set_value(f"accuracy, {TASK} (higher is better)").run()
-    assert "Both axes show the same number" in words(page)
-
-
-def test_a_clicked_point_opens_its_details(page: AppTest) -> None:
-    on_pareto(page)
-    point = {"customdata": [BY_NAME[HTML].recipe_id]}
-    page.session_state["plot"] = {"selection": {"points": [point], "point_indices": [0], "box": [], "lasso": []}}
-    page.run()
-    assert page.query_params["variant"] in ([BY_NAME[HTML].recipe_id[:16]], BY_NAME[HTML].recipe_id[:16])
-    assert "&lt;img src=x onerror=alert(1)&gt; &lt;b&gt;bold&lt;/b&gt;</h2>" in words(page)
-
-
-def test_three_objectives_are_drawn_two_at_a_time(board: Board) -> None:
-    three = replace(board, objectives=(*board.objectives, ("size", "")))
-    assert chosen_keys(three, ()) == three.objectives
-    assert chosen_keys(three, (None, None)) == (three.objectives[1], three.objectives[0])
-    one = replace(board, objectives=board.objectives[:1])
-    assert default_axes(one)[0] != default_axes(one)[1]
 
 
 def test_sweeps_of_one_name_are_told_apart() -> None:
@@ -283,39 +202,6 @@ def test_progress_of_a_finished_sweep_is_quiet(tmp_path: Path, monkeypatch: pyte
     text = sentence()
     assert "to come" not in text
     assert "done," not in text
-
-
-def test_constraints_are_typed_leave_out_and_are_drawn(page: AppTest) -> None:
-    on_pareto(page)
-    page.text_input(key="where").set_value("size <= 1 GB").run()
-    text = words(page)
-    assert "4 of 10 variants do not meet size &lt;= 1 GB and are left out" in text
-    assert "Frontier recomputed among 6 shown and the base" in text
-    page.selectbox(key="x").set_value("size on disk (lower is better)").run()
-    assert [shape["x0"] for shape in plot(page)["layout"]["shapes"]] == [1000]  # MB
-    page.text_input(key="where").set_value("sise <= 1").run()
-    assert "Did you mean" in words(page)
-    page.text_input(key="where").set_value("size <= 1 B").run()
-    assert "loosen one of them" in words(page)
-
-
-def test_a_slider_writes_the_constraint(page: AppTest) -> None:
-    on_pareto(page)
-    page.selectbox(key="limited").set_value("size on disk").run()
-    page.slider(key="limit size on disk").set_value(1000.0).run()
-    assert page.text_input(key="where").value == "size <= 1000 MB"
-    assert "do not meet size &lt;= 1000 MB" in words(page)
-    page.slider(key="limit size on disk").set_value(1625.0).run()
-    assert page.text_input(key="where").value == ""  # at its end nobody is left out
-
-
-def test_a_third_number_is_the_size_of_the_points(page: AppTest) -> None:
-    on_pareto(page)
-    page.selectbox(key="z").set_value("size on disk (lower is better)")
-    page.button_group(key="as").set_value("size")
-    words(page.run())
-    certain = next(t for t in plot(page)["data"] if t["name"] == "certain")
-    assert len(set(certain["marker"]["size"])) == len(certain["x"])
 
 
 def test_a_newer_snapshot_waits_until_it_is_asked_for(copied: Path) -> None:

@@ -19,8 +19,8 @@ from leaderboard.signing import SIGNING
 from leaderboard.source import STORE
 from tests.leaderboard import newer, sample
 from tests.leaderboard.commands import commands
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, SQL, VARIANTS, make_store
-from tests.leaderboard.test_page import words
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from leaderboard.rows import Board
 from leaderboard.running import Bar, contested
 from leaderboard.source import STORE
 from tests.leaderboard.commands import commands
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, REASON, SWEEP
-from tests.leaderboard.test_page import words
 
 
 @pytest.fixture

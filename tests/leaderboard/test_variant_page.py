@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from leaderboard.rows import Board, Stopped
 from leaderboard.source import STORE
 from leaderboard.wording import objective_rows, rank_text, why_command
 from tests.leaderboard.commands import commands
+from tests.leaderboard.drawn import words
 from tests.leaderboard.sample import BASE, HTML, MARKDOWN, SCOPE, SQL, TASK, VARIANTS
 
 BY_NAME = {v.name: v for v in VARIANTS}
@@ -32,14 +32,6 @@ INT8 = f"{BASE}: int8"
 def page(store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv(STORE, str(store))
     return AppTest.from_file(PAGE, default_timeout=120).run()
-
-
-def words(page: AppTest) -> str:
-    found = "\n".join(e.proto.body for e in page.get("html"))
-    assert not page.exception
-    assert "could not be drawn" not in found
-    assert not re.findall("<th>(?!<details)[^<]*", found)  # every column says what it means
-    return re.sub("<style>.*?</style>", "", found, flags=re.DOTALL)
 
 
 def on(page: AppTest, name: str, **query: str) -> str:
