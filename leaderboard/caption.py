@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from leaderboard.charts import LOOKS, MOST_WHISKERS
@@ -49,9 +51,22 @@ def left_out(
         said.append(f"Whiskers are drawn for up to {MOST_WHISKERS} points: a filter brings them back.")
     if overlays.third is not None and overlays.by == "size":
         said.append(_sizes(view, overlays.third))
+    said += [f"{shape.name} lies too far from the points to be drawn." for shape in _unseen(drawn, log)]
     if overlays.band:
         said.append(_no_band(drawn, view, axes, log, draws))
     return " ".join(filter(None, said))
+
+
+def _unseen(drawn: go.Figure, log: tuple[bool, bool]) -> list[go.layout.Shape]:
+    """The lines of constraints that lie outside of the axes."""
+    found = []
+    for shape in drawn.layout.shapes:
+        across = shape.x0 == shape.x1
+        at, as_log = (shape.x0, log[0]) if across else (shape.y0, log[1])
+        low, high = (drawn.layout.xaxis if across else drawn.layout.yaxis).range
+        if not low <= (math.log10(at) if as_log else at) <= high:
+            found.append(shape)
+    return found
 
 
 def _sizes(view: View, third: Axis) -> str:

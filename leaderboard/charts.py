@@ -11,7 +11,7 @@ from leaderboard.choices import View
 from leaderboard.extent import reach
 from leaderboard.format import interval, number
 from leaderboard.labels import place_labels
-from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of, with_bounds
+from leaderboard.overlays import Overlays, add_band, add_constraints, marker_of
 from leaderboard.points import (
     Ends,
     Point,
@@ -23,6 +23,7 @@ from leaderboard.points import (
     placed,
     points,
     scale,
+    with_bounds,
     xs,
     ys,
 )
@@ -306,7 +307,7 @@ def _layout(drawn: go.Figure, x: Axis, y: Axis, scales: tuple[Scale, Scale], log
         y=0.995 if top else 0.005,
         text=f"{arrow} better",
         showarrow=False,
-        font={"size": 13, "color": LINE},
+        font={"size": 13},
     )
     drawn.update_layout(
         height=560,

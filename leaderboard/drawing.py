@@ -15,16 +15,18 @@ from leaderboard.points import (
     Point,
     Scale,
     band_outline,
+    bounds_on,
     competing,
     frontier_line,
     knee_of,
     placed,
     points,
     scale,
+    with_bounds,
     xs,
     ys,
 )
-from leaderboard.rows import VERDICT_ORDER, Axis, Draws
+from leaderboard.rows import VERDICT_ORDER, Axis, Draws, Required
 from leaderboard.table import full_name, label, share
 
 WIDTH, HEIGHT = 900.0, 520.0
@@ -59,12 +61,18 @@ def plot_svg(view: View, draws: Draws) -> str:
         return "<p>No variant has both numbers: nothing to draw.</p>"
     sx, sy = (scale(axis, [v for p in found for v in where(p)]) for axis, where in ((x, xs), (y, ys)))
     ends = placed(found, xs, sx, as_log=False), placed(found, ys, sy, as_log=False)
+    asked = view.board.constraints
     field = competing(found, x, y)
     lines = {b: frontier_line([p for p in field if p.row.base == b], x, y) for b in view.board.bases}
     on_line = {place for line in lines.values() for place in line}
     kept = [p.row.is_base or (p.x[1], p.y[1]) in on_line for p in found]
-    frame = _Frame([reach(each, kept) for each in ends])
-    parts = [_grid(frame, x, y, sx, sy)]
+    frame = _Frame(
+        [
+            with_bounds(reach(each, kept), asked, axis, unit.factor, as_log=False)
+            for each, axis, unit in zip(ends, (x, y), (sx, sy), strict=True)
+        ]
+    )
+    parts = [_grid(frame, x, y, sx, sy), _bounds(asked, (x, y), (sx, sy), frame)]
     for base, line in lines.items():
         mine = [p for p in field if p.row.base == base]
         parts.append(_band(view, mine, (x, y), (sx, sy), draws, frame))
@@ -120,6 +128,23 @@ def _grid(frame: _Frame, x: Axis, y: Axis, sx: Scale, sy: Scale) -> str:
 def _tick(value: float, each: Scale) -> str:
     text = f"{value:,.6g}"
     return escape(f"{f'{value:,.0f}' if 'e+' in text else text}{each.suffix}".replace("-", "−"))
+
+
+def _bounds(asked: Sequence[Required], axes: tuple[Axis, Axis], scales: tuple[Scale, Scale], frame: _Frame) -> str:
+    """A line at each bound that is on one of the axes and near the points; all of them stand in the head."""
+    parts = []
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    for axis, unit, between, across in zip(axes, scales, (frame.x, frame.y), (True, False), strict=True):
+        for required in bounds_on(asked, axis):
+            at = required.constraint.bound / unit.factor
+            if not between[0] <= at <= between[1]:
+                continue
+            a, b = frame.across(at), frame.up(at)
+            line = f"M{a:.1f} {TOP}V{bottom}" if across else f"M{LEFT} {b:.1f}H{right}"
+            beside = f'x="{a + 4:.1f}" y="{TOP + 10}"' if across else f'x="{LEFT + 4}" y="{b - 4:.1f}"'
+            words = f'<text class="bound" {beside}>{escape(required.text)}</text>'
+            parts.append(f'<path class="bound" d="{line}"/>{words}')
+    return "".join(parts)
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from leaderboard.extent import MARGIN
+from leaderboard.points import bounds_on
 from leaderboard.rows import Axis, Required, Row
 
 BAND = "rgba(43, 123, 186, 0.16)"
 BAND_NAME = "resampled frontiers, pointwise 95%"
 BOUND = "#b3447a"
-NEAR = 0.5  # of what the points span: a bound beyond that is not drawn
 SMALLEST, LARGEST = 8.0, 30.0  # pixels across, of the points of a third number
 
 
@@ -56,33 +55,19 @@ def add_constraints(
     log: tuple[bool, bool] = (False, False),
 ) -> None:
     """A line at each bound that is on one of the axes."""
-    for required in constraints:
-        bound = required.constraint
-        for axis, factor, as_log, across in zip(axes, factors, log, (True, False), strict=True):
-            if (bound.metric, bound.scope) != axis.key:
-                continue
-            at = bound.bound / factor
+    for axis, factor, as_log, across in zip(axes, factors, log, (True, False), strict=True):
+        for required in bounds_on(constraints, axis):
+            at = required.constraint.bound / factor
             if as_log and at <= 0:
                 continue
             # On a log axis plotly takes lines at their value, and words at its exponent.
             beside = {"x" if across else "y": math.log10(at) if as_log else at}
             (drawn.add_vline if across else drawn.add_hline)(
                 at,
+                name=required.text,
                 line={"color": BOUND, "width": 1.5, "dash": "dash"},
-                annotation={"text": escape(required.text), "font": {"size": 11, "color": BOUND}, **beside},
+                annotation={"text": escape(required.text), "font": {"size": 11}, **beside},
             )
-
-
-def with_bounds(
-    between: Sequence[float], constraints: Sequence[Required], axis: Axis, factor: float, *, as_log: bool
-) -> list[float]:
-    """Both ends of an axis, with room for each bound on it that lies near; one far away would squeeze the points."""
-    low, high = between
-    bounds = [r.constraint.bound / factor for r in constraints if (r.constraint.metric, r.constraint.scope) == axis.key]
-    places = [math.log10(at) if as_log else at for at in bounds if at > 0 or not as_log]
-    near = [at for at in places if low - NEAR * (high - low) <= at <= high + NEAR * (high - low)]
-    margin = MARGIN * (high - low)
-    return [min([low, *(at - margin for at in near)]), max([high, *(at + margin for at in near)])]
 
 
 def marker_of(rows: Sequence[Row], overlays: Overlays, everyone: Sequence[Row], factor: float) -> dict[str, Any]:

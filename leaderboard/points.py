@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from bench.statistics.attainment import attainment_band
 from bench.statistics.frontier import knee, nondominated
 from leaderboard.choices import View
-from leaderboard.extent import reach
+from leaderboard.extent import MARGIN, reach
 from leaderboard.judging import evidence_of
-from leaderboard.rows import Axis, Board, Draws, Row, judged_as
+from leaderboard.rows import Axis, Board, Draws, Required, Row, judged_as
 
 Ends = tuple[float, float, float]  # low, estimate, high
 MOST_IN_BAND = 300  # variants: with more the band takes longer than anyone waits
+NEAR = 0.5  # of what the points span: a bound beyond that is not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,23 @@ def placed(
     return [[math.log10(v / scale_.factor) if as_log and v > 0 else v / scale_.factor for v in where(p)] for p in found]
 
 
+def bounds_on(constraints: Sequence[Required], axis: Axis) -> list[Required]:
+    """The constraints on the number of an axis."""
+    return [each for each in constraints if (each.constraint.metric, each.constraint.scope) == axis.key]
+
+
+def with_bounds(
+    between: Sequence[float], constraints: Sequence[Required], axis: Axis, factor: float, *, as_log: bool
+) -> list[float]:
+    """Both ends of an axis, with room for each bound on it that lies near; one far away would squeeze the points."""
+    low, high = between
+    bounds = [required.constraint.bound / factor for required in bounds_on(constraints, axis)]
+    places = [math.log10(at) if as_log else at for at in bounds if at > 0 or not as_log]
+    near = [at for at in places if low - NEAR * (high - low) <= at <= high + NEAR * (high - low)]
+    margin = MARGIN * (high - low)
+    return [min([low, *(at - margin for at in near)]), max([high, *(at + margin for at in near)])]
+
+
 def far_outside(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False, False)) -> int:
     """How many points lie outside of what is drawn where outliers may not squeeze the plot."""
     found = points(view.rows, x, y)
@@ -113,7 +131,10 @@ def far_outside(view: View, x: Axis, y: Axis, *, log: tuple[bool, bool] = (False
     across, up = (placed(found, w, Scale(), as_log=g) for w, g in zip((xs, ys), log, strict=True))
     on_line = {place for base in view.board.bases for place in frontier_line(of_base(view, base, x, y), x, y)}
     kept = [p.row.is_base or (p.x[1], p.y[1]) in on_line for p in found]
-    ranges = [reach(ends, kept) for ends in (across, up)]
+    ranges = [
+        with_bounds(reach(ends, kept), view.board.constraints, axis, 1.0, as_log=as_log)
+        for ends, axis, as_log in zip((across, up), (x, y), log, strict=True)
+    ]
     return sum(
         not (ranges[0][0] <= a[1] <= ranges[0][1] and ranges[1][0] <= b[1] <= ranges[1][1])
         for a, b in zip(across, up, strict=True)

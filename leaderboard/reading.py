@@ -175,7 +175,11 @@ def _texts(snapshot: Snapshot, fingerprint: str, asked: Examples) -> Mapping[int
         "select job from records where kind = 'evaluate' and status = 'finished' and artefact_id = ? order by ordinal",
         [asked.artefact_ids[0]],
     )
-    return _texts_of(fingerprint, asked.task, [row["job"] for row in rows])
+    jobs = [row["job"] for row in rows]
+    found = _texts_of(fingerprint, asked.task, jobs)
+    if not found:  # not to be had just now: asked for again by the next visitor
+        _texts_of.clear(fingerprint, asked.task, jobs)
+    return found
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -88,6 +88,7 @@ def _legend(plot: str) -> str:
     drawn = {
         '<path class="whisker"': "Whiskers: 95% intervals.",
         '<path class="front"': "Dotted: estimates that no other beats.",
+        '<path class="bound"': "Dashed: a constraint.",
         '<path class="band"': "Shaded: along any one direction 95% of the resampled frontiers cross inside it.",
         '<circle class="ring"': "Ring: the base.",
         '<rect class="ring"': "Large square: the knee.",

@@ -21,6 +21,7 @@ class SliderEnds:
     step: float
     digits: int  # behind the point, which a step needs
     suffix: str
+    factor: float  # what one of that unit is in the metric's own
 
 
 def slider_ends(axis: Axis, values: Sequence[float]) -> SliderEnds:
@@ -35,4 +36,4 @@ def slider_ends(axis: Axis, values: Sequence[float]) -> SliderEnds:
     # "At most" ends above both values and "at least" below: a bound rounded to the other side would rule them out.
     outward = math.ceil if axis.better == "lower" else math.floor
     low, high = (round(outward(value / factor / step) * step, digits) for value in (min(values), max(values)))
-    return SliderEnds(low, high, step, digits, suffix)
+    return SliderEnds(low, high, step, digits, suffix, factor)

@@ -15,7 +15,7 @@ from leaderboard.facts import keeps
 from leaderboard.judging import judged_anew, with_objectives
 from leaderboard.large import board_in
 from leaderboard.listing import Listing
-from leaderboard.rows import Board, Key, Required, Row
+from leaderboard.rows import Axis, Board, Key, Required, Row
 
 
 def asked_board(snapshot: Snapshot, sweep: str | None, objectives: str | None, where: Sequence[str]) -> Board:
@@ -88,6 +88,17 @@ def with_limit(board: Board, text: str, key: Key, bound: str) -> str:
     except BadInput:
         return text
     return ", ".join(filter(None, [*kept, bound]))
+
+
+def limit_in(board: Board, text: str, axis: Axis) -> float | None:
+    """Where typed constraints bound a number on its worse side, in its own unit; None without such a bound."""
+    upper = axis.better == "lower"
+    try:
+        mine = [each for each in read([text]) if _is_on(board, each.asked, axis.key)] if text.strip() else []
+        asked = [bound(each, *axis.key, axis.unit) for each in mine]
+    except BadInput:
+        return None
+    return (min if upper else max)((each.bound for each in asked if each.upper is upper), default=None)
 
 
 def _is_on(board: Board, asked: str, key: Key) -> bool:

@@ -26,7 +26,7 @@ from leaderboard.slider import SliderEnds, slider_ends
 from leaderboard.source import Loaded
 from leaderboard.table import column_name, full_name
 from leaderboard.thinning import thinned
-from leaderboard.where import with_limit
+from leaderboard.where import limit_in, with_limit
 
 PLOT = "plot"
 CONFIG = {
@@ -78,7 +78,7 @@ def main() -> None:
             described(drawn, overlays),
             left_out(drawn, shown, (x, y), log, overlays, loaded.draws),
         )
-        st.caption(" ".join(filter(None, told)))
+        st.caption(markup.as_label(" ".join(filter(None, told))))
     _take(event)
     if chosen_variant():
         name_sweep(loaded)
@@ -125,14 +125,16 @@ def _by_slider(view: View) -> None:
         if ends.low == ends.high:
             st.caption("All variants have the same: there is nothing to limit.")
             return
+        key, typed = f"limit {axis.title}", limit_in(view.board, str(st.session_state.get(WHERE) or ""), axis)
+        loosest = ends.high if upper else ends.low
+        st.session_state[key] = loosest if typed is None else min(max(typed / ends.factor, ends.low), ends.high)
         st.slider(
             f"{'At most' if upper else 'At least'}{f', in{ends.suffix}' if ends.suffix else ''}",
             ends.low,
             ends.high,
-            ends.high if upper else ends.low,
-            ends.step,
-            f"%.{ends.digits}f",
-            key=f"limit {axis.title}",
+            step=ends.step,
+            format=f"%.{ends.digits}f",
+            key=key,
             on_change=_limit,
             args=(view.board, axis, ends),
         )

@@ -105,6 +105,33 @@ def test_a_slider_writes_the_constraint(page: AppTest) -> None:
     assert page.text_input(key="where").value == ""  # at its end nobody is left out
 
 
+def test_a_slider_stands_where_the_bound_was_typed(page: AppTest) -> None:
+    on_pareto(page)
+    page.selectbox(key="limited").set_value("size on disk").run()
+    slider = "limit size on disk"
+    for typed, stands in (
+        ("size <= 1 GB, accuracy >= 60%", 1000.0),
+        ("recovery >= 50%, size < 900 MB, size <= 1.2 GB", 900.0),
+        ("size <= 9 GB", 1625.0),
+        ("size <= 1 MB", 390.0),
+        ("size >= 1 MB", 1625.0),  # not what this slider bounds
+        ("size <= 5 apples", 1625.0),
+        ("", 1625.0),
+    ):
+        page.text_input(key="where").set_value(typed).run()
+        assert page.slider(key=slider).value == stands, typed
+        assert page.text_input(key="where").value == typed
+
+
+def test_a_bound_far_from_all_points_is_said(page: AppTest) -> None:
+    on_pareto(page)
+    page.selectbox(key="x").set_value("size on disk (lower is better)").run()
+    for typed, said in (("size <= 90 GB", True), ("size <= 1 GB", False)):
+        page.text_input(key="where").set_value(typed).run()
+        captions = " ".join(caption.value for caption in page.caption)
+        assert (r"size \<= 90 GB lies too far from the points" in captions) is said
+
+
 def test_a_third_number_is_the_size_of_the_points(page: AppTest) -> None:
     on_pareto(page)
     page.selectbox(key="z").set_value("size on disk (lower is better)")

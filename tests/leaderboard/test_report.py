@@ -20,7 +20,8 @@ from leaderboard.glossary import meaning_of
 from leaderboard.report import report_html
 from leaderboard.rows import Board, Draws
 from leaderboard.table import payload, usual_columns
-from tests.leaderboard.sample import HTML, VARIANTS
+from leaderboard.where import kept_under
+from tests.leaderboard.sample import HTML, TASK, VARIANTS
 
 
 class Tags(HTMLParser):
@@ -96,7 +97,7 @@ def test_the_plot_has_a_mark_for_every_row_with_both_numbers(board: Board, draws
 
 
 def test_the_legend_names_only_what_is_drawn(board: Board, draws: Draws, text: str) -> None:
-    said = ("Whiskers: 95% intervals.", "Dotted:", "Shaded:", "Ring: the base.", "Square: the knee.")
+    said = ("Whiskers: 95% intervals.", "Dotted:", "Shaded:", "Ring: the base.", "Large square: the knee.")
     marks = ('<path class="whisker"', '<path class="front"', '<path class="band"', '<circle class="ring"')
     empty = report_html(replace(board, rows=tuple(replace(row, cells={}) for row in board.rows)), draws)
     assert not any(words in empty for words in said)
@@ -106,6 +107,19 @@ def test_the_legend_names_only_what_is_drawn(board: Board, draws: Draws, text: s
         assert (said[4] in told) is ('<rect class="ring"' in plot)
     assert said[2] in text
     assert said[2] not in report_html(board, {})
+
+
+def test_bounds_near_the_points_are_drawn(board: Board, draws: Draws) -> None:
+    of_size = replace(board, objectives=(("accuracy", TASK), ("size", "")))
+    for bound, near in (("size <= 1 GB", True), ("accuracy >= 70%", True), ("size <= 90 GB", False)):
+        drawn = report_html(kept_under(of_size, [bound]), draws)
+        assert ('<path class="bound"' in drawn) is near
+        assert (f">{escape(bound)}</text>" in drawn) is near
+        assert ("Dashed: a constraint." in drawn) is near
+        assert f"Constraint: {escape(bound)}." in drawn
+    drawn = report_html(kept_under(of_size, ["size <= 1 GB"]), draws)
+    (tick,) = re.findall('<text class="tick" x="([0-9.]+)" [^>]*>1,000 MB<', drawn)
+    assert f'<path class="bound" d="M{tick} ' in drawn
 
 
 def test_a_board_without_numbers_says_so(board: Board, draws: Draws) -> None:
