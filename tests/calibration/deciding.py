@@ -2,7 +2,7 @@
 
 `python -m tests.calibration.deciding [--scale 0.1]` simulates sweeps of six shapes with 10 to 500 variants, each
 measured once on 500 examples and in two leases of 40 rounds, and prints Markdown tables: sweeps with any wrong
-verdict, what share on the frontier meant what, and the coverage of intervals. About an hour of one core; a tenth of
+verdict, what share on the frontier meant what, and the coverage of intervals. Half an hour of one core; a tenth of
 the simulations with `--scale 0.1`. The numbers are the same on every run.
 """
 
