@@ -42,7 +42,7 @@ def review(
     """Propose a shortlist under constraints and weights, or show a review and its decisions. Writes into no review."""
     from leaderboard.index import open_indexed
     from leaderboard.markdown import as_markdown
-    from leaderboard.review.case import for_review, read_case, reasons_to_reopen
+    from leaderboard.review.case import elsewhere_of, for_review, read_case, reasons_to_reopen
     from leaderboard.review.document import as_html, document
     from leaderboard.review.question import read_weights
 
@@ -56,12 +56,13 @@ def review(
             _list(snapshot, form)
             return
         history = _history(snapshot, review_id) if review_id else None
+        reasons: tuple[str, ...] = ()
         if history is None:
             weights = read_weights(weigh or ())
             case = read_case(snapshot, sweep, base=of, constraints=where or (), weights=weights)
         else:
             case = for_review(snapshot, history)
-    reasons = reasons_to_reopen(case, history) if history else ()
+            reasons = reasons_to_reopen(case, history, elsewhere_of(snapshot, case, history))
     parts = document(case, history, reasons)
     if to is not None:
         title = history.opened.title if history and history.opened else f"Shortlist of {case.board.name}"

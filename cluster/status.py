@@ -55,7 +55,7 @@ def _progress(progress: Mapping[str, Any], held: Mapping[str, Any] | None) -> li
         lines += [f"{node}: {busy:g} of {cpus:g} CPUs." for node, (busy, cpus) in nodes.items()]
         where: Sequence[tuple[str, str, float]] = progress.get("where", ())
         lines += [f"On {node} for {clock(max(0, time.time() - began))}: {title}." for node, title, began in where]
-        more = int(progress.get("running", 0)) - len(where)
+        more = int(progress.get("running", 0)) - len(where) if where else 0  # an older run does not tell where
         if more > 0:
             lines.append(f"{more:,} more run or are about to.")
     return lines

@@ -161,6 +161,7 @@ def _keep() -> None:
     """Remember the filters for another page, and how the leaderboard was listed."""
     if st.session_state.get("on") == BOARD:
         st.session_state[SORT] = st.query_params.get(SORT)  # which no box has
+        st.session_state["listed"] = asked(SWEEP)
     st.session_state["kept"] = {key: st.session_state[key] for key in KEPT if key in st.session_state}
 
 
@@ -170,6 +171,9 @@ def carry_over(name: str) -> None:
         for key, value in st.session_state.get("kept", {}).items():
             if key not in st.query_params:
                 st.session_state[key] = value
+        if name == BOARD and st.session_state.get("listed") != asked(SWEEP):
+            for key in OF_BOARD:  # another sweep has other numbers
+                st.session_state.pop(key, None)
         if name == BOARD and SORT not in st.query_params and st.session_state.get(SORT):
             st.query_params[SORT] = st.session_state[SORT]
     st.session_state["on"] = name

@@ -188,12 +188,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(legend(data, Boolean(before && before.open), setTriggerValue), table);
   root.drawn = wanted;
   root.scrollLeft = left;
+  const clamped = root.scrollLeft; // where the first rows are narrower than the rest
   if (held) focusAgain(root, held);
   root.awaited = held; // its row may be among the rest
   const finish = () => {
     if (root.drawn !== wanted) return; // another table is there by now
     draw(data.rows.slice(FIRST));
     root.style.minHeight = "";
+    if (root.scrollLeft === clamped) root.scrollLeft = left;
     if (held && !focused(root)) focusAgain(root, held);
     root.awaited = null;
   };

@@ -122,9 +122,12 @@ def standing(held: HeldBack, board: Board, row: Row) -> str:
 def contradicted(held: HeldBack, board: Board, recipe_id: str) -> dict[str, str]:
     """What a variant was chosen by and held-back examples contradict: name of the number -> what they say.
 
-    Of all openings: a later one, whose examples are the same, takes nothing back.
+    Of all openings: a later one, whose examples are the same, takes nothing back. A base, which takes part in each, was
+    chosen by nothing.
     """
     found: dict[str, str] = {}
+    if not any(each.recipe_id == recipe_id for opening in held.of(recipe_id) for each in opening.shortlist):
+        return found
     for each in held.said(recipe_id):
         if each["finding"] == "overstated":
             title, there, chosen, _ = _line(board, each)
@@ -149,12 +152,14 @@ def sentences(held: HeldBack, board: Board, row: Row, shortlist: Sequence[Row]) 
         said = f"{_came_of_it(held, board, row, mine[-1])} {fresh}"
         if not missing:
             return said, None
-        return f"{said} This command goes on:", _command(
-            board, [v.recipe_id for v in mine[-1].shortlist], mine[-1].level
-        )
+        goes_on = _command(board, [v.recipe_id for v in mine[-1].shortlist], mine[-1].level)
+        return f"{said} This command goes on, or says why it cannot:", goes_on
     if not held.declared:
         return "Not confirmed, and it cannot be: the sweep holds no examples back. Declare `holdout` in the file.", None
+    if not _evaluated(board, row):
+        return "Not confirmed: that takes the examples chosen by, on which it has not been evaluated.", None
     others = [each for each in shortlist if not each.is_base and each.recipe_id != row.recipe_id]
+    others = [each for each in others if _evaluated(board, each)]
     ahead = {each.recipe_id for each in others[: MOST_AT_ONCE - 1]} | {row.recipe_id}
     listed = [each for each in shortlist if each.recipe_id in ahead]
     listed += [] if any(each.recipe_id == row.recipe_id for each in listed) else [row]
@@ -167,6 +172,11 @@ def sentences(held: HeldBack, board: Board, row: Row, shortlist: Sequence[Row]) 
         f"Not confirmed on unopened data. {_before(held)} This command opens them for {who}, at once:",
         _command(board, [each.recipe_id for each in listed], USUAL),
     )
+
+
+def _evaluated(board: Board, row: Row) -> bool:
+    """Whether a variant has a number on each task."""
+    return row.artefact_id is not None and set(board.tasks) <= {scope for _, scope in row.cells}
 
 
 def _command(board: Board, recipes: Sequence[str], level: float) -> str:

@@ -239,8 +239,10 @@ def contested(snapshot: Snapshot, sweep_id: str) -> Contested:
 
 def running_now(progress: Mapping[str, Any]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
     """(node, job, when it began) of what runs, and (node, CPUs in use) of each, as the run last said; else nothing."""
-    count = int(progress.get("running", 0))
-    told = progress.get("where") or [("", title, None) for title in progress.get("now", ())]  # an older run's
+    # Where jobs run is told more often than how many are to: of the two the newer one counts.
+    where = progress.get("where")
+    told = where or [("", title, None) for title in progress.get("now", ())]  # an older run's
+    count = max(int(progress.get("running", 0)), len(where or ()))
     jobs = [(str(node), str(title), _at(began)) for node, title, began in told][:count]
     if count > len(jobs):
         jobs.append(("", f"{count - len(jobs):,} more: about to begin, or not listed", ""))

@@ -119,6 +119,8 @@ class Decision(_Event):
     met: tuple[str, ...]  # constraints that it was known to meet
     open: tuple[str, ...] = ()  # and those that it may meet
     confirmed: str  # what was known from examples that nobody chose by
+    contradicted: tuple[str, ...] = ()  # titles of the numbers that these had contradicted
+    beaten_in: tuple[str, ...] = ()  # sweep_id of other sweeps in which it was dominated
 
 
 class Withdrawn(_Event):

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import streamlit as st
 
 from bench.store.folder import open_folder
-from bench.store.reader import Snapshot
 from bench.store.reviews import History, list_reviews
 from leaderboard import markup
 from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
 from leaderboard.markdown import Part, as_markdown, plain
 from leaderboard.review import drawing, words, writing
-from leaderboard.review.case import Case, for_review, read_case, reasons_to_reopen, weighable
+from leaderboard.review.case import Case, read_case, reasons_to_reopen, weighable
 from leaderboard.review.document import as_html, document, subject
+from leaderboard.review.elsewhere import Elsewhere, look_elsewhere
 from leaderboard.rows import Row
 from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
 from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version
@@ -71,7 +71,7 @@ def _ask(loaded: Loaded) -> None:
     row = drawing.choose_variant(found, None)
     if row is not None:
         with st.container(border=True):
-            drawing.draw_evidence(found, row, loaded)
+            drawing.draw_evidence(found, row, loaded, _elsewhere(version(), found, row.recipe_id))
     _exports(found, None, ())
     with st.form("open", border=True):
         title = st.text_input(
@@ -147,7 +147,8 @@ def _list(loaded: Loaded) -> None:
         then = "for its shortlist" if mode() == "none" else "and open one"
         st.html(markup.box(f"There is no review in this store yet: state a question below {then}."))
         return
-    st.html(markup.block(markup.heading("Reviews", 2)))
+    said = "Flagged here is what a review's own sweep says; its page asks other sweeps too."
+    st.html(markup.block(markup.heading("Reviews", 2), markup.line(markup.text(said), css="quiet small")))
     if len(found) > LISTED:
         said = f"The newest {LISTED} of {len(found):,}; `paredown review --list` tells all."
         st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
@@ -177,18 +178,31 @@ def _state(history: History, *, look: bool) -> str:
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={History: lambda h: h.hashes})
 def _flags(version: str, history: History) -> tuple[str, ...]:
-    """Why an approved review should be looked at again."""
+    """Why an approved review should be looked at again, as its own sweep says: what others say its page tells."""
     del version
     if history.choice is None:
         return ()
 
-    def told(snapshot: Snapshot) -> tuple[str, ...]:
-        return reasons_to_reopen(for_review(snapshot, history), history)
-
     try:
-        return ask(told)
+        return reasons_to_reopen(_case_of(history), history, Elsewhere())
     except StoreError as error:
         return (str(error),)
+
+
+def _case_of(history: History) -> Case:
+    """The case of a review that has been opened."""
+    first = history.opened
+    assert first is not None
+    watched = history.decisions[-1].recipe_id if history.decisions else None
+    weights = tuple(first.weights.items())
+    return _case(version(), first.sweep_id, first.base, first.constraints, weights, watched)
+
+
+@st.cache_data(max_entries=256, show_spinner="Asking other sweeps …", hash_funcs={Case: lambda case: case.about})
+def _elsewhere(version: str, case: Case, recipe_id: str) -> Elsewhere:
+    """What other sweeps say of a variant."""
+    del version
+    return ask(lambda snapshot: look_elsewhere(snapshot, case.board.sweep_id, case.found.question, recipe_id))
 
 
 def _one(chosen: str, loaded: Loaded) -> None:
@@ -200,19 +214,21 @@ def _one(chosen: str, loaded: Loaded) -> None:
         gone = history.problems[0] if history.problems else "It is not in this store: choose another one."
         st.html(markup.box(f"This review cannot be shown. {gone}"))
         return
-    weighed = tuple(first.weights.items())
-    reasons = _flags(version(), history)
     about = f"{first.sweep} · opened by {first.person.name} · {first.at[:16].replace('T', ' ')} UTC"
     st.html(markup.block(markup.heading(first.title, 1), markup.line(markup.text(about), css="quiet small")))
-    drawing.draw_state(history, reasons)
-    _signing()
     try:
-        watched = history.decisions[-1].recipe_id if history.decisions else None
-        case = _case(version(), first.sweep_id, first.base, first.constraints, weighed, watched)
+        case = _case_of(history)
     except StoreError as error:
+        drawing.draw_state(history, (str(error),) if history.choice else ())
+        _signing()
         st.html(markup.box(str(error)))
         drawing.draw_history(history)
         return
+    choice = history.choice
+    elsewhere = _elsewhere(version(), case, choice.recipe_id) if choice else Elsewhere()
+    reasons = reasons_to_reopen(case, history, elsewhere)
+    drawing.draw_state(history, reasons)
+    _signing()
     asked = ", ".join(r.text for r in case.found.board.constraints) or "none"
     weights = "; ".join(
         f"{case.board.axes[key].title}: {weight:.2f}" for key, weight in case.found.question.weights.items()
@@ -223,7 +239,7 @@ def _one(chosen: str, loaded: Loaded) -> None:
     row = drawing.choose_variant(case, subject(case, history), history.review)
     if row is not None:
         with st.container(border=True):
-            drawing.draw_evidence(case, row, loaded)
+            drawing.draw_evidence(case, row, loaded, _elsewhere(version(), case, row.recipe_id))
     if not history.problems:
         _write(case, history, row)
     drawing.draw_history(history)

@@ -77,6 +77,10 @@ def _running(board: Board) -> None:
 def _timeline(told: Told) -> None:
     st.html(markup.block(markup.heading("What ran where", 2)))
     found = runs(told.bars)
+    every = sum(each.finished + each.failed for each in told.work)
+    cut = every > len(told.bars)
+    if cut and len(found) > 1:
+        found = found[:-1]  # not all of it is there, and its name is when it began
     if not found:
         st.html(markup.box("No job of this sweep has ended yet: the first one appears here by itself."))
         return
@@ -88,10 +92,9 @@ def _timeline(told: Told) -> None:
     bars = found[chosen]
     nodes = len({bar.node for bar in bars})
     took = clock(max(bar.started + bar.seconds for bar in bars) - bars[0].started)
-    which = f"Run {len(found) - chosen} of {len(found)}, {took} long. " if len(found) > 1 else ""
-    every = sum(each.finished + each.failed for each in told.work)
-    if every > len(told.bars):
-        which = f"The newest {len(told.bars):,} of {every:,} attempts. {which}"
+    which = f"Run {len(found) - chosen} of {'the newest ' * cut}{len(found)}, {took} long. " if len(found) > 1 else ""
+    if cut:
+        which = f"The newest {sum(map(len, found)):,} of {every:,} attempts. {which}"
     said = f"{len(bars):,} attempts over time, by node ({nodes}); the tables here have counts and failures."
     config = {"displaylogo": False, "displayModeBar": False}
     st.plotly_chart(timeline(bars), config=config, key="timeline", alt=said)

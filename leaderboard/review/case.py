@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import BadInput
 from bench.statistics.constraints import State
 from bench.store.reader import Snapshot
 from bench.store.reviews import Decision, Figure, History, Seen
@@ -18,14 +16,13 @@ from leaderboard.judging import separates_nothing
 from leaderboard.large import board_in
 from leaderboard.licences import licence_rows
 from leaderboard.listing import Listing
+from leaderboard.review.elsewhere import Elsewhere, look_elsewhere
 from leaderboard.review.large import weighable_in
 from leaderboard.review.question import Question, question
 from leaderboard.review.reopening import reopened_by
 from leaderboard.review.shortlist import Shortlist, shortlist
 from leaderboard.rows import Board, Key, Row, find_sweep, judged_as, read_draws
 from leaderboard.table import column_name
-
-MOST_NEWER = 5  # sweeps that are asked what an approved review asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,12 @@ class Case:
     snapshot: str
     digest: Callable[[float | None], str | None]  # hash of the data, if known within so many seconds; None waits
     held_back: HeldBack
-    beaten_in: tuple[tuple[str, str], ...] = ()  # newer sweeps in which the choice is dominated, and by whom
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What it is the case of, whatever the store says of that."""
+        asked = self.found.question
+        return (self.board.sweep_id, asked.base, asked.constraints, tuple(asked.weights.items()))
 
     @property
     def seen(self) -> Seen:
@@ -119,64 +121,35 @@ def figures(row: Row, asked: Question) -> tuple[Figure, ...]:
     )
 
 
-def asked_in(board: Board, history: History) -> Question:
-    """What a review asks, on the board as it is now. Raises BadInput where it means nothing there any more."""
-    first = history.opened
-    assert first is not None
-    return question(board, first.base, first.constraints, first.weights)
-
-
 def for_review(snapshot: Snapshot, history: History) -> Case:
     """The case of a review on what the store holds now. Raises BadInput."""
     first = history.opened
     assert first is not None
     board = board_in(snapshot, find_sweep(snapshot, first.sweep_id)["sweep_id"])
     watched = history.decisions[-1].recipe_id if history.decisions else None
-    case = answer(snapshot, board, asked_in(board, history), watched)
-    return replace(case, beaten_in=tuple(_beaten_in(snapshot, case, history)))
+    return answer(snapshot, board, question(board, first.base, first.constraints, first.weights), watched)
 
 
-def _beaten_in(snapshot: Snapshot, case: Case, history: History) -> Iterator[tuple[str, str]]:
-    """Name of a newer sweep and of who dominates the choice in it: the review's question, asked there.
+def reasons_to_reopen(case: Case, history: History, elsewhere: Elsewhere) -> tuple[str, ...]:
+    """Why the choice of an approved review should be looked at again, told from the data as they are now.
 
-    Of sweeps that have the choice too, were measured on the same hardware class and score the same examples of each
-    task that both have; the newest few are looked at.
+    Args:
+        case: of the review.
+        history: its events.
+        elsewhere: what other sweeps say of the choice now.
     """
     choice = history.choice
     if choice is None:
-        return
-    newer = snapshot.rows(
-        "select sweep_id from sweeps s where declared > (select declared from sweeps where sweep_id = ?) and exists "
-        "(select 1 from variants v where v.sweep_id = s.sweep_id and v.recipe_id = ?) order by declared desc limit ?",
-        [case.board.sweep_id, choice.recipe_id, MOST_NEWER],
-    )
-    for sweep_id in (str(row["sweep_id"]) for row in newer):
-        body = snapshot.body(sweep_id)
-        if body is None or not _measured_alike(case.body, body):
-            continue
-        with suppress(BadInput):  # the question means nothing there
-            board = board_in(snapshot, sweep_id)
-            there = answer(snapshot, board, asked_in(board, history), choice.recipe_id)
-            by = there.found.beaten_by.get(choice.recipe_id)
-            if by is not None:
-                yield board.name, by
-
-
-def _measured_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether numbers of the same name mean the same in two sweeps."""
-    tasks, others = ({task["name"]: task["fingerprint"] for task in body["tasks"]} for body in (one, other))
-    same = all(others[name] == fingerprint for name, fingerprint in tasks.items() if name in others)
-    return same and one["hardware_class"] == other["hardware_class"]
-
-
-def reasons_to_reopen(case: Case, history: History) -> tuple[str, ...]:
-    """Why the choice of an approved review should be looked at again, told from the data as they are now."""
-    choice = history.choice
-    if choice is None:
         return ()
-    elsewhere = (f"In the newer sweep {sweep!r} {by} dominates it." for sweep, by in case.beaten_in)
     told = contradicted(case.held_back, case.board, choice.recipe_id)
-    return (*reopened_by(case.found, choice, told), *elsewhere)
+    return reopened_by(case.found, choice, told, elsewhere)
+
+
+def elsewhere_of(snapshot: Snapshot, case: Case, history: History) -> Elsewhere:
+    """What other sweeps say of the choice of a review; nothing without one."""
+    if history.choice is None:
+        return Elsewhere()
+    return look_elsewhere(snapshot, case.board.sweep_id, case.found.question, history.choice.recipe_id)
 
 
 def weighable(board: Board) -> list[Key]:

@@ -14,6 +14,7 @@ from leaderboard.live import awaits
 from leaderboard.markdown import plain
 from leaderboard.review import words
 from leaderboard.review.case import Case, licences_of, on_held_back
+from leaderboard.review.elsewhere import Elsewhere
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
 from leaderboard.source import Loaded, store_option
@@ -125,8 +126,8 @@ def choose_variant(case: Case, first: Row | None, review: str = "") -> Row | Non
     return offered.get(str(picked), first)
 
 
-def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
-    """What is known of one variant: numbers, licences, and what unopened data said."""
+def draw_evidence(case: Case, row: Row, loaded: Loaded, elsewhere: Elsewhere) -> None:
+    """What is known of one variant: numbers, what other sweeps say, licences, and what unopened data said."""
     sentence, command = on_held_back(case, row)
     confirmed = confirmed_rows(case.held_back, case.board, row.recipe_id)
     licences = licences_of(case, row.recipe_id)
@@ -138,6 +139,7 @@ def draw_evidence(case: Case, row: Row, loaded: Loaded) -> None:
             markup.line(markup.text(f"{row.verdict}: {row.verdict_reason}"), css="small"),
             *(markup.line(markup.text(f"Open: {said}"), css="small") for said in open_points),
             markup.table(words.EVIDENCE, words.evidence_rows(row, case.found), frozenset({1, 2, 3})),
+            *(markup.line(markup.text(said), css="small") for said in elsewhere.sentences()),
             markup.heading("Licences, as stated", 3),
             markup.table(words.LICENCES, licences),
             markup.line(markup.text(missing), css="failed small") if missing else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Large:
 
     board: Board  # with the question's constraints; its rows are those below
     kept: tuple[Row, ...]  # keep the constraints, have every number, and are not dominated
+    ends: NDArray[np.float64] | None  # [2, K]: best and worst costs of all of those, where some are not read
     open: tuple[Row, ...]
     nearest: tuple[Row, ...]  # where nobody keeps them: who is nearest to each
     watched: Row | None  # a variant that was asked after, judged where it competes
@@ -47,29 +49,22 @@ def read_large(board: Board, asked: Question, watched: str | None = None) -> Lar
         asked: the question.
         watched: recipe_id of a variant to be read in any case.
     """
-    listing = board.rows
-    assert isinstance(listing, Listing)
-    required = understand(board, asked.constraints) if asked.constraints else ()
-    every = (*board.constraints, *required)
-    listing = replace(listing, asked=(*listing.asked, *required))
-    who = members(listing.source, listing.sweep_id)
-    mine = np.flatnonzero(_of_base(listing, asked.base, who.is_base.size))
-    met, broken = _states(listing, every, who, mine)
+    field = _field(board, asked)
+    bound, listing, mine, met, broken, known = field
     keys = tuple(asked.weights)
-    known = met & _present(listing, board, keys, who, mine)
-    bound = replace(board, constraints=every)
     itself = listing.place_of(watched) if watched is not None else None
-    rows, beaten, unscored = _judged(bound, listing, asked, mine[known], itself)
-    seen, beaten_by = _watched(bound, listing, keys, mine[known | (~met & ~broken & (mine == itself))], watched)
+    rows, beaten, unscored, ends = _judged(bound, listing, asked, mine[known], itself)
+    seen, beaten_by = _watched(field, keys, watched)
     open_ = mine[~met & ~broken]
     may = listing.read(np.unique([*open_[:MOST_OPEN], *open_[open_ == itself]]).tolist())
-    near = () if known.any() else tuple(listing.read(_nearest(listing, every, who, mine)))
+    near = () if known.any() else tuple(listing.read(_nearest(field)))
     if watched is not None and seen is None:
         seen = listing.find(watched)
     read = {row.recipe_id: row for row in (*near, *may, *rows, *((seen,) if seen else ()))}
     return Large(
         board=replace(bound, rows=tuple(read.values())),
         kept=tuple(rows),
+        ends=ends,
         open=tuple(may),
         nearest=near,
         watched=seen,
@@ -85,6 +80,34 @@ def read_large(board: Board, asked: Question, watched: str | None = None) -> Lar
         },
         has_met=bool(met.any()),
     )
+
+
+def beaten_in_large(board: Board, asked: Question, watched: str) -> dict[str, str]:
+    """recipe_id of one variant -> name of who dominates it among those who compete; empty where nobody does."""
+    return _watched(_field(board, asked), tuple(asked.weights), watched)[1]
+
+
+class _Field(NamedTuple):
+    bound: Board  # with the question's constraints
+    listing: Listing
+    mine: Places  # [V] of the base's variants
+    met: Bools  # [V] each: known to keep all bounds, to break one, to keep them and have every number
+    broken: Bools
+    known: Bools
+
+
+def _field(board: Board, asked: Question) -> _Field:
+    """Who competes."""
+    listing = board.rows
+    assert isinstance(listing, Listing)
+    required = understand(board, asked.constraints) if asked.constraints else ()
+    every = (*board.constraints, *required)
+    listing = replace(listing, asked=(*listing.asked, *required))
+    who = members(listing.source, listing.sweep_id)
+    mine = np.flatnonzero(_of_base(listing, asked.base, who.is_base.size))
+    met, broken = _states(listing, every, who, mine)
+    known = met & _present(listing, board, tuple(asked.weights), who, mine)
+    return _Field(replace(board, constraints=every), listing, mine, met, broken, known)
 
 
 def _of_base(listing: Listing, base: str, size: int) -> Bools:
@@ -136,24 +159,26 @@ def _present(listing: Listing, board: Board, keys: Sequence[Key], who: Members, 
 
 def _judged(
     board: Board, listing: Listing, asked: Question, places: Places, itself: int | None
-) -> tuple[list[Row], int, int]:
-    """Who of these is not dominated among them, how many are, and how many more are too many to be scored."""
+) -> tuple[list[Row], int, int, NDArray[np.float64] | None]:
+    """Who of these is not dominated among them, how many are, how many more are too many to be scored, and the ends."""
     if not places.size:
-        return [], 0, 0
+        return [], 0, 0, None
     field, judged = _among(board, listing, tuple(asked.weights), places)
     best = (VERDICT_ORDER["certain"], VERDICT_ORDER["contested"])
     kept = judged.narrowed(Clause(f"{judged.standing} in (select unnest(?))", (best,)))
-    some = _best(listing, board, asked, np.sort(kept.places()).astype(np.intp), itself)
-    return judged.read(some.tolist()), len(field) - len(kept), len(kept) - some.size
+    some, ends = _best(listing, board, asked, np.sort(kept.places()).astype(np.intp), itself)
+    return judged.read(some.tolist()), len(field) - len(kept), len(kept) - some.size, ends
 
 
-def _watched(
-    board: Board, listing: Listing, keys: Sequence[Key], places: Places, watched: str | None
-) -> tuple[Row | None, dict[str, str]]:
-    """A variant as it is judged among these, if it is one of them, and by whom it is dominated."""
-    if watched is None or not places.size:
+def _watched(field: _Field, keys: Sequence[Key], watched: str | None) -> tuple[Row | None, dict[str, str]]:
+    """A variant as it is judged among those who compete, if it is one of them or open, and by whom it is dominated."""
+    if watched is None:
         return None, {}
-    seen = _among(board, listing, keys, places)[1].find(watched)
+    bound, listing, mine, met, broken, known = field
+    places = mine[known | (~met & ~broken & (mine == listing.place_of(watched)))]
+    if not places.size:
+        return None, {}
+    seen = _among(bound, listing, keys, places)[1].find(watched)
     by = listing.find(seen.dominated_by) if seen is not None and seen.dominated_by else None
     return seen, {seen.recipe_id: by.name} if seen is not None and by is not None else {}
 
@@ -164,21 +189,26 @@ def _among(board: Board, listing: Listing, keys: Sequence[Key], places: Places) 
     return field, replace(field, anew=judge_field(board, field, keys))
 
 
-def _best(listing: Listing, board: Board, asked: Question, places: Places, itself: int | None) -> Places:
-    """At most so many, those with the best scores; the one that is watched is among them."""
+def _best(
+    listing: Listing, board: Board, asked: Question, places: Places, itself: int | None
+) -> tuple[Places, NDArray[np.float64] | None]:
+    """At most so many, those with the best scores, and the scale of all; the one that is watched is among them."""
     if places.size <= MOST_CANDIDATES:
-        return places
+        return places, None
     keys = tuple(asked.weights)
     columns = [column(listing.source, listing.sweep_id, judged_as(key)).estimate[places] for key in keys]
     turn = [1 if judged_axis(board, key).better == "lower" else -1 for key in keys]
     costs = np.column_stack(columns) * turn
-    found = scores(scaled(costs, costs.min(axis=0), costs.max(axis=0)), np.array(list(asked.weights.values())))
+    ends = np.stack([costs.min(axis=0), costs.max(axis=0)])
+    found = scores(scaled(costs, *ends), np.array(list(asked.weights.values())))
     found[places == itself] = -np.inf
-    return np.sort(places[np.argsort(found, kind="stable")[:MOST_CANDIDATES]])
+    return np.sort(places[np.argsort(found, kind="stable")[:MOST_CANDIDATES]]), ends
 
 
-def _nearest(listing: Listing, every: Sequence[Required], who: Members, mine: Places) -> list[int]:
+def _nearest(field: _Field) -> list[int]:
     """For each bound, who keeps all others and misses it by least: what `nearest` looks among."""
+    listing, every, mine = field.listing, field.bound.constraints, field.mine
+    who = members(listing.source, listing.sweep_id)
     ends = [_ends(listing, required.constraint, who, mine) for required in every]
     keeps = [_holds(r.constraint, low) & _holds(r.constraint, high) for r, (low, high) in zip(every, ends, strict=True)]
     found: dict[int, None] = {}

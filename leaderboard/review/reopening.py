@@ -6,21 +6,26 @@ from collections.abc import Iterator, Mapping
 
 from bench.store.reviews import Decision
 from leaderboard.format import interval, number
+from leaderboard.review.elsewhere import Elsewhere
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Board, Row
 
 
-def reopened_by(found: Shortlist, choice: Decision, contradicted: Mapping[str, str]) -> tuple[str, ...]:
+def reopened_by(
+    found: Shortlist, choice: Decision, contradicted: Mapping[str, str], elsewhere: Elsewhere
+) -> tuple[str, ...]:
     """Sentences, none where the choice stands as it did.
 
     Args:
         found: the review's question asked of the present data.
         choice: the approval.
         contradicted: by held-back examples, of what the choice was chosen by: number -> what they say.
+        elsewhere: what other sweeps say of the choice. What was known of both when it was approved reopens nothing.
     """
-    # What was read when it was approved names what was contradicted by then.
-    unread = {title: said for title, said in contradicted.items() if title not in choice.confirmed}
-    told = tuple(f"Held-back examples contradict its {title}: {said}." for title, said in unread.items())
+    unread = {title: said for title, said in contradicted.items() if title not in choice.contradicted}
+    told = [f"Held-back examples contradict its {title}: {said}." for title, said in unread.items()]
+    beaten = [each for each in elsewhere.beaten if each.sweep_id not in choice.beaten_in]
+    told += [f"In the sweep {sweep!r} {by} dominates it now." for _, sweep, by in beaten]
     row = next((row for row in found.board.rows if row.recipe_id == choice.recipe_id), None)
     if row is None:
         return (f"{choice.name} does not keep the constraints any more, or is no longer in the sweep.", *told)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import BadInput
 from bench.statistics.constraints import combined
 from leaderboard.judging import evidence_of, judge
 from leaderboard.listing import Listing
-from leaderboard.review.large import read_large
+from leaderboard.review.large import beaten_in_large, read_large
 from leaderboard.review.nearest import nearest
 from leaderboard.review.question import Question
 from leaderboard.review.weights import (
@@ -76,6 +78,46 @@ def shortlist(board: Board, asked: Question, draws: Draws, watched: str | None =
     """
     if isinstance(board.rows, Listing):
         return _of_large(board, asked, watched)
+    field = _field(board, asked, draws)
+    bound, met, may, known = field.bound, field.met, field.may, field.known
+    kept = [row for row in field.judged if row.verdict in ("certain", "contested")]
+    kept = _placed(bound, kept, tuple(asked.weights), draws)
+    counts = {
+        "all": len(field.mine.rows),
+        "not met": len(field.mine.rows) - len(met) - len(may),
+        "open": len(may),
+        "unknown": len(met) - len(known),
+        "beaten": len(known) - len(kept),
+        "unscored": 0,
+    }
+    beaten = _beaten_by(field, asked, draws, watched)
+    advice = None if known else nearest(field.mine, asked, len(may), has_met=bool(met))
+    if not kept:
+        return Shortlist(asked, bound, (), may, counts, beaten, {}, {}, advice)
+    return replace(_scored(asked, bound, kept, draws), open=may, counts=counts, beaten_by=beaten)
+
+
+def dominated_by(board: Board, asked: Question, draws: Draws, watched: str) -> str | None:
+    """The name of who dominates one variant (a recipe_id) among those who compete; None where nobody does.
+
+    Raises as `shortlist`, which says the same and much more.
+    """
+    if isinstance(board.rows, Listing):
+        return beaten_in_large(board, asked, watched).get(watched)
+    return _beaten_by(_field(board, asked, draws), asked, draws, watched).get(watched)
+
+
+class _Field(NamedTuple):
+    mine: Board  # of the question's base
+    bound: Board  # the same with the question's constraints
+    met: list[Row]  # are known to keep them
+    may: tuple[Row, ...]  # may keep them
+    known: list[Row]  # keep them and have every number
+    judged: tuple[Row, ...]  # the same among themselves
+
+
+def _field(board: Board, asked: Question, draws: Draws) -> _Field:
+    """Who competes."""
     mine = replace(board, rows=tuple(row for row in board.rows if row.base == asked.base))
     bound = kept_under(mine, asked.constraints) if asked.constraints else mine
     states = {row.recipe_id: combined([kept.state for kept in row.kept]) for row in bound.rows}
@@ -83,25 +125,17 @@ def shortlist(board: Board, asked: Question, draws: Draws, watched: str | None =
     may = tuple(row for row in bound.rows if states[row.recipe_id] == "open")
     keys = tuple(asked.weights)
     known = _with_numbers(bound, met, keys, draws)
-    judged = judge(bound, known, keys, draws) if known else ()
-    kept = _placed(bound, [row for row in judged if row.verdict in ("certain", "contested")], keys, draws)
-    counts = {
-        "all": len(mine.rows),
-        "not met": len(mine.rows) - len(met) - len(may),
-        "open": len(may),
-        "unknown": len(met) - len(known),
-        "beaten": len(known) - len(kept),
-        "unscored": 0,
-    }
-    names = {row.recipe_id: row.name for row in bound.rows}
-    beaten = {row.recipe_id: names[row.dominated_by] for row in judged if row.dominated_by is not None}
-    for row in (row for row in may if row.recipe_id == watched):  # who is open beats nobody, and may be beaten
-        *_, itself = judge(bound, [*known, row], keys, draws)
+    return _Field(mine, bound, met, may, known, tuple(judge(bound, known, keys, draws)) if known else ())
+
+
+def _beaten_by(field: _Field, asked: Question, draws: Draws, watched: str | None) -> dict[str, str]:
+    """recipe_id of who is dominated -> name of who does it; of those that are only open, of the watched one alone."""
+    names = {row.recipe_id: row.name for row in field.bound.rows}
+    beaten = {row.recipe_id: names[row.dominated_by] for row in field.judged if row.dominated_by is not None}
+    for row in (row for row in field.may if row.recipe_id == watched):  # who is open beats nobody, and may be beaten
+        *_, itself = judge(field.bound, [*field.known, row], tuple(asked.weights), draws)
         beaten |= {row.recipe_id: names[itself.dominated_by]} if itself.dominated_by is not None else {}
-    advice = None if known else nearest(mine, asked, len(may), has_met=bool(met))
-    if not kept:
-        return Shortlist(asked, bound, (), may, counts, beaten, {}, {}, advice)
-    return replace(_scored(asked, bound, kept, draws), open=may, counts=counts, beaten_by=beaten)
+    return beaten
 
 
 def _of_large(board: Board, asked: Question, watched: str | None) -> Shortlist:
@@ -111,7 +145,7 @@ def _of_large(board: Board, asked: Question, watched: str | None) -> Shortlist:
         some = replace(board, rows=found.nearest)
         advice = None if known else nearest(some, asked, found.counts["open"], has_met=found.has_met)
         return Shortlist(asked, found.board, (), found.open, found.counts, found.beaten_by, {}, {}, advice)
-    scored = _scored(asked, found.board, found.kept, found.draws)
+    scored = _scored(asked, found.board, found.kept, found.draws, found.ends)
     return replace(scored, open=found.open, counts=found.counts, beaten_by=found.beaten_by)
 
 
@@ -134,12 +168,15 @@ def _placed(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws
     return [replace(row, places=beside[row.recipe_id]) for row in rows]
 
 
-def _scored(asked: Question, board: Board, rows: Sequence[Row], draws: Draws) -> Shortlist:
+def _scored(
+    asked: Question, board: Board, rows: Sequence[Row], draws: Draws, ends: NDArray[np.float64] | None = None
+) -> Shortlist:
+    """`ends` are the best and the worst cost of each number among all candidates [2, K], where these rows are some."""
     keys = tuple(asked.weights)
     weights = np.array([asked.weights[key] for key in keys])
     evidence = [evidence_of(board, key, rows, draws) for key in keys]
     costs = np.column_stack([each.costs for each in evidence])
-    ideal, nadir = costs.min(axis=0), costs.max(axis=0)
+    ideal, nadir = (costs.min(axis=0), costs.max(axis=0)) if ends is None else ends
     losses = scaled(costs, ideal, nadir)
     found = scores(losses, weights)
     worlds = [each.costs[None] if each.cost_draws is None else each.cost_draws for each in evidence]

@@ -10,6 +10,7 @@ from leaderboard.held_back import standing
 from leaderboard.judged import judged_axis
 from leaderboard.licences import is_silent, licences_text
 from leaderboard.review.case import Case, licences_of
+from leaderboard.review.large import MOST_CANDIDATES
 from leaderboard.review.shortlist import Candidate, Shortlist
 from leaderboard.rows import Axis, Key, Row
 from leaderboard.table import full_name, label, notes
@@ -68,7 +69,8 @@ def constraints_sentence(found: Shortlist) -> str:
             else (f" {counts['beaten']:,} are dominated.")
         )
     if counts["unscored"]:
-        said += f" {counts['unscored']:,} more are not dominated, but have worse scores than those that are listed."
+        said += f" {counts['unscored']:,} more are not dominated and not listed: their scores are worse than the best"
+        said += f" {MOST_CANDIDATES:,}."
     return said
 
 

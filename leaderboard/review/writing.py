@@ -9,10 +9,12 @@ import streamlit as st
 from bench.errors import BadInput
 from bench.store.folder import open_folder
 from bench.store.reviews import History, append, open_review, read_review
+from leaderboard.held_back import contradicted
 from leaderboard.review.case import Case, constraints_that_are, figures, on_held_back
+from leaderboard.review.elsewhere import look_elsewhere
 from leaderboard.rows import Row
 from leaderboard.signing import signer
-from leaderboard.source import store_root
+from leaderboard.source import ask, store_root
 
 ON_SCREEN = "review on screen"  # digest of the data that the visitor saw last, and number of the last event
 NEWER = "Newer results came in while you were writing: look at them first, then sign. Nothing was written."
@@ -65,6 +67,8 @@ def decide(
     mine = next((each for each in allowed if each.recipe_id == row.recipe_id), None)
     if kind == "approve" and mine is None:
         raise BadInput(f"{row.name} is not on the shortlist: it does not keep the constraints, or others beat it.")
+    asked = case.found.question
+    elsewhere = ask(lambda snapshot: look_elsewhere(snapshot, case.board.sweep_id, asked, row.recipe_id))
     return _append(
         case,
         history,
@@ -78,6 +82,8 @@ def decide(
         met=() if mine is None else constraints_that_are("met", mine, case.found.board),
         open=() if mine is None else constraints_that_are("open", mine, case.found.board),
         confirmed=on_held_back(case, row)[0],
+        contradicted=tuple(contradicted(case.held_back, case.board, row.recipe_id)),
+        beaten_in=tuple(each.sweep_id for each in elsewhere.beaten),
     )
 
 

@@ -17,6 +17,7 @@ from bench.store.reviews import Decision
 from leaderboard import PAGE
 from leaderboard.held_back import HeldBack, confirmed_rows, contradicted, read_held_back, sentences
 from leaderboard.review.case import read_case
+from leaderboard.review.elsewhere import Elsewhere
 from leaderboard.review.reopening import reopened_by
 from leaderboard.rows import Board, Row, read_board
 from leaderboard.source import STORE
@@ -198,12 +199,18 @@ def test_a_contradiction_that_nobody_had_read_flags_an_approval(confirmed: Path)
         open=(),
         confirmed="Not confirmed on unopened data.",
     )
-    assert reopened_by(case.found, seen, {}) == ()
-    (reason,) = reopened_by(case.found, seen, said)
+    assert reopened_by(case.found, seen, {}, Elsewhere()) == ()
+    (reason,) = reopened_by(case.found, seen, said, Elsewhere())
     assert reason.startswith("Held-back examples contradict its accuracy, entailment: ")
     assert "on those chosen by." in reason
-    knowing = seen.model_copy(update={"confirmed": told(worse, case.board)[0]})
-    assert reopened_by(case.found, knowing, said) == ()
+    knowing = seen.model_copy(update={"contradicted": tuple(said)})
+    assert reopened_by(case.found, knowing, said, Elsewhere()) == ()
+    # The name of one number may begin that of another.
+    of_another = seen.model_copy(update={"contradicted": ("accuracy, entailment-mismatched",)})
+    assert reopened_by(case.found, of_another, said, Elsewhere()) == (reason,)
+    base = next(each for each in case.board.rows if each.is_base)
+    numbers = tuple({**each, "recipe_id": base.recipe_id} for each in worse.numbers)
+    assert contradicted(replace(worse, numbers=numbers), case.board, base.recipe_id) == {}
 
 
 def test_pages_show_what_was_confirmed(confirmed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

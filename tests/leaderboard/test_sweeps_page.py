@@ -12,7 +12,7 @@ from bench.store.reader import Snapshot
 from leaderboard import PAGE, reading, running
 from leaderboard.pages_ import sweeps
 from leaderboard.rows import Board
-from leaderboard.running import Bar, contested
+from leaderboard.running import Bar, Work, contested
 from leaderboard.source import STORE
 from tests.leaderboard.commands import commands
 from tests.leaderboard.drawn import words
@@ -67,10 +67,22 @@ def test_a_run_can_be_chosen_by_the_address(page: AppTest, monkeypatch: pytest.M
     first = Bar("a", 0, "build", "build: import", 1795000000.0, 10.0, failed=False, worker="a:1")
     later = Bar("b", 0, "build", "build: import", 1795009000.0, 10.0, failed=False, worker="b:1")
     monkeypatch.setattr(reading, "bars", lambda *_: (first, later))
+    monkeypatch.setattr(reading, "work", lambda *_: (Work("build", 2, 0, 20.0),))
     page.query_params["run"] = "2026-11-18 11:06:40 UTC"
     words(page.run())
     assert page.selectbox(key="run").value == "2026-11-18 11:06:40 UTC"
     assert any("Run 1 of 2, 0:10 long. 1 attempt on 1 node." in each.value for each in page.caption)
+
+
+def test_a_run_of_which_only_the_end_is_known_is_left_out(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is when it began, and would change with every further attempt."""
+    begun = (1795000000.0, 1795009000.0, 1795018000.0)
+    found = tuple(Bar("a", 0, "build", "build: x", at, 10.0, failed=False, worker="a:1") for at in begun)
+    monkeypatch.setattr(reading, "bars", lambda *_: found)
+    monkeypatch.setattr(reading, "work", lambda *_: (Work("build", 90, 0, 900.0),))
+    words(page.run())
+    assert page.selectbox(key="run").options == ["2026-11-18 16:06:40 UTC", "2026-11-18 13:36:40 UTC"]
+    assert any(each.value.startswith("The newest 2 of 90 attempts. Run 2 of the newest 2, ") for each in page.caption)
 
 
 def test_what_is_left_out_is_said(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

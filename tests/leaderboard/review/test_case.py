@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.store.folder import open_folder
-from bench.store.journal import Entry
 from bench.store.reader import open_snapshot
 from bench.store.reviews import Decision, History, Person, append, open_review, read_review
 from bench.store.upkeep import rebuild
@@ -24,6 +21,7 @@ from leaderboard.markdown import Table, as_markdown
 from leaderboard.review.case import (
     Case,
     constraints_that_are,
+    elsewhere_of,
     figures,
     for_review,
     on_held_back,
@@ -32,11 +30,12 @@ from leaderboard.review.case import (
     weighable,
 )
 from leaderboard.review.document import as_html, document
+from leaderboard.review.elsewhere import Elsewhere
 from leaderboard.review.reopening import reopened_by
 from leaderboard.review.words import history_rows, state_sentence
-from leaderboard.rows import Board
+from leaderboard.rows import Board, Cell
 from tests.leaderboard import newer, sample
-from tests.leaderboard.sample import BASE, HTML, SQL, TASK, VARIANTS
+from tests.leaderboard.sample import BASE, HTML, SQL, TASK
 
 ANNA = Person(subject="anna", name="<script>alert(1)</script>", issuer="this machine", how="local")
 LIMIT = "size <= 600 MB"
@@ -86,7 +85,7 @@ def approved(store: Path, name: str, *constraints: str) -> History:
 def now(store: Path, history: History) -> tuple[Case, tuple[str, ...]]:
     with open_snapshot(store) as snapshot:
         case = for_review(snapshot, history)
-    return case, reasons_to_reopen(case, history)
+        return case, reasons_to_reopen(case, history, elsewhere_of(snapshot, case, history))
 
 
 def test_the_hash_is_of_what_the_data_say(tmp_path: Path) -> None:
@@ -116,43 +115,6 @@ def test_newer_results_that_dominate_flag_a_decision(tmp_path: Path) -> None:
     assert now(store, replace(history, events=history.events[:1]))[1] == ()  # nothing decided, nothing to reopen
 
 
-def test_a_newer_sweep_that_has_the_choice_and_dominates_it_flags_it(tmp_path: Path) -> None:
-    """Recipes that are added to a sweep file make another sweep: the review's question is asked there too."""
-    store = sample.make_store(tmp_path / "store")
-    history = approved(store, f"{BASE}: int8", LIMIT)
-    assert now(store, history)[1] == ()
-
-    def declared(name: str, variants: tuple[sample.Variant, ...], **changes: Any) -> Entry:
-        return sample.declaration(variants, name=name, day=22, **changes)
-
-    def flags() -> tuple[str, ...]:
-        case, reasons = now(store, history)
-        assert case.board.name == sample.SWEEP  # the review stays with its own sweep
-        return reasons
-
-    with_better = (*VARIANTS[:2], newer.BETTER)
-    with sample.writing(store) as writer:
-        # Nothing is said by another class, by other examples of the task, or without the choice.
-        writer.append([declared("elsewhere", with_better, hardware_class="another"), _with_other_examples(with_better)])
-        writer.append([declared("without", (VARIANTS[0], newer.BETTER))])
-    newer.let_it_come(store)
-    assert flags() == ()
-    with sample.writing(store) as writer:
-        writer.append([declared("more recipes", with_better)])
-    assert flags() == (f"In the newer sweep 'more recipes' {BASE}: better dominates it.",)
-    assert "Flagged for reopening" in state_sentence(history, flags())
-    with open_snapshot(store) as snapshot:
-        asked_there = read_case(snapshot, "more recipes", constraints=[LIMIT])
-    assert asked_there.beaten_in == ()
-
-
-def _with_other_examples(variants: tuple[sample.Variant, ...]) -> Entry:
-    entry = sample.declaration(variants, name="other examples", day=22)
-    body = json.loads(entry.body)
-    body["tasks"][0]["fingerprint"] = "f" * 64
-    return Entry.statement("sweep", entry.identity, body)
-
-
 def test_who_was_approved_though_open_says_so_and_is_flagged_once_dominated(tmp_path: Path) -> None:
     limit = "accuracy >= 84%"
     store = newer.store_before(tmp_path / "store")
@@ -168,7 +130,8 @@ def test_who_was_approved_though_open_says_so_and_is_flagged_once_dominated(tmp_
     assert made is not None
     with made.snapshot() as indexed:
         case = for_review(indexed, history)
-    assert reasons_to_reopen(case, history) == (f"One that is known to keep all constraints {reason}",)
+        elsewhere = elsewhere_of(indexed, case, history)
+    assert reasons_to_reopen(case, history, elsewhere) == (f"One that is known to keep all constraints {reason}",)
 
 
 def test_who_was_open_and_is_known_not_to_keep_it_is_flagged(store: Path) -> None:
@@ -179,7 +142,9 @@ def test_who_was_open_and_is_known_not_to_keep_it_is_flagged(store: Path) -> Non
     decision = Decision.model_construct(
         recipe_id=out.recipe_id, artefact_id=out.artefact_id, name=out.name, figures=(), met=(), open=(LIMIT,)
     )
-    assert reopened_by(found, decision, {}) == (f"It was open whether it keeps {LIMIT!r}; now it is known not to.",)
+    assert reopened_by(found, decision, {}, Elsewhere()) == (
+        f"It was open whether it keeps {LIMIT!r}; now it is known not to.",
+    )
 
 
 def _decision(history: History) -> Decision:
@@ -230,8 +195,8 @@ def test_other_changes_flag_it_too(store: Path, change: Callable[[Decision], Dec
         met=(LIMIT,),
         confirmed="no",
     )
-    assert reopened_by(case.found, decision, {}) == ()
-    assert re.search(sentence, " ".join(reopened_by(case.found, change(decision), {})))
+    assert reopened_by(case.found, decision, {}, Elsewhere()) == ()
+    assert re.search(sentence, " ".join(reopened_by(case.found, change(decision), {}, Elsewhere())))
 
 
 def test_a_constraint_that_is_open_now_flags_it(store: Path) -> None:
@@ -240,7 +205,9 @@ def test_a_constraint_that_is_open_now_flags_it(store: Path) -> None:
     decision = Decision.model_construct(
         recipe_id=row.recipe_id, artefact_id=row.artefact_id, name=row.name, figures=(), met=("accuracy >= 84%",)
     )
-    assert reopened_by(case.found, decision, {}) == ("It was known to keep 'accuracy >= 84%'; that is open now.",)
+    assert reopened_by(case.found, decision, {}, Elsewhere()) == (
+        "It was known to keep 'accuracy >= 84%'; that is open now.",
+    )
 
 
 def test_what_can_be_weighed_is_offered(board: Board) -> None:
@@ -275,9 +242,11 @@ def test_of_two_sweeps_with_one_name_the_one_of_the_review_is_confirmed(tmp_path
         older = str(snapshot.sweeps()[1]["sweep_id"])
         case = read_case(snapshot, older)
     case = replace(case, held_back=replace(case.held_back, declared=True))
-    _, command = on_held_back(case, case.board.rows[1])
-    assert command is not None
-    assert command.startswith(f"paredown confirm {older[:12]} {case.board.rows[1].recipe_id[:12]}")
+    row = case.board.rows[1]
+    numbers = {("accuracy", TASK): Cell(0.8, 0.7, 0.9, 100, "Wilson", None, None, 1, 1.0)}
+    assert on_held_back(case, row)[1] is None  # nothing of it is there to be confirmed yet
+    _, command = on_held_back(case, replace(row, artefact_id="a" * 64, cells=numbers))
+    assert command == f"paredown confirm {older[:12]} {row.recipe_id[:12]}"
 
 
 class Tags(HTMLParser):

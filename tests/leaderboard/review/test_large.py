@@ -116,7 +116,10 @@ def test_the_best_are_scored_where_there_are_too_many(
     assert len(case.found.candidates) == 2
     more = len(every.found.candidates) - 2
     assert (case.found.counts["unscored"], every.found.counts["unscored"]) == (more, 0)
-    assert f"{more} more are not dominated, but have worse scores" in constraints_sentence(case.found)
+    assert (
+        f"{more} more are not dominated and not listed: their scores are worse than the best 2."
+        in constraints_sentence(case.found)
+    )
     # Whoever was decided on is among them; so is whoever is best by the weights that are stated.
     assert watching.found.find(last.recipe_id) is not None
     assert fast.found.choice is not None
