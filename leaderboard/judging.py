@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from bench.errors import BadInput
-from bench.statistics.objectives import Evidence, Objective, Piece, put_together
+from bench.statistics.objectives import Evidence, FloatArray, Objective, Piece, put_together
+from bench.statistics.simultaneous import half_widths
 from bench.statistics.standings import Standing, nothing_between, stand
 from bench.store.reader import Snapshot
 from leaderboard.axes import find_axis
 from leaderboard.format import number
 from leaderboard.judged import objective_of
-from leaderboard.large import column, judge_field
+from leaderboard.large import LEVEL, column, judge_field
 from leaderboard.listing import Listing, Order
 from leaderboard.rows import Board, Draws, Key, Place, Row, Stopped, judged_as, ranked, read_draws
 
@@ -96,13 +97,18 @@ def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) 
     """`rows` with verdicts and places among themselves, on any chosen numbers: with the statistics of declared ones.
 
     Rows of different bases never beat each other: their latency ratios are ratios to different models.
+
+    A difference is told with the simultaneous interval that it has among all rows of the board: whoever is left by a
+    filter or a constraint may have been chosen by the very numbers that are judged, and the best of many equals is no
+    better than they are. So a choice of rows changes who competes, and not how sure it is of a pair.
     """
     found: dict[str, Row] = {}
     for base in dict.fromkeys(row.base for row in rows):
         mine = [row for row in rows if row.base == base]
         different = tuple(dict.fromkeys(keys))
         evidence = [evidence_of(board, key, mine, draws) for key in different]
-        found_verdicts, standings = stand(evidence, next((i for i, row in enumerate(mine) if row.is_base), None))
+        reference = next((i for i, row in enumerate(mine) if row.is_base), None)
+        found_verdicts, standings = stand(evidence, reference, widths=_widths(board, different, mine, draws))
         for at, (row, v) in enumerate(zip(mine, found_verdicts, strict=True)):
             by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
             places = {key: _place(column[at]) for key, column in zip(different, standings, strict=True)}
@@ -113,6 +119,17 @@ def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) 
                 judged = _judge_stopped(judged, row.stopped, keys, {r.recipe_id for r in mine})
             found[row.recipe_id] = judged
     return tuple(found[row.recipe_id] for row in rows)
+
+
+def _widths(board: Board, keys: Sequence[Key], mine: Sequence[Row], draws: Draws) -> list[FloatArray] | None:
+    """Half widths [V, V] among all rows of one base, those of `mine`, by number; None where these are all."""
+    place = {row.recipe_id: i for i, row in enumerate(row for row in board.everyone if row.base == mine[0].base)}
+    at = [place[row.recipe_id] for row in mine]
+    if len(at) == len(place):
+        return None
+    whole = [row for row in board.everyone if row.base == mine[0].base]
+    every = tuple(evidence_of(board, key, whole, draws) for key in keys)
+    return [width[np.ix_(at, at)] for width in half_widths(every, LEVEL)]
 
 
 def _judge_stopped(row: Row, stop: Stopped, keys: Sequence[Key], shown: set[str]) -> Row:

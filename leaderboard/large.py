@@ -181,12 +181,17 @@ def known_of(board: Board, index: Index, sweep_id: str, keys: Sequence[Key], min
     who = members(index, sweep_id)
     evidence: list[Evidence] = []
     spreads: list[Spread | None] = []
-    for key in keys:
-        each, about = _evidence(board, column(index, sweep_id, judged_as(key)), key, mine, who.stopped[mine])
+    columns = [column(index, sweep_id, judged_as(key)) for key in keys]
+    for key, found in zip(keys, columns, strict=True):
+        each, about = _evidence(board, found, key, mine, who.stopped[mine])
         evidence.append(each)
         spreads.append(about)
-    present = [np.isfinite(each.estimates) for each in evidence]
-    pairs = count_pairs(present, [about is not None for about in spreads])
+    # Among all of the sweep, whichever are judged (`judging.judge`).
+    whole = np.flatnonzero(who.base == who.base[mine[0]])
+    every = [
+        _evidence(board, found, key, whole, who.stopped[whole])[0] for key, found in zip(keys, columns, strict=True)
+    ]
+    pairs = count_pairs([np.isfinite(each.estimates) for each in every], [about is not None for about in spreads])
     between = [ends(each, about, pairs, LEVEL) for each, about in zip(evidence, spreads, strict=True)]
 
     def pick(rows: NDArray[np.intp]) -> list[Evidence]:

@@ -169,10 +169,16 @@ class Board:
     tasks: tuple[str, ...] = ()
     among: tuple[int, int] | None = None  # variants shown of all there are, bases apart, where some were left out
     facts: Facts | None = None  # of all rows, where that is known without looking at them
+    whole: Sequence[Row] = ()  # all rows, where constraints have left some out
 
     @property
     def bases(self) -> tuple[str, ...]:
         return self.facts.bases if self.facts else tuple(dict.fromkeys(row.base for row in self.rows))
+
+    @property
+    def everyone(self) -> Sequence[Row]:
+        """All rows, those that constraints have left out too."""
+        return self.whole or self.rows
 
     @property
     def about(self) -> Facts:
@@ -323,7 +329,7 @@ def _rank(row: Row, axis: Axis | None) -> tuple[str, bool, int, float]:
 def read_draws(snapshot: Snapshot, board: Board, keys: Sequence[Key]) -> Draws:
     """Bootstrap draws of what the named numbers are judged as; none of a large sweep, which is asked for candidates."""
     found = {}
-    wanted = [row.recipe_id for row in board.rows] if isinstance(board.rows, tuple) else []
+    wanted = [row.recipe_id for row in board.everyone] if isinstance(board.rows, tuple) else []
     for metric, scope in dict.fromkeys(judged_as(key) for key in keys):
         for r in snapshot.rows(
             "select recipe_id, draws from draws where sweep_id = ? and metric = ? and scope = ? "

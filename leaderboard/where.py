@@ -56,7 +56,7 @@ def kept_under(board: Board, texts: Sequence[str]) -> Board:
     )
     counts = [sum(not row.is_base for row in some) for some in (kept, rows)]
     constraints = (*board.constraints, *asked)
-    return replace(board, rows=kept, constraints=constraints, among=(counts[0], counts[1]))
+    return replace(board, rows=kept, constraints=constraints, among=(counts[0], counts[1]), whole=board.everyone)
 
 
 def understand(board: Board, texts: Sequence[str]) -> tuple[Required, ...]:

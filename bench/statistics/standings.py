@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.statistics.frontier import Comparison, Verdict, against, beside_reference, verdicts
-from bench.statistics.objectives import BoolArray, Evidence, count_variants
+from bench.statistics.objectives import BoolArray, Evidence, FloatArray, count_variants
 from bench.statistics.pruned import (
     MOST_CANDIDATES,
     STATES,
@@ -39,12 +39,16 @@ class Standing:
 
 
 def stand(
-    evidence: Sequence[Evidence], reference: int | None, level: float = 0.95
+    evidence: Sequence[Evidence],
+    reference: int | None,
+    level: float = 0.95,
+    widths: Sequence[FloatArray] | None = None,
 ) -> tuple[list[Verdict], list[list[Standing]]]:
     """Verdicts of all variants, and their standings as [objective][variant].
 
     Everything rests on the simultaneous intervals of all pairs on all objectives, taken once: with probability `level`
-    none of it is wrong. Errors as for `verdicts` and `against`.
+    none of it is wrong. `widths` are those among more variants, of which these are some. Errors as for `verdicts` and
+    `against`.
 
     Beyond `MOST_CANDIDATES` variants see `stand_among_many`.
     """
@@ -52,7 +56,7 @@ def stand(
     size = count_variants(every)
     if size > MOST_CANDIDATES:
         return stand_among_many(every, reference, level)
-    widths = half_widths(every, level)
+    widths = half_widths(every, level) if widths is None else widths
     compared: Sequence[Sequence[Comparison | None]] = [[None] * size for _ in every]
     if reference is not None:
         compared = against(every, reference, widths)

@@ -1,17 +1,20 @@
 """Constraints that someone asks for, against brute force over the rows, and the frontier among those that are left."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BadInput
-from bench.store.reader import Snapshot
+from bench.store.reader import Snapshot, open_snapshot
+from leaderboard import index
 from leaderboard.judging import judge
 from leaderboard.rows import Board, Draws
-from leaderboard.where import understand, with_constraints
-from tests.leaderboard.sample import BASE, HTML, SCOPE, SQL, TASK
+from leaderboard.where import asked_board, understand, with_constraints
+from tests.leaderboard import sample
+from tests.leaderboard.sample import BASE, HTML, SCOPE, SQL, TASK, VARIANTS
 
 INT8, FAILED, WAITING = f"{BASE}: int8", f"{BASE}: decoder 12 to 0", f"{BASE}: distilled"
 
@@ -90,6 +93,26 @@ def test_the_frontier_is_that_of_the_rows_left(snapshot: Snapshot, board: Board,
     }
     before = {row.name: row for row in board.rows}
     assert before[INT8].places["latency_ratio", SCOPE].rank != again[INT8].places["latency_ratio", SCOPE].rank == (1, 1)
+
+
+def test_whoever_is_left_of_many_equals_is_no_better_than_they_are(tmp_path: Path) -> None:
+    """A bound on a score leaves the luckiest: judged as if nobody else had been there, they would beat the base."""
+    equals = [replace(VARIANTS[1], name=f"{BASE}: eq{i}", seed=i, lost=0.03, gained=0.03) for i in range(60)]
+    root = sample.make_store(tmp_path / "equals", (VARIANTS[0], *equals))
+    bounds = ("accuracy >= 87.5%", "accuracy >= 87.2%", "accuracy >= 86.5%")
+    left = []
+    with open_snapshot(root) as snapshot, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LARGE", 1)
+        made = index.open_index(snapshot)
+        assert made is not None
+        with made.snapshot() as indexed:
+            for each in (snapshot, indexed):
+                for bound in bounds:
+                    found = asked_board(each, None, "accuracy", [bound])
+                    assert {row.verdict for row in found.rows} == {"contested"}, (bound, len(found.rows))
+                    left.append(len(found.rows))
+    assert left[:3] == left[3:] == sorted(left[:3])
+    assert left[0] < 5 < left[2]
 
 
 def test_the_base_is_its_own_measure(snapshot: Snapshot, board: Board) -> None:

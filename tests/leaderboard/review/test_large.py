@@ -12,10 +12,9 @@ from leaderboard import index as index_module
 from leaderboard.index import Index, open_index
 from leaderboard.listing import Listing
 from leaderboard.markdown import as_markdown
-from leaderboard.review import large
+from leaderboard.review import large, words
 from leaderboard.review.case import Case, find_row, licences_of, read_case, weighable
 from leaderboard.review.document import document
-from leaderboard.review.words import constraints_sentence
 from tests.leaderboard import sample
 from tests.leaderboard.sample import BASE, SCOPE, VARIANTS
 
@@ -106,7 +105,8 @@ def test_a_variant_that_was_decided_on_is_told_of(both: tuple[Snapshot, Index]) 
 def test_the_best_are_scored_where_there_are_too_many(
     both: tuple[Snapshot, Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "MOST_CANDIDATES", 2)
+    for module in (large, words):
+        monkeypatch.setattr(module, "MOST_CANDIDATES", 2)
     with both[1].snapshot() as indexed:
         case = read_case(indexed, None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
         every = read_case(both[0], None, weights={"accuracy": 1.5, "latency_ratio": 1.25})
@@ -116,10 +116,15 @@ def test_the_best_are_scored_where_there_are_too_many(
     assert len(case.found.candidates) == 2
     more = len(every.found.candidates) - 2
     assert (case.found.counts["unscored"], every.found.counts["unscored"]) == (more, 0)
-    assert (
-        f"{more} more are not dominated and not listed: their scores are worse than the best 2."
-        in constraints_sentence(case.found)
-    )
+    said = f"{more} more are not dominated and not listed: their scores are worse than the best 2."
+    assert said in words.constraints_sentence(case.found)
+    # The scale is that of all: who is listed, or watched, changes no score.
+    of_all = {each.row.recipe_id: each.score for each in every.found.candidates}
+    for each in (*case.found.candidates, *watching.found.candidates):
+        assert each.score == pytest.approx(of_all[each.row.recipe_id])
+    for key, ends in every.found.scale.items():
+        assert case.found.scale[key] == pytest.approx(ends)
+        assert watching.found.scale[key] == pytest.approx(ends)
     # Whoever was decided on is among them; so is whoever is best by the weights that are stated.
     assert watching.found.find(last.recipe_id) is not None
     assert fast.found.choice is not None
