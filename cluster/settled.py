@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from leaderboard.contests import price
 from leaderboard.fronts import not_told_apart, recipes_of
 from leaderboard.index import open_indexed
 from leaderboard.rows import find_sweep
+
+ENDLESS = 1e9  # seconds: a budget that has room for any lease
 
 
 def settle_within(
@@ -44,7 +46,26 @@ def settle_within(
             say(err, "Stopped", "the leases could not be measured; `paredown show` says why.")
             break
         found = again
+    else:
+        if (said := why_no_batch(sweep, found, before is found)) is not None:
+            say(err, "Stopped", said)
     return before, found
+
+
+def why_no_batch(sweep: Mapping[str, Any], found: Sequence[Contest], nothing_bought: bool) -> str | None:
+    """Why settling ends though something is contested; None where nothing is, or where the budget was simply spent."""
+    if not any(contest.contested for contest in found):
+        return None
+    wished = next_batch(sweep, found, ENDLESS)
+    if wished is None:
+        return (
+            "no further lease would decide a whole variant, and closing one comparison of it decides nothing while "
+            "another stays open."
+        )
+    if not nothing_bought:
+        return None
+    each = wished.seconds / len(wished.jobs)
+    return f"the budget has no room for what would decide most for its time, leases of about {each:,.0f} s."
 
 
 def left_to_runs(asked: str | None, options: Options) -> tuple[int, list[str]]:

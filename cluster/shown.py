@@ -16,8 +16,8 @@ from leaderboard.format import MINUS, SIGNS, difference, interval, number, rank
 from leaderboard.fronts import Whole, about_fronts, about_recipes, whole_of
 from leaderboard.judged import judged_axis, objective_of
 from leaderboard.judging import separates_nothing
-from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, comparisons
-from leaderboard.table import Ties, shared, ties_among
+from leaderboard.rows import Axis, Board, Kept, Key, Place, Required, Row, Stopped
+from leaderboard.table import Ties, comparisons, shared, ties_among
 from leaderboard.where import asked_board
 
 FLIPS = ("flips_gained", "flips_lost")  # of whole tasks; those of parts are in JSON
@@ -178,6 +178,12 @@ def board_records(board: Board, shown: Sequence[Row], whole: Whole) -> dict[str,
     }
 
 
+def _stop(stop: Stopped) -> dict[str, Any]:
+    """What a race said of a variant that it did not run to the end."""
+    raced = [{"metric": metric, "scope": scope} for metric, scope in sorted(stop.objectives)]
+    return {"by": stop.by, "reason": stop.reason, "objectives": raced}
+
+
 def _record(board: Board, ties: Ties, row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
@@ -191,8 +197,9 @@ def _record(board: Board, ties: Ties, row: Row) -> dict[str, Any]:
         "verdict": row.verdict,
         "share": row.share,
         "verdict_reason": row.verdict_reason,
+        "dominated_by": row.dominated_by,
         "undelivered": list(row.undelivered),
-        "stopped": row.stopped is not None,
+        "stopped": None if row.stopped is None else _stop(row.stopped),
         "standings": [_standing(ties, row, key, place) for key, place in sorted(row.places.items())],
         "constraints": [
             {

@@ -26,8 +26,11 @@ Judging = Callable[[Board, Sequence[Row], Sequence[Key], Draws], tuple[Row, ...]
 def with_objectives(snapshot: Snapshot, board: Board, metrics: Sequence[str]) -> Board:
     """The same board judged on other objectives, named by metric or `metric:scope`. Raises BadInput."""
     keys = tuple(find_axis(board, name) for name in metrics)
-    if len(set(keys)) < len(keys):
-        raise BadInput(f"The objectives {', '.join(metrics)} name the same number twice: name different ones.")
+    if len({judged_as(key) for key in keys}) < len(keys):
+        raise BadInput(
+            f"The objectives {', '.join(metrics)} name the same number twice, maybe in another form of it: name "
+            "different ones."
+        )
     for key in keys:
         sentence = separates_nothing(board, key)
         if sentence is not None:

@@ -20,7 +20,6 @@ from leaderboard.undelivered import undelivered_in
 
 Key = tuple[str, str]  # metric, scope
 Draws = Mapping[tuple[str, Key], np.ndarray[Any, Any]]  # (recipe_id, number) -> its resamples
-COMPARED = ("_difference", "_ratio")  # endings of metrics that compare a variant with its base
 # Of a variant `v`, in SQL: whether it is its base or has its artefact.
 AS_BASE = """(v.is_base or coalesce(
     v.artefact_id = max(v.artefact_id) filter (v.is_base) over (partition by v.sweep_id, v.base), false))"""
@@ -346,9 +345,3 @@ def judged_as(key: Key) -> Key:
     timed = "latency" if metric == "tokens_per_second" else metric.removesuffix("_ms").removesuffix("_j")
     stem = timed.removesuffix("_ratio")
     return (f"{stem}_ratio" if stem in TIMED else metric.removesuffix("_ratio").removesuffix("_difference")), scope
-
-
-def comparisons(board: Board) -> tuple[Key, ...]:
-    """The numbers that compare the objectives' scores with the base's, where the board has them."""
-    wanted = ((f"{metric}{end}", scope) for metric, scope in board.objectives for end in COMPARED)
-    return tuple(key for key in wanted if key in board.axes)

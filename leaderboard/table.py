@@ -11,10 +11,11 @@ from leaderboard.choices import View, several_seeds
 from leaderboard.format import SIGNS, interval, number, rank
 from leaderboard.glossary import meaning_of
 from leaderboard.listing import Listing
-from leaderboard.rows import Axis, Board, Cell, Key, Row, comparisons
+from leaderboard.rows import Axis, Board, Cell, Key, Row
 
 USUAL = ("latency_ratio", "latency_ms", "host_peak", "cuda_allocated_peak", "size", "parameters")
 VERDICT = f"{meaning_of('verdict')} Below it the share on the frontier: {meaning_of('share on the frontier')}"
+COMPARED = ("_difference", "_ratio")  # endings of metrics that compare a variant with its base
 RANKED = "Ranks: all that the intervals leave possible among those compared"
 LETTERED = f"{RANKED}; variants of one group tie: they were not told apart."
 A_PAGE = 50  # rows: more than anyone reads, and drawn in a moment
@@ -29,6 +30,12 @@ class Shown:
     below: str = ""
     note: str = ""
     bar: tuple[float, float, float] | None = None
+
+
+def comparisons(board: Board) -> tuple[Key, ...]:
+    """The numbers that compare the objectives' scores with the base's, where the board has them."""
+    wanted = ((f"{metric}{end}", scope) for metric, scope in board.objectives for end in COMPARED)
+    return tuple(key for key in wanted if key in board.axes)
 
 
 def usual_columns(board: Board) -> tuple[Key, ...]:

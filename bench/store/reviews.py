@@ -1,8 +1,7 @@
 """Reviews: who stated which constraints, said what of the shortlist, and put their name to a decision.
 
-Each is a folder `reviews/<review id>/` of the store with one immutable file an event, `000001.json` and so on. The
-name is the number alone: of two people who write at once one gets it and the other the next, whatever they write. Each
-event holds the SHA-256 of the bytes of the one before, so that whoever holds the hash of the last has all of them.
+Each is a folder `reviews/<review id>/` with one immutable file an event, `000001.json` and so on: of two who write at
+once one gets the number and the other the next. Each event holds the SHA-256 of the bytes of the one before.
 """
 
 from __future__ import annotations
@@ -119,8 +118,8 @@ class Decision(_Event):
     met: tuple[str, ...]  # constraints that it was known to meet
     open: tuple[str, ...] = ()  # and those that it may meet
     confirmed: str  # what was known from examples that nobody chose by
-    contradicted: tuple[str, ...] = ()  # titles of the numbers that these had contradicted
-    beaten_in: tuple[str, ...] = ()  # sweep_id of other sweeps in which it was dominated
+    contradicted: tuple[str, ...] = ()  # titles of numbers that those had contradicted
+    beaten_in: tuple[str, ...] = ()  # sweep_id of others that had it dominated
 
 
 class Withdrawn(_Event):

@@ -11,17 +11,16 @@ from bench.store.reviews import History, list_reviews
 from leaderboard import markup
 from leaderboard.controls import WHERE, choose_sweep, in_address, open_head
 from leaderboard.markdown import Part, as_markdown, plain
-from leaderboard.review import drawing, words, writing
+from leaderboard.review import drawing, writing
 from leaderboard.review.case import Case, read_case, reasons_to_reopen, weighable
 from leaderboard.review.document import as_html, document, subject
 from leaderboard.review.elsewhere import Elsewhere, look_elsewhere
 from leaderboard.rows import Row
-from leaderboard.signing import HOW, NotSignedIn, mode, providers, signed_in
+from leaderboard.signing import NotSignedIn, mode, signed_in
 from leaderboard.source import Loaded, StoreError, ask, in_words, store_root, version
 from leaderboard.table import column_name
 
 REVIEW = "review"
-TYPED = "signing as"
 WROTE = "wrote"
 LISTED = 100  # reviews
 LOOKED_AT = 20  # reviews in the list that are held against the newest data
@@ -60,7 +59,7 @@ def _ask(loaded: Loaded) -> None:
     """The list of reviews, and a question that one may be opened on."""
     about = "State what must be kept and what weighs how much; look at the evidence; put your name to a decision."
     st.html(markup.block(markup.heading("Review", 1), markup.line(markup.text(about), css="quiet")))
-    _signing()
+    drawing.draw_signing()
     _list(loaded)
     st.html(markup.block(markup.heading("A question", 2)))
     found = _question(loaded)
@@ -81,7 +80,7 @@ def _ask(loaded: Loaded) -> None:
             help="What the decision is about, in a few words. Constraints and weights stay as they are now.",
         )
         if st.form_submit_button("Open the review", disabled=mode() == "none" or not drawing.hashed(found)):
-            _do(lambda: writing.begin(found, title, _typed()), "The review is open.", go=True)
+            _do(lambda: writing.begin(found, title, drawing.typed()), "The review is open.", go=True)
     if mode() != "none":
         writing.remember(found, None)
 
@@ -220,7 +219,7 @@ def _one(chosen: str, loaded: Loaded) -> None:
         case = _case_of(history)
     except StoreError as error:
         drawing.draw_state(history, (str(error),) if history.choice else ())
-        _signing()
+        drawing.draw_signing()
         st.html(markup.box(str(error)))
         drawing.draw_history(history)
         return
@@ -228,7 +227,7 @@ def _one(chosen: str, loaded: Loaded) -> None:
     elsewhere = _elsewhere(version(), case, choice.recipe_id) if choice else Elsewhere()
     reasons = reasons_to_reopen(case, history, elsewhere)
     drawing.draw_state(history, reasons)
-    _signing()
+    drawing.draw_signing()
     asked = ", ".join(r.text for r in case.found.board.constraints) or "none"
     weights = "; ".join(
         f"{case.board.axes[key].title}: {weight:.2f}" for key, weight in case.found.question.weights.items()
@@ -260,7 +259,7 @@ def _write(case: Case, history: History, row: Row | None) -> None:
         about = row is not None and st.checkbox(f"About {markup.as_label(name)}", value=False)
         if st.form_submit_button("Comment"):
             _do(
-                lambda: writing.comment(case, history, text, row if about else None, _typed()),
+                lambda: writing.comment(case, history, text, row if about else None, drawing.typed()),
                 "Your comment is in.",
             )
     with right, st.form("decide", clear_on_submit=True):
@@ -273,13 +272,13 @@ def _write(case: Case, history: History, row: Row | None) -> None:
             back = bool(history.decisions) and st.form_submit_button("Withdraw mine")
             again = bool(history.decisions) and st.form_submit_button("Reopen the review")
         if row is not None and yes:
-            _do(lambda: writing.decide(case, history, "approve", row, reason, _typed()), "You approved it.")
+            _do(lambda: writing.decide(case, history, "approve", row, reason, drawing.typed()), "You approved it.")
         elif row is not None and no:
-            _do(lambda: writing.decide(case, history, "reject", row, reason, _typed()), "You rejected it.")
+            _do(lambda: writing.decide(case, history, "reject", row, reason, drawing.typed()), "You rejected it.")
         elif back:
-            _do(lambda: writing.withdraw(case, history, reason, _typed()), "Your decision is withdrawn.")
+            _do(lambda: writing.withdraw(case, history, reason, drawing.typed()), "Your decision is withdrawn.")
         elif again:
-            _do(lambda: writing.reopen(case, history, reason, _typed()), "The review is open again.")
+            _do(lambda: writing.reopen(case, history, reason, drawing.typed()), "The review is open again.")
 
 
 def _do(write: Callable[[], History], said: str, *, go: bool = False) -> None:
@@ -293,41 +292,6 @@ def _do(write: Callable[[], History], said: str, *, go: bool = False) -> None:
     if go:
         st.query_params[REVIEW] = history.review
     st.rerun()
-
-
-def _typed() -> str:
-    return str(st.session_state.get(TYPED) or "")
-
-
-def _signing() -> None:
-    """Who is signed in, or how one does; and what signing means here."""
-    now = mode()
-    if now == "none":
-        st.html(markup.block(markup.line(markup.text(f"Nobody can write here. {HOW}"), css="quiet small")))
-    elif now == "local":
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            st.text_input("Your name", key=TYPED, max_chars=200, width=260)
-            st.html(markup.block(markup.line(markup.text(words.SIGNED_LOCALLY), css="failed small")), width="content")
-    else:
-        _with_provider()
-    with st.expander("What signed means"):
-        st.html(markup.block(markup.line(markup.text(words.SIGNED))))
-
-
-def _with_provider() -> None:
-    person = signed_in()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if person is not None:
-            told = f"Signed in as {words.who(person)}"
-            st.html(markup.block(markup.line(markup.text(told), css="small")), width="content")
-            st.button("Sign out", on_click=st.logout)
-            return
-        known = providers()
-        for name in known:
-            at = f" with {name}" if name else ""
-            st.button(f"Sign in{at}", key=f"sign in {name}", on_click=st.login, args=(name,) if name else ())
-        said = "Only signed-in people can write. " + ("Signing in leads back here." if known else HOW)
-        st.html(markup.block(markup.line(markup.text(said), css="quiet small")), width="content")
 
 
 def _exports(case: Case, history: History | None, reasons: tuple[str, ...]) -> None:

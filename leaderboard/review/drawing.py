@@ -17,6 +17,7 @@ from leaderboard.review.case import Case, licences_of, on_held_back
 from leaderboard.review.elsewhere import Elsewhere
 from leaderboard.review.shortlist import Shortlist
 from leaderboard.rows import Row
+from leaderboard.signing import HOW, mode, providers, signed_in
 from leaderboard.source import Loaded, store_option
 from leaderboard.table import label
 from leaderboard.wording import SHORT as SHORT_ID
@@ -26,6 +27,7 @@ SHORT = 8  # candidates listed at first
 LONG = 500  # at most
 MOST_OPEN = 100  # listed of those that may keep the constraints
 OFFERED = 300  # names in the box: the best scores
+TYPED = "signing as"  # the box with a name
 HUES = 8  # colours of the strips; the names say more
 
 
@@ -188,3 +190,39 @@ def draw_history(history: History) -> None:
             markup.line(markup.text(words.SIGNED), css="quiet small"),
         )
     )
+
+
+def typed() -> str:
+    """The name that stands in the box of who signs locally."""
+    return str(st.session_state.get(TYPED) or "")
+
+
+def draw_signing() -> None:
+    """Who is signed in, or how one does; and what signing means here."""
+    now = mode()
+    if now == "none":
+        st.html(markup.block(markup.line(markup.text(f"Nobody can write here. {HOW}"), css="quiet small")))
+    elif now == "local":
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.text_input("Your name", key=TYPED, max_chars=200, width=260)
+            st.html(markup.block(markup.line(markup.text(words.SIGNED_LOCALLY), css="failed small")), width="content")
+    else:
+        _with_provider()
+    with st.expander("What signed means"):
+        st.html(markup.block(markup.line(markup.text(words.SIGNED))))
+
+
+def _with_provider() -> None:
+    person = signed_in()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if person is not None:
+            told = f"Signed in as {words.who(person)}"
+            st.html(markup.block(markup.line(markup.text(told), css="small")), width="content")
+            st.button("Sign out", on_click=st.logout)
+            return
+        known = providers()
+        for name in known:
+            at = f" with {name}" if name else ""
+            st.button(f"Sign in{at}", key=f"sign in {name}", on_click=st.login, args=(name,) if name else ())
+        said = "Only signed-in people can write. " + ("Signing in leads back here." if known else HOW)
+        st.html(markup.block(markup.line(markup.text(said), css="quiet small")), width="content")

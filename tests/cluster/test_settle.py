@@ -16,7 +16,7 @@ from bench.sweep import load_sweep
 from cluster import plan
 from cluster.session import Options, run_batch, run_sweep
 from cluster.settle import LARGEST_BATCH, Contest, budget_seconds, contests, next_batch
-from cluster.settled import left_to_runs, settle_within, settled_table
+from cluster.settled import left_to_runs, settle_within, settled_table, why_no_batch
 from cluster.standing import Known
 from leaderboard.rows import find_sweep
 from tests import tiny
@@ -69,6 +69,20 @@ def test_the_budget_is_kept_and_leases_come_a_few_at_a_time(store: Path) -> None
     assert [p.status for p in batch(Known(), frozenset()).jobs] == ["ready"]  # one at a time
     assert {job.rounds for job in batch.jobs} == {contest.rounds}
     assert contest.rounds in (20, 40, 80)  # a sweep that ends its leases after 20 may buy longer ones
+
+
+def test_why_nothing_is_bought_is_said(store: Path) -> None:
+    with open_snapshot(store) as snapshot:
+        sweep = find_sweep(snapshot)
+        (contest,) = contests(snapshot, sweep)
+    said = why_no_batch(sweep, [wished(contest)], True)
+    assert said == "the budget has no room for what would decide most for its time, leases of about 30 s."
+    assert why_no_batch(sweep, [wished(contest)], False) is None  # the budget is spent
+    tied = replace(contest, pairs=opened((1, 2, None, None)), lease_seconds=10.0)
+    said = why_no_batch(sweep, [tied], True)
+    assert said is not None
+    assert said.startswith("no further lease would decide a whole variant")
+    assert why_no_batch(sweep, [replace(contest, pairs=opened())], True) is None  # nothing is contested
 
 
 def test_the_rest_of_a_budget_goes_to_as_many_as_fit(store: Path) -> None:

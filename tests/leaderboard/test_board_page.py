@@ -105,6 +105,31 @@ def test_columns_are_picked_and_stay_on_the_way_to_another_page_and_back(page: A
     assert len(drawn()["rows"]) == len(VARIANTS)
 
 
+def test_columns_of_one_sweep_do_not_follow_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: Drawn
+) -> None:
+    """The other one declares other objectives, which are what its table is about."""
+    sample.make_store(tmp_path / "two")
+    entry = sample.declaration(VARIANTS[:3], "sizes", day=21)
+    body = json.loads(entry.body)
+    body["objectives"][1] = {"axis": "size", "metric": "parameters", "scope": "", "title": "parameters"}
+    with sample.writing(tmp_path / "two") as writer:
+        writer.append([Entry.statement("sweep", entry.identity, body)])
+    monkeypatch.setenv(STORE, str(tmp_path / "two"))
+    page = AppTest.from_file(PAGE, default_timeout=120)
+    page.query_params["sweep"] = "sizes"
+    page.run()
+    own = columns(drawn())
+    assert own[1] == "parameters"
+    page.selectbox(key="sweep").set_value(sample.SWEEP).run()
+    page.multiselect(key="columns").set_value(["size", "layers"]).run()
+    words(page.switch_page("pages_/pareto.py").run())
+    page.selectbox(key="sweep").set_value("sizes").run()
+    words(page.switch_page("pages_/board.py").run())
+    assert columns(drawn()) == own
+    assert "columns" not in page.query_params
+
+
 def test_columns_of_a_link_that_are_gone_are_left_out(page: AppTest, drawn: Drawn) -> None:
     page.query_params["columns"] = ["layers", "no such number"]
     words(page.run())

@@ -150,6 +150,8 @@ def test_bases_are_judged_apart(board: Board, draws: Draws) -> None:
 def test_the_same_objective_twice_is_refused(snapshot: Snapshot, board: Board) -> None:
     with pytest.raises(BadInput, match="twice"):
         with_objectives(snapshot, board, ["size", "size"])
+    with pytest.raises(BadInput, match="twice, maybe in another form"):
+        with_objectives(snapshot, board, ["latency_ms", "latency_ratio"])
 
 
 def test_a_sweep_is_found_by_name_or_id(snapshot: Snapshot) -> None:

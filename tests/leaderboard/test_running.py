@@ -54,6 +54,8 @@ def test_what_runs_now_is_told_with_how_busy_each_node_is() -> None:
     older = running_now(progress)[0]  # of a run that did not say where
     assert [job for _, job, _ in older] == ["build <b>", "evaluate", "1 more: about to begin, or not listed"]
     assert running_now({**progress, "running": 0}) == ([], [])
+    # How many run is told less often than where: with the first jobs of a run it may be behind.
+    assert running_now({"running": 0, "where": where})[0] == running_now({"running": len(where), "where": where})[0]
     assert running_now({}) == ([], [])
 
 
