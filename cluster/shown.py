@@ -263,7 +263,7 @@ def against_table(board: Board, reference: Row, others: Sequence[Beside]) -> Pri
     )
     notes = [
         f"Differences are the variant's number minus that of {reference.name}; better and worse speak of the variant.",
-        "Intervals: 95%, simultaneous over all pairs and objectives shown, as those of the verdicts.",
+        "Intervals: 95%, simultaneous over all pairs of variants, also those left out, and the objectives shown.",
     ]
     if tested:
         notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from bench.statistics.simultaneous import half_widths
 from bench.store.asked import find_variant
 from bench.store.reader import Snapshot
 from leaderboard.index import LARGE
-from leaderboard.judging import evidence_of
+from leaderboard.judging import evidence_of, widths_among
+from leaderboard.large import LEVEL
+from leaderboard.listing import Listing
 from leaderboard.rows import Board, Key, Row, read_draws
 
 Hits = dict[Key, dict[str, NDArray[np.uint8]]]  # 0/1 metric in a scope -> recipe_id -> which examples count
@@ -41,12 +44,17 @@ class Beside:
     tests: Mapping[Key, Tested]
 
 
-def beside(snapshot: Snapshot, board: Board, asked: str) -> tuple[Row, tuple[Beside, ...]]:
+def beside(snapshot: Snapshot, board: Board, asked: str, among: int | None = None) -> tuple[Row, tuple[Beside, ...]]:
     """The variant that is meant, and all others of its base against it. Raises BadInput with near misses.
 
     Differences have simultaneous intervals over all pairs and objectives, those of the verdicts; p-values are adjusted
-    for a family that does not depend on what is shown.
+    for a family that does not depend on what is shown either.
+
+    `among` is how many variants the rows were chosen from, where these are not at hand: intervals are then adjusted for
+    all their pairs (Bonferroni), as they are in a large sweep.
     """
+    if isinstance(board.rows, Listing) and len(board.rows) < board.rows.source.large[board.sweep_id]:
+        among = board.rows.source.large[board.sweep_id]
     if len(board.rows) > LARGE:
         raise BadInput(
             f"--against compares every pair of at most {LARGE:,} variants, and {len(board.rows):,} are asked for: "
@@ -58,7 +66,11 @@ def beside(snapshot: Snapshot, board: Board, asked: str) -> tuple[Row, tuple[Bes
     at = rows.index(reference)
     draws = read_draws(snapshot, board, board.objectives)
     evidence = tuple(evidence_of(board, key, rows, draws) for key in board.objectives)
-    compared = against(evidence, at, half_widths(evidence, 0.95))
+    if among is None:
+        widths = widths_among(board, board.objectives, rows, draws) or half_widths(evidence, LEVEL)
+    else:
+        widths = half_widths(evidence, LEVEL, comb(among, 2) * sum(each.draws is not None for each in evidence))
+    compared = against(evidence, at, widths)
     tests = _tests(snapshot, board.sweep_id, reference.recipe_id, [row.recipe_id for row in rows])
     found = (
         Beside(row, tuple(column[i] for column in compared), tests.get(row.recipe_id, {}))

@@ -16,7 +16,7 @@ from leaderboard.table import full_name, share, usual_columns
 from leaderboard.wording import change_text
 
 FEWEST, MOST = 2, 4
-WHOLE_SWEEP = 500  # variants among which intervals hold at once; with more only the chosen ones take part
+WHOLE_SWEEP = 500  # variants whose resamples are read; with more those of the chosen ones, adjusted for all pairs
 RELATIONS = {"better": "▲ better", "worse": "▼ worse", "equivalent": "= equivalent", "not known yet": "? not known yet"}
 
 
@@ -33,11 +33,14 @@ class Pair:
 def compare(snapshot: Snapshot, board: Board, chosen: Sequence[Row]) -> tuple[Pair, ...]:
     """Every pair of the chosen variants of one base; pairs of different bases have no common measure and are left out.
 
-    Intervals hold at once over all pairs of the sweep's variants and all objectives, as those of the verdicts.
+    Intervals hold at once over all pairs of the sweep's variants and all objectives, as those of the verdicts: whoever
+    is compared was chosen among all of them.
     """
-    others = board.rows if len(board.rows) <= WHOLE_SWEEP else _with_bases(board, chosen)
-    among = replace(board, rows=tuple(others))
-    known = {row.recipe_id: {b.row.recipe_id: b for b in beside(snapshot, among, row.recipe_id)[1]} for row in chosen}
+    whole = len(board.rows) <= WHOLE_SWEEP
+    among = replace(board, rows=tuple(board.rows if whole else _with_bases(board, chosen)))
+    many = None if whole else len(board.everyone)
+    each = {row.recipe_id: beside(snapshot, among, row.recipe_id, many)[1] for row in chosen}
+    known = {recipe_id: {b.row.recipe_id: b for b in found} for recipe_id, found in each.items()}
     found = []
     for i, j in combinations(range(len(chosen)), 2):
         other = known[chosen[i].recipe_id].get(chosen[j].recipe_id)

@@ -111,7 +111,7 @@ def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) 
         different = tuple(dict.fromkeys(keys))
         evidence = [evidence_of(board, key, mine, draws) for key in different]
         reference = next((i for i, row in enumerate(mine) if row.is_base), None)
-        found_verdicts, standings = stand(evidence, reference, widths=_widths(board, different, mine, draws))
+        found_verdicts, standings = stand(evidence, reference, widths=widths_among(board, different, mine, draws))
         for at, (row, v) in enumerate(zip(mine, found_verdicts, strict=True)):
             by = None if v.dominated_by is None else mine[v.dominated_by].recipe_id
             places = {key: _place(column[at]) for key, column in zip(different, standings, strict=True)}
@@ -124,7 +124,7 @@ def judge(board: Board, rows: Sequence[Row], keys: Sequence[Key], draws: Draws) 
     return tuple(found[row.recipe_id] for row in rows)
 
 
-def _widths(board: Board, keys: Sequence[Key], mine: Sequence[Row], draws: Draws) -> list[FloatArray] | None:
+def widths_among(board: Board, keys: Sequence[Key], mine: Sequence[Row], draws: Draws) -> list[FloatArray] | None:
     """Half widths [V, V] among all rows of one base, those of `mine`, by number; None where these are all."""
     place = {row.recipe_id: i for i, row in enumerate(row for row in board.everyone if row.base == mine[0].base)}
     at = [place[row.recipe_id] for row in mine]

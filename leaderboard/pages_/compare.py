@@ -99,9 +99,7 @@ def _pairs(view: View, chosen: Sequence[Row], names: Sequence[str]) -> None:
         return
     among = "all variants of the base, as verdicts do"
     if len(board.rows) > WHOLE_SWEEP:
-        among = (
-            "the chosen variants and their base; verdicts, which hold over all pairs, may leave open what is told here"
-        )
+        among = f"the {len(board.everyone):,} variants of the sweep, by Bonferroni; verdicts may tell a little more"
     head = ("pair", *(board.axes[key].title for key in board.objectives))
     tests = flip_rows(board, found, names)
     st.html(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench.errors import BadInput
 from bench.store.reader import Snapshot, open_snapshot
-from leaderboard import index
+from leaderboard import comparison, index
+from leaderboard.against import beside
 from leaderboard.judging import judge
 from leaderboard.rows import Board, Draws
 from leaderboard.where import asked_board, understand, with_constraints
@@ -110,7 +111,13 @@ def test_whoever_is_left_of_many_equals_is_no_better_than_they_are(tmp_path: Pat
                 for bound in bounds:
                     found = asked_board(each, None, "accuracy", [bound])
                     assert {row.verdict for row in found.rows} == {"contested"}, (bound, len(found.rows))
+                    _, others = beside(each, found, f"{BASE}: base")
+                    assert {other.comparisons[0].relation for other in others} == {"not known yet"}
                     left.append(len(found.rows))
+                patch.setattr(comparison, "WHOLE_SWEEP", 5)
+                lucky = asked_board(each, None, "accuracy", bounds[:1])
+                (pair,) = comparison.compare(each, asked_board(each, None, "accuracy", []), tuple(lucky.rows))
+                assert pair.comparisons[0].relation == "not known yet"
     assert left[:3] == left[3:] == sorted(left[:3])
     assert left[0] < 5 < left[2]
 
