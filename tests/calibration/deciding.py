@@ -2,8 +2,9 @@
 
 `python -m tests.calibration.deciding [--scale 0.1]` simulates sweeps of six shapes with 10 to 500 variants, each
 measured once on 500 examples and in two leases of 40 rounds, and prints Markdown tables: sweeps with any wrong
-verdict, what share on the frontier meant what, and the coverage of intervals. Half an hour of one core; a tenth of
-the simulations with `--scale 0.1`. The numbers are the same on every run.
+verdict, what a choice by the judged scores does to them, what share on the frontier meant what, and the coverage of
+intervals. Half an hour of one core; a tenth of the simulations with `--scale 0.1`. The numbers are the same on every
+run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from scipy import stats
 
 from bench.statistics.frontier import Verdict, nondominated, verdicts
+from bench.statistics.simultaneous import half_widths
 from bench.store.numbers import DRAWS
 from tests.bench.statistics.simulated_sweeps import sweep, true_costs
 from tests.calibration import coverage
@@ -30,6 +32,7 @@ EXAMPLES = 500
 
 SWEEPS = {10: 250, 40: 150, 120: 120, 500: 60}  # by variants; resampled as often as a store's are
 SIMULATIONS = 2000
+LUCKY_OF, LUCKY_SWEEPS = 100, 200  # variants beside the base; sweeps of them
 # Upper ends of the bins of shares; 0 and 1 stand alone.
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 0.9999, 1.0)
 BIN_NAMES = ("0", "to 5%", "to 20%", "to 50%", "to 80%", "to 95%", "below 100%", "100%")
@@ -118,6 +121,35 @@ def sweeps_of(shape: Shape, scale: float, objectives: int = 3) -> list[list[Judg
     return out
 
 
+def luckiest(kept: int, sweeps: int) -> tuple[int, int]:
+    """Of so many sweeps of exact equals those with a wrong verdict, where the base and the best `kept` are judged.
+
+    First with the intervals that pairs have among all, as a board under a constraint does, then as if no others had
+    been there.
+    """
+    rng = np.random.default_rng([len(SHAPES) + 1, kept])
+    wrong = [0, 0]
+    for _ in range(sweeps):
+        (every, *_) = sweep(all_equal(LUCKY_OF, rng), EXAMPLES, rng, DRAWS)
+        rows = np.r_[0, 1 + np.argsort(-every.estimates[1:], kind="stable")[:kept]]
+        (among_all,) = half_widths((every,), 0.95)
+        for how, widths in enumerate(([among_all[np.ix_(rows, rows)]], None)):
+            wrong[how] += any(verdict.state != "contested" for verdict in verdicts([every.only(rows)], widths=widths))
+    return wrong[0], wrong[1]
+
+
+def print_luckiest(scale: float) -> None:
+    """How often a choice by the scores that are judged makes a verdict wrong."""
+    sweeps = max(2, round(scale * LUCKY_SWEEPS))
+    print(
+        f"\n| kept of {LUCKY_OF} equals, by their own score | sweeps with a wrong verdict | as if no others had been |"
+    )
+    print("|---|---|---|")
+    for kept in (1, 3, 10, 30):
+        cells = [binomial(each, sweeps) for each in luckiest(kept, sweeps)]
+        print(f"| {kept} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,6 +176,7 @@ def main() -> None:
     for what, sweeps in (("three objectives", together), ("quality alone", alone)):
         if sweeps:
             print(f"\nSweeps on {what} with a wrong verdict: {wrong_ones(sweeps)}.")
+    print_luckiest(scale)
     if asked.alone:
         return
     print()
