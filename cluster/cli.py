@@ -160,7 +160,7 @@ def settle(
     seconds = budget_seconds(budget)
     options = Options(store, runner_for(runner, address), address, workers, take_over)
     before, after = settle_within(seconds, sweep, options, err)
-    print_table(settled_table(before, after, *left_to_runs(sweep, options)), "json" if as_json else form, out)
+    print_table(settled_table(before, after, left_to_runs(sweep, options)), "json" if as_json else form, out)
 
 
 @app.command()

@@ -93,6 +93,7 @@ def declare(sweep: Sweep, machine: Machine, planner: Planner) -> Entry:
                 "data_id": task.data_id,
                 "examples": task.examples,
                 **({"held_back": {"data_id": task.data_id, "examples": task.held}} if task.held else {}),
+                **({"limit": task.data.limit} if task.data.limit else {}),
                 "metrics": list(task.metrics),
                 "licence": task.data.licence,
                 "licences": licences.of_data("task data", task.name, task.data),

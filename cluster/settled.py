@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -68,23 +68,36 @@ def why_no_batch(sweep: Mapping[str, Any], found: Sequence[Contest], nothing_bou
     return f"the budget has no room for what would decide most for its time, leases of about {each:,.0f} s."
 
 
-def left_to_runs(asked: str | None, options: Options) -> tuple[int, list[str]]:
-    """What settling does not do: jobs of the sweep that are to come, and sentences about seeds to train.
+class Left(NamedTuple):
+    """What settling does not do."""
 
-    Of the latter one for each pair of recipes that their seeds do not tell apart: how many would.
-    """
+    coming: int = 0  # jobs of the sweep that are to come
+    seeds: Sequence[str] = ()  # a sentence for each pair of recipes that their seeds do not tell apart: how many would
+    limited: Sequence[str] = ()  # and one for each task whose data have a limit
+
+
+NOTHING = Left()
+
+
+def left_to_runs(asked: str | None, options: Options) -> Left:
+    """What of a sweep only runs can do."""
     with open_snapshot(options.store) as snapshot:
-        sweep_id = find_sweep(snapshot, asked)["sweep_id"]
-        seeds = not_told_apart(recipes_of(snapshot, sweep_id))
-        return of_the_run(snapshot.progress(sweep_id)).get("open", 0), seeds
+        sweep = find_sweep(snapshot, asked)
+        seeds = not_told_apart(recipes_of(snapshot, sweep["sweep_id"]))
+        coming = of_the_run(snapshot.progress(sweep["sweep_id"])).get("open", 0)
+    limited = [
+        f"{task['name']} takes at most {task['limit']:,} rows of its data (`limit`): where they have more, a sweep "
+        "with another limit narrows the scores that leave a comparison open, and evaluates all variants anew."
+        for task in sweep["body"]["tasks"]
+        if task.get("limit")
+    ]
+    return Left(coming, seeds, limited)
 
 
-def settled_table(
-    before: Sequence[Contest], after: Sequence[Contest], coming: int = 0, seeds: Sequence[str] = ()
-) -> Printable:
+def settled_table(before: Sequence[Contest], after: Sequence[Contest], left: Left = NOTHING) -> Printable:
     """One line a variant that was contested: what became of it, and what would decide it.
 
-    `coming` and `seeds` are as `left_to_runs` gives them.
+    Where a task's data have a limit, that is said only of comparisons that leases do not decide.
     """
     records: list[dict[str, Any]] = []
     for first, last in zip(before, after, strict=True):
@@ -117,19 +130,22 @@ def settled_table(
         "error to the next, and new leases moved the estimates."
         if again
         else "",
-        f"The sweep is not finished, {coming:,} of its jobs are to come: go on with it by `paredown run`, then settle."
-        if coming
+        f"The sweep is not finished, {left.coming:,} of its jobs are to come: go on with it by `paredown run`, then "
+        "settle."
+        if left.coming
         else "",
         rest.sentence(),
-        *seeds,
+        *(left.limited if rest.never else ()),
+        *left.seeds,
     )
     told = {
         "contested": contested,
         "decided": decided,
         "variants": records,
         "price": asdict(rest),
-        "to_come": coming,
-        "seeds": [*seeds],
+        "to_come": left.coming,
+        "seeds": [*left.seeds],
+        "limited": [*left.limited],
     }
     columns = ("variant", "verdict", "leases", "still open")
     return Printable("settled", columns, lines, told, tuple(filter(None, notes)), right=frozenset({"leases"}))

@@ -210,12 +210,20 @@ def _contest(
     always = _always(among.rows)
     own = [math.inf if i in always else n for i, n in enumerate(counts)]
     widths = half_widths(among.evidence, LEVEL, among.pairs)
+    planned = [_planned(board, row, n, declared) for row, n in zip(among.rows, counts, strict=True)]
     return Open(
         rows=among.rows,
-        pairs=open_pairs(among.evidence, widths, measured, own, declared, among.pairs),
+        pairs=open_pairs(among.evidence, widths, measured, own, planned, among.pairs),
         leases=counts,
         lease_seconds=lease[1],
         rounds=lease[0],
         finished=tuple(leases),
         others=among.others,
     )
+
+
+def _planned(board: Board, row: Row, leases: int, declared: int) -> float:
+    """How many leases of a row were planned before anybody looked, as its number says."""
+    keys = (key for key in board.objectives if judged_as(key)[0] in _timed())
+    extended = next((cell.extended for key in keys if (cell := row.cells.get(judged_as(key))) and cell.extended), None)
+    return declared if extended is None else leases / extended

@@ -41,7 +41,7 @@ class Cell:
     span: float  # range of one example's score, 0 where unbounded
     p: float | None = None  # of the exact test that it is no different from the base's
     p_holm: float | None = None  # adjusted for the sweep's family of such tests
-    extended: float | None = None  # leases behind it over those declared, where it was measured in leases
+    extended: float | None = None  # leases behind it over those planned at first, where it was measured in leases
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def open_pairs(
     widths: Sequence[FloatArray],
     measured: Sequence[bool],
     leases: Sequence[float],
-    declared: int,
+    planned: float | Sequence[float],
     pairs: int | None = None,
 ) -> OpenPairs:
     """Every pair that keeps a variant contested.
@@ -80,7 +80,8 @@ def open_pairs(
         measured: of each objective, whether more leases narrow it.
         leases: of each variant, how many there are by now; 0 for one without a number, infinite for the base, whose
             ratio is 1 in each of them and does not get any nearer to it.
-        declared: leases that were planned, beyond which less of the error is left (`looks.left_to_spend`).
+        planned: leases that were planned, of all or of each variant, beyond which less of the error is left
+            (`looks.left_to_spend`).
         pairs: of a larger field that these variants are a part of, as for `half_widths`.
     """
     present = np.logical_and.reduce([each.present for each in evidence])
@@ -91,7 +92,8 @@ def open_pairs(
     count = int(present.sum())
     noisy = sum(each.draws is not None for each in evidence)
     critical = normal_quantile(count * (count - 1) // 2 * noisy if pairs is None else pairs, LEVEL)
-    reaches = _Reaches(np.maximum(1.0, leases), of, other, critical, max(1, declared))
+    begun = np.column_stack([np.maximum(1.0, leases), np.broadcast_to(np.maximum(1.0, planned), len(leases))])
+    reaches = _Reaches(begun, of, other, critical)
     better, beaten = np.full(of.size, NEVER), np.zeros(of.size, dtype=np.intp)
     for each, width, more in zip(evidence, widths, measured, strict=True):
         gap, reach = each.costs[of] - each.costs[other], width[of, other]
@@ -104,15 +106,17 @@ def open_pairs(
 
 
 class _Reaches:
-    """How far the interval of each pair reaches after more leases, worked out once for each two counts of leases."""
+    """How far the interval of each pair reaches after more leases, worked out once for each two counts of leases.
 
-    def __init__(
-        self, leases: FloatArray, of: NDArray[np.intp], other: NDArray[np.intp], critical: float, declared: int
-    ) -> None:
-        counts, place = np.unique(leases, return_inverse=True)
-        self._kind = np.minimum(place[of], place[other]) * counts.size + np.maximum(place[of], place[other])
+    `begun` [V, 2] has the leases of each variant by now, and those that were planned.
+    """
+
+    def __init__(self, begun: FloatArray, of: NDArray[np.intp], other: NDArray[np.intp], critical: float) -> None:
+        counts, place = np.unique(begun, axis=0, return_inverse=True)
+        place = place.ravel()
+        self._kind = np.minimum(place[of], place[other]) * len(counts) + np.maximum(place[of], place[other])
         self._reach = {
-            int(kind): _reach(float(counts[kind // counts.size]), float(counts[kind % counts.size]), critical, declared)
+            int(kind): _reach(*counts[kind // len(counts)].tolist(), *counts[kind % len(counts)].tolist(), critical)
             for kind in np.unique(self._kind)
         }
 
@@ -137,18 +141,19 @@ class _Reaches:
 
 
 @lru_cache(maxsize=4096)
-def _reach(first: float, second: float, critical: float, declared: int) -> FloatArray:
+def _reach(first: float, planned: float, second: float, its_planned: float, critical: float) -> FloatArray:
     """How wide an interval for two models is after 0, 1, ... `MOST_LEASES` more leases of both, in deviations of now.
 
     Their variances fall with their leases. Student's quantile, as rare as the normal `critical`, falls with the fewer
-    of them, and rises with what these have spent of the error.
+    of them, and rises with what the one that was extended less has spent of the error.
     """
     more = np.arange(MOST_LEASES + 1)
     variances = 1 / (first + more) + 1 / (second + more)
     if not variances[0]:  # what never errs needs no lease, and gets nowhere by one
         return np.ones(more.size)
     fewer = np.asarray(min(first, second) + more, dtype=np.float64)
-    quantiles = student(critical, SHIFT_FREEDOM + fewer - 1, left_to_spend(fewer / declared))
+    extended = np.minimum((first + more) / planned, (second + more) / its_planned)
+    quantiles = student(critical, SHIFT_FREEDOM + fewer - 1, left_to_spend(extended))
     return np.asarray(quantiles * np.sqrt(variances / variances[0]))
 
 

@@ -24,7 +24,7 @@ class Number:
     span: float = 0.0  # range of one example's score, 0 where unbounded
     hardware_class: str | None = None
     note: str | None = None
-    extended: float | None = None  # leases behind it over those declared; None where it was not measured in leases
+    extended: float | None = None  # leases behind it over those planned at first; None where not measured in leases
     p: float | None = None  # of the exact test that it is no different from the base's, where there is one
     right: bytes | None = None  # of a share over a whole task: one bit an example, 1 where it counts, by `packbits`
 

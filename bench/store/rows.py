@@ -39,7 +39,7 @@ class NumberRow(NamedTuple):
     span: float  # range of one example's score, 0 where unbounded
     p: float | None = None  # of the exact test that it is no different from the base's, where there is one
     p_holm: float | None = None  # the same, adjusted for the sweep's family of such tests
-    extended: float | None = None  # leases behind it over those declared, where it was measured in leases
+    extended: float | None = None  # leases behind it over those planned at first, where it was measured in leases
 
 
 class VerdictRow(NamedTuple):

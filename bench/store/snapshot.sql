@@ -31,7 +31,7 @@ create table snapshot.numbers (
     span double,                          -- range of one example's score, 0 where unbounded
     p double,                             -- of the exact test against the base, where there is one
     p_holm double,                        -- adjusted: Holm over variants x 0/1 metrics, and over variants x parts of the data
-    extended double                       -- leases behind it over those declared, null where not measured in leases
+    extended double                       -- leases behind it over those planned at first, null where not measured in leases
 );
 
 -- published numbers as they were last judged

@@ -16,6 +16,7 @@ from bench.statistics.standings import stand
 from bench.store import timing
 from bench.store.confirmed import confirmations
 from bench.store.numbers import Number, exact
+from bench.store.planned_leases import planned_leases
 from bench.store.recipes import recipe_rows
 from bench.store.required import constraint_rows, standing_rows, with_holm
 from bench.store.rows import DrawRow, FrontRow, HitsRow, NumberRow, Summary, VariantRow, VerdictRow
@@ -38,7 +39,7 @@ def summarise(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: 
     numbers: Numbers = {}
     for artefact_id, found in _exact_numbers(connection).items():
         numbers.setdefault(artefact_id, []).extend(found)
-    for found_by_artefact in (_latency(connection, sweep, cache), _memory(connection, sweep)):
+    for found_by_artefact in (_latency(connection, sweep, artefacts, cache), _memory(connection, sweep)):
         for artefact_id, found in found_by_artefact.items():
             numbers.setdefault(artefact_id, []).extend(found)
     stops = read_stops(connection, sweep["sweep_id"])
@@ -101,11 +102,15 @@ def leases(connection: duckdb.DuckDBPyConnection, sweep: Declaration) -> list[ti
     return [timing.lease_record(identity, job) for identity, job in found]
 
 
-def _latency(connection: duckdb.DuckDBPyConnection, sweep: Declaration, cache: Cache) -> Numbers:
+def _latency(
+    connection: duckdb.DuckDBPyConnection, sweep: Declaration, artefacts: Mapping[str, str], cache: Cache
+) -> Numbers:
     mine = leases(connection, sweep)
-    key = ("latency", sweep["sweep_id"], tuple(record.identity for record in mine))
+    planned = planned_leases(connection, sweep, artefacts)
+    key = ("latency", sweep["sweep_id"], tuple(record.identity for record in mine), tuple(sorted(planned.items())))
     if key not in cache:
-        cache[key] = timing.latency(connection, mine, sweep["hardware_class"], sweep["leases"]) if mine else {}
+        about = sweep["hardware_class"], sweep["leases"], planned
+        cache[key] = timing.latency(connection, mine, *about) if mine else {}
     found: Numbers = cache[key]
     return found
 

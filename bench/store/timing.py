@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -75,12 +75,20 @@ def latency(
     leases: Sequence[LeaseRecord],
     hardware_class: str,
     declared: int,
+    planned: Mapping[str, int],
 ) -> dict[str, list[Number]]:
     """artefact_id -> its figures and their ratios to the base, pooled over the leases that timed it.
 
     Every lease is resampled once for all its models, by a stream of its own. A ratio's interval is Student's over
     leases, a time's the hull of its leases' intervals: what changes between leases is in both. Leases that do not
     overlap make the row unstable.
+
+    Args:
+        connection: the query form of the journal.
+        leases: that count.
+        hardware_class: on which they were taken.
+        declared: how many the sweep wants of each model.
+        planned: of each model, how many were before anybody looked (`planned_leases`).
     """
     leases = sorted(leases, key=lambda record: (record.lease, record.artefact_ids))  # not as they happened to come in
     figures_of = {record.identity: record.figures(connection) for record in leases}
@@ -97,7 +105,9 @@ def latency(
             timed = [a for a in dict.fromkeys(a for record, _ in gave for a in record.artefact_ids) if a not in without]
             if timed[:1] == [base]:
                 found.setdefault(base, []).extend(_base(gave, hardware_class))
-            for number, artefact_id in _ratios(gave, [a for a in timed if a != base], hardware_class, declared):
+            for number, artefact_id in _ratios(
+                gave, [a for a in timed if a != base], hardware_class, declared, planned
+            ):
                 found.setdefault(artefact_id, []).append(number)
     for artefact_id, numbers in found.items():
         records = [record for record in leases if artefact_id in record.artefact_ids]
@@ -109,7 +119,11 @@ def latency(
 
 
 def _ratios(
-    gave: Sequence[tuple[LeaseRecord, Figure]], artefact_ids: Sequence[str], hardware_class: str, declared: int
+    gave: Sequence[tuple[LeaseRecord, Figure]],
+    artefact_ids: Sequence[str],
+    hardware_class: str,
+    declared: int,
+    planned: Mapping[str, int],
 ) -> Iterator[tuple[Number, str]]:
     """Of each artefact, its ratio to the base and its own figure, from the leases that timed it."""
     column = {artefact_id: i for i, artefact_id in enumerate(artefact_ids)}
@@ -127,7 +141,8 @@ def _ratios(
             mine.setdefault(place, []).append((record, figure))
     for artefact_id, place in column.items():
         freed = float(freedom[place])
-        yield from _of_one(mine[place], artefact_id, draws[:, place], freed, hardware_class, declared)
+        extended = len(mine[place]) / max(1, planned.get(artefact_id, declared))
+        yield from _of_one(mine[place], artefact_id, draws[:, place], freed, hardware_class, declared, extended)
 
 
 def stream_of(identity: str) -> np.random.Generator:
@@ -143,6 +158,7 @@ def _of_one(
     freedom: float,
     hardware_class: str,
     declared: int,
+    extended: float,
 ) -> Iterator[tuple[Number, str]]:
     each, absolute = [], []
     for record, figure in leases:
@@ -153,7 +169,6 @@ def _of_one(
     note = lease_note(each, declared)
     about = leases[0][1]
     pooled = mean_over_leases(each, draws, freedom)
-    extended = len(each) / max(1, declared)
     yield Number(about.ratio, about.scope, pooled, draws, blocks, 0.0, hardware_class, note, extended), artefact_id
     yield Number(about.metric, about.scope, hull(absolute), None, None, 0.0, hardware_class, note), artefact_id
 

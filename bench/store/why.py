@@ -13,6 +13,7 @@ from bench.store.asked import Asked, Row, kind_of, why_missing
 from bench.store.evidence import Evidence, counted, stated
 from bench.store.evidence_scored import scored
 from bench.store.evidence_timed import timed
+from bench.store.finished_leases import finished_leases
 from bench.store.outcomes import example_texts
 from bench.store.reader import Snapshot
 from bench.store.rebuild import database_of, parts_with
@@ -81,8 +82,9 @@ def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Wh
     artefact_id = asked.variant["artefact_id"]
     folder = snapshot.folder.artefacts / str(artefact_id)
     command, note = origin.command(asked.sweep)
-    if asked.number is not None:
-        note += _more_leases(asked.number.get("extended") or 0, asked.sweep["leases"])
+    if asked.number is not None and asked.number.get("extended") is not None:
+        held = [lease for lease in finished_leases(snapshot, asked.sweep) if artefact_id in lease.job["artefact_ids"]]
+        note += _more_leases(len(held), asked.sweep["leases"])
     return Why(
         asked=asked,
         missing=None if asked.number is not None else why_missing(snapshot, asked),
@@ -101,9 +103,9 @@ def explain(snapshot: Snapshot, asked: Asked, *, everything: bool = False) -> Wh
     )
 
 
-def _more_leases(extended: float, declared: int) -> str:
+def _more_leases(held: int, declared: int) -> str:
     """Where those of a number come from that the sweep did not declare; empty without any."""
-    more = round(extended * declared) - declared
+    more = held - declared
     if more <= 0:
         return ""
     if more == 1:

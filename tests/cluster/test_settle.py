@@ -16,13 +16,14 @@ from bench.sweep import load_sweep
 from cluster import plan
 from cluster.session import Options, run_batch, run_sweep
 from cluster.settle import LARGEST_BATCH, Contest, budget_seconds, contests, next_batch
-from cluster.settled import left_to_runs, settle_within, settled_table, why_no_batch
+from cluster.settled import Left, left_to_runs, settle_within, settled_table, why_no_batch
 from cluster.standing import Known
 from leaderboard.rows import find_sweep
 from tests import tiny
 from tests.bench.statistics.opened import opened
 
 LATENCY = {"length": [16], "first_rounds": 20, "max_rounds": 20, "burst_ms": 1, "leases": 2}
+COLUMNS = {"text": "premise", "pair": "hypothesis", "label": "label"}
 VERDICTS = ("certain", "contested", "certain")  # of the base and two variants, once settled
 
 
@@ -32,6 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("settle")
     path = tiny.sweep_file(
         folder,
+        data={"test": {"source": "test.jsonl", "limit": 100, **COLUMNS}},
         recipes=[[{"layer_copy": {"decoder": [1, 3]}}]],
         latency=LATENCY,
         memory={"repeats": 0},
@@ -136,7 +138,8 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     rows = tuple(replace(row, verdict=verdict) for row, verdict in zip(contest.rows, VERDICTS, strict=True))
     pairs = ((1, 0, None, None), (1, 2, 4, None), (2, 1, 4, None))
     before = replace(contest, rows=rows, pairs=opened(*pairs), lease_seconds=10.0)
-    table = settled_table([before], [replace(before, pairs=opened(*pairs[:2]))], seeds=["About seeds."])
+    left = Left(0, ["About seeds."], ["About a limit."])
+    table = settled_table([before], [replace(before, pairs=opened(*pairs[:2]))], left)
     mine, other = table.records["variants"]
     assert (table.records["contested"], table.records["decided"]) == (2, 1)
     assert (mine["variant"], mine["leases"]) == (rows[1].name, contest.leases[1])
@@ -146,14 +149,22 @@ def test_json_holds_what_the_notes_say(store: Path) -> None:
     assert table.records["seeds"] == ["About seeds."]
     assert table.notes[0].startswith("1 of 2 contested variants decided.")
     assert "would decide 1 of 2 open comparisons" in table.notes[1]
+    assert table.notes[2:] == ("About a limit.", "About seeds.")
+    # What leases decide needs no further examples.
+    table = settled_table([before], [replace(before, pairs=opened(pairs[1]))], left)
+    assert table.notes[2:] == ("About seeds.",)
+    assert table.records["limited"] == ["About a limit."]
 
 
 def test_what_an_unfinished_sweep_lacks_is_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its contests are not all there yet: "0 of 0 decided" would read as settled."""
     options = Options(store, "local", workers=1)
-    assert left_to_runs(None, options) == (0, [])
+    coming, seeds, limited = left_to_runs(None, options)
+    assert (coming, seeds) == (0, [])
+    (sentence,) = limited
+    assert sentence.startswith("pairs takes at most 100 rows of its data (`limit`): ")
     monkeypatch.setattr(Snapshot, "progress", lambda *_: {"done": 7, "failed": 0, "running": 1, "open": 2})
-    table = settled_table([], [], *left_to_runs(None, options))
+    table = settled_table([], [], left_to_runs(None, options))
     assert table.records["to_come"] == 3
     assert table.notes[0].startswith("Nothing was contested.")
     assert table.notes[1].startswith("The sweep is not finished, 3 of its jobs are to come: go on with it")

@@ -134,7 +134,7 @@ def declaration(
         "variants": [_declared(variant, position) for position, variant in enumerate(variants)],
         "questions": {type(j).__name__: j.conditions_identity() for j in (_latency_job((), 0), _memory_job(()))},
     }
-    return Entry.statement("sweep", f"sweep {sweep_id}", body)
+    return Entry.statement("sweep", f"sweep {sweep_id} {body['declared']}", body)
 
 
 def _declared(variant: Variant, position: int) -> dict[str, Any]:

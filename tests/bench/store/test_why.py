@@ -56,11 +56,11 @@ def test_a_number_of_more_leases_says_how_they_came(snapshot: Snapshot) -> None:
     about = asked(snapshot, MINE.name, "latency_ratio")
     assert about.number is not None
     assert "settle" not in explain(snapshot, about).command_note
-    for extended, words in (
-        (1.5, "one lease more than the 2 of the sweep: a run takes it by itself where leases disagree"),
-        (2.0, "2 leases more than the 2 of the sweep: `paredown settle --store NEW_FOLDER` buys"),
+    for declared, words in (
+        (1, "one lease more than the 1 of the sweep: a run takes it by itself where leases disagree"),
+        (0, "2 leases more than the 0 of the sweep: `paredown settle --store NEW_FOLDER` buys"),
     ):
-        more = replace(about, number={**about.number, "extended": extended})
+        more = replace(about, sweep={**about.sweep, "leases": declared})
         assert words in explain(snapshot, more).command_note
 
 
