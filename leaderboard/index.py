@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,11 +35,11 @@ from numpy.typing import NDArray
 from bench.errors import BadInput
 from bench.store.folder import Folder
 from bench.store.reader import DECLARED, Snapshot, open_snapshot
-from leaderboard.index_writing import WIDTH, draws_of, quoted
+from leaderboard.index_writing import WIDTH, draws_of, quoted, rows_of
 
 T = TypeVar("T")
 LARGE = 2000  # variants of a sweep
-LAYOUT = 3  # of the file; raised whenever it would hold something else
+LAYOUT = 4  # of the file; raised whenever it would hold something else
 STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside
@@ -75,11 +76,11 @@ class Index:
     """A snapshot with its index, open for reading. Cursors of it may be used by several threads at once."""
 
     def __init__(
-        self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, draws: Path, large: dict[str, int]
+        self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, path: Path, large: dict[str, int]
     ) -> None:
         self._folder, self._name = snapshot.folder, snapshot.name
         self._connection = connection
-        self._draws = draws.open("rb")
+        self._draws, self._rows = draws_of(path).open("rb"), rows_of(path).open("rb")
         self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
         self._lock = Lock()
         self._workers = ThreadPoolExecutor(WORKERS)
@@ -152,6 +153,19 @@ class Index:
         parts = [os.pread(descriptor, size * WIDTH, at * WIDTH) for at in nth]
         return np.frombuffer(b"".join(parts), dtype=np.float32).reshape(-1, size)
 
+    def whole(self, sweep_id: str, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Everything known of the rows at these places of a sweep's board, as `index_writing.WHOLE` names it."""
+
+        def read() -> dict[str, Any]:
+            ask = "select nth, size from spots where sweep_id = ? order by place"
+            return self.cursor().execute(ask, [sweep_id]).fetchnumpy()
+
+        spots = self.remembered(("spots", sweep_id), read)
+        at = np.asarray(places, dtype=np.intp) - 1  # places begin at 1
+        where = zip(spots["size"][at].tolist(), spots["nth"][at].tolist(), strict=True)
+        rows = [os.pread(self._rows.fileno(), size, nth) for size, nth in where]
+        return [json.loads(zlib.decompress(row)) for row in rows]
+
 
 @contextmanager
 def open_indexed(root: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[Snapshot]:
@@ -191,7 +205,7 @@ def open_index(snapshot: Snapshot, tell: Callable[[str], None] = lambda _: None)
     path = found or _make(snapshot, near, name, list(large))
     connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
     connection.execute(f"attach if not exists '{quoted(near)}' as snap (read_only)")
-    return Index(snapshot, connection, draws_of(path), large)
+    return Index(snapshot, connection, path, large)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +29,7 @@ def write(asked: str) -> None:
     told = json.loads(asked)
     path = Path(told["path"])
     draft = path.with_name(f".{uuid4().hex}.indexing")
-    draws = draft.with_name(f"{draft.name}.draws")
+    draws, rows = draws_of(draft), rows_of(draft)
     try:
         with duckdb.connect(str(draft), config={"memory_limit": "1GB", "threads": 2}) as connection:
             connection.execute("set preserve_insertion_order = false")
@@ -36,17 +37,25 @@ def write(asked: str) -> None:
             connection.execute("create temp table large as select unnest(?) as sweep_id", [told["sweeps"]])
             with draws.open("wb") as file:
                 _fill(connection, told["segments"], file)
+            with rows.open("wb") as file:
+                for spots in _rows(connection, file):
+                    _insert(connection, "spots", spots)
         draws.replace(draws_of(path))  # first: an index without resamples is none
+        rows.replace(rows_of(path))
         draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
-        draws.unlink(missing_ok=True)
-        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
+        for each in (draft, draws, rows, draft.with_name(f"{draft.name}.wal")):
+            each.unlink(missing_ok=True)
 
 
 def draws_of(path: Path) -> Path:
     """The file of an index's resamples, each where `spreads.nth` says: those far apart are read at once from it."""
     return path.with_name(f"{path.name}.draws")
+
+
+def rows_of(path: Path) -> Path:
+    """The file of an index's rows, each whole where `spots` says: a page's lie far apart in every column of a table."""
+    return path.with_name(f"{path.name}.rows")
 
 
 def _undelivered(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> pa.Table:
@@ -85,9 +94,7 @@ def _declarations(connection: duckdb.DuckDBPyConnection) -> None:
                     "builds": [list(own_builds(v)) for v in variants],
                 }
             )
-            connection.register("incoming", table)
-            connection.execute("insert into declared select * from incoming")
-            connection.unregister("incoming")
+            _insert(connection, "declared", table)
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str], file: BinaryIO) -> None:
@@ -104,12 +111,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, segments: list[str], file: Bina
         "select distinct sweep_id, metric, scope from snap.draws where sweep_id in (from large) order by all"
     ).fetchall():
         for rows in _spreads(connection, sweep_id, metric, scope, file):
-            connection.register("incoming", rows)
-            connection.execute(
-                "insert into spreads by name select ? as sweep_id, ? as metric, ? as scope, * from incoming",
-                [sweep_id, metric, scope],
-            )
-            connection.unregister("incoming")
+            _insert(connection, "spreads", rows, sweep_id=sweep_id, metric=metric, scope=scope)
 
 
 # A board's order is that of `rows.ranked`.
@@ -149,7 +151,46 @@ STATEMENTS = (
     order by sweep_id, place""",
     """create table spreads (sweep_id varchar, metric varchar, scope varchar, place integer, deviation double,
     least double, most double, own boolean, nth bigint, size integer)""",
+    "create table spots (sweep_id varchar, place integer, nth bigint, size integer)",
 )
+# Everything that `rows.Row` holds, but for verdicts that are judged anew.
+WHOLE = """with
+numbered as (
+    select sweep_id, place, list(struct_pack(metric, scope, numbers := struct_pack(estimate, low, high, n, method,
+        hardware_class, note, evidence, span, p, p_holm, extended))) as cells
+    from cells group by all),
+placed as (
+    select sweep_id, place, list(struct_pack(metric, scope, rank_low, rank_high, tie, told := struct_pack(relation,
+        difference, low, high))) as stood
+    from stood group by all),
+required as (
+    select sweep_id, recipe_id, list(struct_pack(state, estimate, low, high) order by position) as kept
+    from snap.constraints group by all)
+select sweep_id, place, to_json(struct_pack(recipe_id, name, base, is_base, seed, recipe_group, steps := steps::json,
+    artefact_id, status, reason, verdict, share, verdict_reason, dominated_by, seeds, undelivered, as_base, cells,
+    stood, kept, stopped := case when status = 'stopped' then objectives::json end)) as told
+from rows left join numbered using (sweep_id, place) left join placed using (sweep_id, place)
+left join required using (sweep_id, recipe_id)
+left join (select sweep_id, artefact_id, objectives from snap.stops) using (sweep_id, artefact_id)
+order by sweep_id, place"""
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, **same: str) -> None:
+    """Add rows by the names of their columns, and columns that are the same in all."""
+    connection.register("incoming", rows)
+    named = "".join(f"? as {name}, " for name in same)
+    connection.execute(f"insert into {table} by name select {named}* from incoming", [*same.values()])  # noqa: S608
+    connection.unregister("incoming")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
+    """Where in a file each row is that this writes to it, compressed by itself."""
+    for batch in connection.cursor().sql(WHOLE).to_arrow_reader(BATCH):
+        rows = [zlib.compress(told.encode(), level=1) for told in batch["told"].to_pylist()]
+        sizes = np.array([len(row) for row in rows])
+        nth = file.tell() + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        file.write(b"".join(rows))
+        yield pa.table({"sweep_id": batch["sweep_id"], "place": batch["place"], "nth": nth, "size": sizes})
 
 
 def _spreads(

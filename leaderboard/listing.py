@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -234,51 +233,54 @@ class Listing(Sequence[Row]):
         """The rows at these places of the board, in this order, with everything that is known of them."""
         if not places:
             return []
-        cursor = self.source.cursor()
-        about = [self.sweep_id, list(places)]
-        told = cursor.execute(
-            "select place, recipe_id, name, base, is_base, seed, recipe_group, steps, artefact_id, status, reason, "
-            "verdict, share, verdict_reason, dominated_by, seeds, undelivered, as_base "
-            "from rows where sweep_id = ? and place in (select unnest(?))",
-            about,
-        ).fetchall()
-        judged = self._judged(cursor, places)
-        cells = _cells(cursor, about)
-        recipes = {row[0]: row[1] for row in told}
-        stopped = _stopped(cursor, self.sweep_id, [row[8] for row in told if row[9] == "stopped"])
-        stood = _places(cursor, about, anew=self.anew is not None)
-        kept = _kept(cursor, self.sweep_id, list(recipes.values())) if self.declared else {}
-        found = {}
-        for row in told:
-            place, recipe_id = row[0], row[1]
-            mine = cells.get(place, {})
-            verdict, share, reason, winner = judged.get(place, row[11:15])
-            found[place] = Row(
-                recipe_id=recipe_id,
-                name=row[2],
-                base=row[3],
-                is_base=row[4],
-                seed=row[5],
-                group=row[6],
-                steps=tuple(Step(s["step"], s["settings"], s.get("seed")) for s in json.loads(row[7])),
-                artefact_id=row[8],
-                status=row[9],
-                reason=row[10],
-                verdict=verdict,
-                share=share,
-                verdict_reason=reason,
-                dominated_by=winner,
-                cells=mine,
-                stopped=Stopped(row[14], *stopped[row[8]], row[13]) if row[8] in stopped else None,
-                places=stood.get(place, {}),
-                kept=(*kept.get(recipe_id, ()), *(keeps(mine, row[17], each.constraint) for each in self.asked)),
-                undelivered=tuple(row[16]),
-                seeds=row[15],
-                as_base=row[17],
-            )
-        return [found[place] for place in places if place in found]
+        judged = self._judged(places)
+        return [
+            self._row(told, judged.get(place))
+            for place, told in zip(places, self.source.whole(self.sweep_id, places), strict=True)
+        ]
 
-    def _judged(self, cursor: Any, places: Sequence[int]) -> dict[int, tuple[str, float, str, str | None]]:
+    def _row(self, told: Mapping[str, Any], judged: tuple[str, float, str, str | None] | None) -> Row:
+        """A row as the index tells it, with what it was judged anew."""
+        declared = told["verdict"], told["share"], told["verdict_reason"], told["dominated_by"]
+        verdict, share, reason, winner = declared if judged is None else judged
+        cells = {(each["metric"], each["scope"]): Cell(**each["numbers"]) for each in told["cells"] or ()}
+        as_base, stopped = told["as_base"], told["stopped"]
+        return Row(
+            recipe_id=told["recipe_id"],
+            name=told["name"],
+            base=told["base"],
+            is_base=told["is_base"],
+            seed=told["seed"],
+            group=told["recipe_group"],
+            steps=tuple(Step(s["step"], s["settings"], s.get("seed")) for s in told["steps"]),
+            artefact_id=told["artefact_id"],
+            status=told["status"],
+            reason=told["reason"],
+            verdict=verdict,
+            share=share,
+            verdict_reason=reason,
+            dominated_by=winner,
+            cells=cells,
+            stopped=None
+            if stopped is None
+            else Stopped(told["dominated_by"], frozenset((m, s) for m, s in stopped), told["verdict_reason"]),
+            places={(each["metric"], each["scope"]): self._place(each) for each in told["stood"] or ()},
+            kept=(
+                *(Kept(**each) for each in (told["kept"] or () if self.declared else ())),
+                *(keeps(cells, as_base, each.constraint) for each in self.asked),
+            ),
+            undelivered=tuple(told["undelivered"]),
+            seeds=told["seeds"],
+            as_base=as_base,
+        )
+
+    def _place(self, told: Mapping[str, Any]) -> Place:
+        """Where a row stands among the whole sweep; judged anew, only the comparison with the base still holds."""
+        if self.anew is not None or told["rank_low"] is None:
+            return Place(None, "" if self.anew is not None else told["tie"], **told["told"])
+        return Place((told["rank_low"], told["rank_high"]), told["tie"], **told["told"])
+
+    def _judged(self, places: Sequence[int]) -> dict[int, tuple[str, float, str, str | None]]:
         """(verdict, share, reason, recipe_id of who dominates) by place, where rows were judged anew.
 
         Picked here: a join in DuckDB reads the verdicts of the whole field for a page of rows.
@@ -291,53 +293,8 @@ class Listing(Sequence[Row]):
         told = table.take(at).to_pylist()
         by = [row["by"] for row in told if row["by"] is not None]
         ask = "select place, recipe_id from rows where sweep_id = ? and place in (select unnest(?))"
-        winners = dict(cursor.execute(ask, [self.sweep_id, by]).fetchall()) if by else {}
+        winners = dict(self.source.cursor().execute(ask, [self.sweep_id, by]).fetchall()) if by else {}
         return {
             row["place"]: (VERDICTS[row["standing"]], row["share"], row["reason"], winners.get(row["by"]))
             for row in told
         }
-
-
-def _cells(cursor: Any, about: list[Any]) -> dict[int, dict[Key, Cell]]:
-    found: dict[int, dict[Key, Cell]] = {}
-    for place, metric, scope, *numbers in cursor.execute(
-        "select place, metric, scope, estimate, low, high, n, method, hardware_class, note, evidence, span, p, p_holm, "
-        "extended from cells where sweep_id = ? and place in (select unnest(?))",
-        about,
-    ).fetchall():
-        found.setdefault(place, {})[metric, scope] = Cell(*numbers)
-    return found
-
-
-def _stopped(cursor: Any, sweep_id: str, artefacts: list[str]) -> Mapping[str, tuple[frozenset[Key]]]:
-    if not artefacts:
-        return {}
-    rows = cursor.execute(
-        "select artefact_id, objectives from snap.stops where sweep_id = ? and artefact_id in (select unnest(?))",
-        [sweep_id, artefacts],
-    ).fetchall()
-    return {a: (frozenset((metric, scope) for metric, scope in json.loads(told)),) for a, told in rows}
-
-
-def _places(cursor: Any, about: list[Any], *, anew: bool) -> dict[int, dict[Key, Place]]:
-    """Standings among the whole sweep; judged anew, a rank is not known, but a comparison with the base still holds."""
-    found: dict[int, dict[Key, Place]] = {}
-    for place, metric, scope, first, last, tie, *other in cursor.execute(
-        "select place, metric, scope, rank_low, rank_high, tie, relation, difference, low, high "
-        "from stood where sweep_id = ? and place in (select unnest(?))",
-        about,
-    ).fetchall():
-        rank = None if first is None or anew else (first, last)
-        found.setdefault(place, {})[metric, scope] = Place(rank, "" if anew else tie, *other)
-    return found
-
-
-def _kept(cursor: Any, sweep_id: str, recipes: list[str]) -> dict[str, list[Kept]]:
-    found: dict[str, list[Kept]] = {}
-    for recipe_id, *told in cursor.execute(
-        "select recipe_id, state, estimate, low, high from snap.constraints where sweep_id = ? and recipe_id in "
-        "(select unnest(?)) order by position",
-        [sweep_id, recipes],
-    ).fetchall():
-        found.setdefault(recipe_id, []).append(Kept(*told))
-    return found

@@ -130,7 +130,7 @@ def test_choosing_another_class_shows_its_sweep_at_once(growing: Path, name: str
 
 def test_progress_is_told_of_the_sweep_that_runs(growing: Path) -> None:
     declare(growing, "newer", 21)
-    newer = str(sample.declaration(VARIANTS[:1], "newer", 21).identity.removeprefix("sweep "))
+    newer = str(sample.declaration(VARIANTS[:1], "newer", 21).identity.split()[1])
     with sample.writing(growing) as writer:
         writer.report({**sample.PROGRESS, "sweep": newer})
     assert "31 done" in words(opened())

@@ -1,8 +1,10 @@
-"""How the resamples of a large sweep are spread, where a base or some resamples are missing."""
+"""How the resamples of a large sweep are spread, where a base or some resamples are missing; rows written whole."""
 
 from __future__ import annotations
 
 import io
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 
 import duckdb
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from leaderboard.index_writing import WIDTH, _spreads
+from leaderboard.index_writing import WIDTH, _rows, _spreads
 
 RNG = np.random.default_rng(0)
 NOISY = {name: (0.9 + 0.001 * RNG.standard_normal(500)) for name in ("base", "one", "two", "three")}
@@ -53,3 +55,59 @@ def test_resamples_that_never_differ_have_no_spread_whatever_single_precision_ma
     found = spreads({"base": np.full(500, 0.9), "one": np.full(500, 0.9), "two": NOISY["two"]})
     assert found["own"] == [False, False, True]
     assert found["deviation"][:2] == [0, 0]
+
+
+def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are() -> None:
+    connection = duckdb.connect()
+    connection.execute("attach ':memory:' as snap")
+    name = 'a"\\\n\u202e</b>\x00'
+    for statement, told in (
+        (
+            """create table rows as select 's' as sweep_id, place, 'r' as recipe_id, $name as name, 'b' as base,
+            false as is_base, null::integer as seed, 'g' as recipe_group, '[{"step": "cast"}]' as steps,
+            'a' as artefact_id, if(place = 1, 'stopped', 'complete') as status, null::text as reason, 'contested' as verdict,
+            0.1 + place as share, '' as verdict_reason, null::text as dominated_by, 1 as seeds,
+            [$name] as undelivered, true as as_base from range(1, 3) r(place)""",
+            {"name": name},
+        ),
+        (
+            """create table cells as select 's' as sweep_id, 1 as place, 'm' as metric, '' as scope, 'nan'::double as
+            estimate, '-infinity'::double as low, 'infinity'::double as high, 3 as n, 'x' as method, null::text as
+            hardware_class, null::text as note, null::bigint as evidence, 1e-300 as span, null::double as p,
+            null::double as p_holm, 1 / 3 as extended""",
+            {},
+        ),
+        (
+            """create table stood as select 's' as sweep_id, 1 as place, 'm' as metric, '' as scope, 1 as rank_low,
+            2 as rank_high, 'a,b' as tie, 'better' as relation, 0.5::double as difference, 0.25 as low, 1 as high""",
+            {},
+        ),
+        (
+            """create table snap.constraints as select 's' as sweep_id, 'r' as recipe_id, place as position,
+            'open' as state, place as estimate, 0 as low, 1 as high from range(2, 0, -1) r(place)""",
+            {},
+        ),
+        (
+            """create table snap.stops as select 's' as sweep_id, 'a' as artefact_id, '[["m", ""]]' as objectives,
+            'reason' as reason""",
+            {},
+        ),
+        ("create table spots (sweep_id varchar, place integer, nth bigint, size integer)", {}),
+    ):
+        connection.execute(statement, told)
+    file = io.BytesIO()
+    (spots,) = _rows(connection, file)
+    whole = file.getvalue()
+    first, second = (
+        json.loads(zlib.decompress(whole[nth : nth + size]))
+        for nth, size in zip(*(spots[each].to_pylist() for each in ("nth", "size")), strict=True)
+    )
+    assert (first["name"], first["undelivered"], first["seed"], first["share"]) == (name, [name], None, 1.1)
+    assert (first["steps"], first["stopped"]) == ([{"step": "cast"}], [["m", ""]])
+    (cell,) = first["cells"]
+    numbers = cell["numbers"]
+    assert np.isnan(numbers["estimate"])
+    assert (numbers["low"], numbers["high"], numbers["span"], numbers["extended"]) == (-np.inf, np.inf, 1e-300, 1 / 3)
+    assert [each["estimate"] for each in first["kept"]] == [1, 2]
+    assert first["stood"][0]["told"] == {"relation": "better", "difference": 0.5, "low": 0.25, "high": 1}
+    assert (second["cells"], second["stood"], second["stopped"]) == (None, None, None)
