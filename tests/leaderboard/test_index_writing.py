@@ -65,8 +65,8 @@ def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are() -> None:
         (
             """create table rows as select 's' as sweep_id, place, 'r' as recipe_id, $name as name, 'b' as base,
             false as is_base, null::integer as seed, 'g' as recipe_group, '[{"step": "cast"}]' as steps,
-            'a' as artefact_id, if(place = 1, 'stopped', 'complete') as status, null::text as reason, 'contested' as verdict,
-            0.1 + place as share, '' as verdict_reason, null::text as dominated_by, 1 as seeds,
+            'a' as artefact_id, if(place = 1, 'stopped', 'complete') as status, null::text as reason,
+            'contested' as verdict, 0.1 + place as share, '' as verdict_reason, null::text as dominated_by, 1 as seeds,
             [$name] as undelivered, true as as_base from range(1, 3) r(place)""",
             {"name": name},
         ),
