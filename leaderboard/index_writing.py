@@ -153,18 +153,18 @@ STATEMENTS = (
     least double, most double, own boolean, nth bigint, size integer)""",
     "create table spots (sweep_id varchar, place integer, nth bigint, size integer)",
 )
-# Everything that `rows.Row` holds, but for verdicts that are judged anew.
+# Everything that `rows.Row` holds, but for verdicts that are judged anew; arrays are in the order of its parts.
 WHOLE = """with
 numbered as (
-    select sweep_id, place, list(struct_pack(metric, scope, numbers := struct_pack(estimate, low, high, n, method,
-        hardware_class, note, evidence, span, p, p_holm, extended))) as cells
+    select sweep_id, place, list(json_array(metric, scope, estimate, low, high, n, method, hardware_class, note,
+        evidence, span, p, p_holm, extended)) as cells
     from cells group by all),
 placed as (
-    select sweep_id, place, list(struct_pack(metric, scope, rank_low, rank_high, tie, told := struct_pack(relation,
-        difference, low, high))) as stood
+    select sweep_id, place,
+        list(json_array(metric, scope, rank_low, rank_high, tie, relation, difference, low, high)) as stood
     from stood group by all),
 required as (
-    select sweep_id, recipe_id, list(struct_pack(state, estimate, low, high) order by position) as kept
+    select sweep_id, recipe_id, list(json_array(state, estimate, low, high) order by position) as kept
     from snap.constraints group by all)
 select sweep_id, place, to_json(struct_pack(recipe_id, name, base, is_base, seed, recipe_group, steps := steps::json,
     artefact_id, status, reason, verdict, share, verdict_reason, dominated_by, seeds, undelivered, as_base, cells,

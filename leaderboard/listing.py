@@ -243,7 +243,7 @@ class Listing(Sequence[Row]):
         """A row as the index tells it, with what it was judged anew."""
         declared = told["verdict"], told["share"], told["verdict_reason"], told["dominated_by"]
         verdict, share, reason, winner = declared if judged is None else judged
-        cells = {(each["metric"], each["scope"]): Cell(**each["numbers"]) for each in told["cells"] or ()}
+        cells = {(metric, scope): Cell(*numbers) for metric, scope, *numbers in told["cells"] or ()}
         as_base, stopped = told["as_base"], told["stopped"]
         return Row(
             recipe_id=told["recipe_id"],
@@ -264,9 +264,9 @@ class Listing(Sequence[Row]):
             stopped=None
             if stopped is None
             else Stopped(told["dominated_by"], frozenset((m, s) for m, s in stopped), told["verdict_reason"]),
-            places={(each["metric"], each["scope"]): self._place(each) for each in told["stood"] or ()},
+            places={(metric, scope): self._place(*stood) for metric, scope, *stood in told["stood"] or ()},
             kept=(
-                *(Kept(**each) for each in (told["kept"] or () if self.declared else ())),
+                *(Kept(*each) for each in (told["kept"] or () if self.declared else ())),
                 *(keeps(cells, as_base, each.constraint) for each in self.asked),
             ),
             undelivered=tuple(told["undelivered"]),
@@ -274,11 +274,11 @@ class Listing(Sequence[Row]):
             as_base=as_base,
         )
 
-    def _place(self, told: Mapping[str, Any]) -> Place:
+    def _place(self, first: int | None, last: int, tie: str, *beside: Any) -> Place:
         """Where a row stands among the whole sweep; judged anew, only the comparison with the base still holds."""
-        if self.anew is not None or told["rank_low"] is None:
-            return Place(None, "" if self.anew is not None else told["tie"], **told["told"])
-        return Place((told["rank_low"], told["rank_high"]), told["tie"], **told["told"])
+        if self.anew is not None:
+            return Place(None, "", *beside)
+        return Place(None if first is None else (first, last), tie, *beside)
 
     def _judged(self, places: Sequence[int]) -> dict[int, tuple[str, float, str, str | None]]:
         """(verdict, share, reason, recipe_id of who dominates) by place, where rows were judged anew.

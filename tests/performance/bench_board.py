@@ -207,7 +207,7 @@ def _await(page: Page, css: str, words: str) -> None:
 
 
 def _check(page: Page) -> None:
-    for sentence in ("could not be drawn", "cannot be read"):
+    for sentence in ("could not be drawn", "cannot be read (", "cannot be read:"):
         assert not page.get_by_text(sentence).count(), sentence
 
 
@@ -230,7 +230,7 @@ async def at_once(path: str, url: str) -> tuple[list[float], list[str]]:
                 await page.locator(f"{ROWS} button.open").nth(number % 8).click(timeout=PATIENCE)
                 await page.get_by_role("heading", name="Objectives").wait_for(timeout=PATIENCE)
                 seconds = time.perf_counter() - begin
-                for sentence in ("could not be drawn", "cannot be read"):
+                for sentence in ("could not be drawn", "cannot be read (", "cannot be read:"):
                     wrong += [sentence] * await page.get_by_text(sentence).count()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
                 return time.perf_counter() - begin, [*wrong, str(error).splitlines()[0]]
