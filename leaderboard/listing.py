@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -229,21 +229,31 @@ class Listing(Sequence[Row]):
         found = self.ask("r.place", "and starts_with(r.recipe_id, ?) order by r.place limit 1", [recipe_id])
         return int(found[0][0]) if found else None
 
-    def read(self, places: Sequence[int]) -> list[Row]:
-        """The rows at these places of the board, in this order, with everything that is known of them."""
+    def read(self, places: Sequence[int], keys: Collection[Key] | None = None) -> list[Row]:
+        """The rows at these places of the board, in this order, with everything that is known of them.
+
+        With `keys` with these numbers alone: most of what thousands of rows take is for numbers.
+        """
         if not places:
             return []
         judged = self._judged(places)
+        if keys is not None:  # constraints that were asked for are looked up here
+            keys = {*keys, *((each.constraint.metric, each.constraint.scope) for each in self.asked)}
         return [
-            self._row(told, judged.get(place))
+            self._row(told, judged.get(place), keys)
             for place, told in zip(places, self.source.whole(self.sweep_id, places), strict=True)
         ]
 
-    def _row(self, told: Mapping[str, Any], judged: tuple[str, float, str, str | None] | None) -> Row:
+    def _row(
+        self,
+        told: Mapping[str, Any],
+        judged: tuple[str, float, str, str | None] | None,
+        keys: Collection[Key] | None,
+    ) -> Row:
         """A row as the index tells it, with what it was judged anew."""
         declared = told["verdict"], told["share"], told["verdict_reason"], told["dominated_by"]
         verdict, share, reason, winner = declared if judged is None else judged
-        cells = {(metric, scope): Cell(*numbers) for metric, scope, *numbers in told["cells"] or ()}
+        cells = {(m, s): Cell(*rest) for m, s, *rest in told["cells"] or () if keys is None or (m, s) in keys}
         as_base, stopped = told["as_base"], told["stopped"]
         return Row(
             recipe_id=told["recipe_id"],
@@ -264,7 +274,9 @@ class Listing(Sequence[Row]):
             stopped=None
             if stopped is None
             else Stopped(told["dominated_by"], frozenset((m, s) for m, s in stopped), told["verdict_reason"]),
-            places={(metric, scope): self._place(*stood) for metric, scope, *stood in told["stood"] or ()},
+            places={
+                (m, s): self._place(*rest) for m, s, *rest in told["stood"] or () if keys is None or (m, s) in keys
+            },
             kept=(
                 *(Kept(*each) for each in (told["kept"] or () if self.declared else ())),
                 *(keeps(cells, as_base, each.constraint) for each in self.asked),

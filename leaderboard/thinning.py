@@ -18,12 +18,12 @@ MOST_DRAWN = 4000  # points; SVG and WebGL draw them in a moment
 CELLS = 64  # of a grid over the plot, each way
 
 
-def thinned(view: View, x: Axis, y: Axis, watched: str | None = None) -> tuple[View, str]:
+def thinned(view: View, x: Axis, y: Axis, watched: str | None = None, third: Axis | None = None) -> tuple[View, str]:
     """A view with the rows to draw, and a sentence on which these are; of a small sweep the view as it is.
 
     Of dominated variants one stays in each cell of a grid, where many would lie on each other. The field becomes those
     on the frontier of estimates, among all that compete: neither a filter that hides nor thinning bends the line. The
-    variant `watched` (a recipe_id) is drawn in any case.
+    variant `watched` (a recipe_id) is drawn in any case. The rows have the numbers of the axes and the third one.
     """
     rows, field = view.rows, view.field
     if not isinstance(rows, Listing) or not isinstance(field, Listing):
@@ -35,13 +35,14 @@ def thinned(view: View, x: Axis, y: Axis, watched: str | None = None) -> tuple[V
     kept = chosen(found[both], np.asarray(told["standing"])[both] != DOMINATED, np.asarray(told["is_base"])[both])
     itself = rows.place_of(watched) if watched else None
     kept = np.union1d(kept, np.flatnonzero(places[both] == itself))
-    drawn = tuple(rows.read(places[both][kept].tolist()))
+    keys = {axis.key for axis in (x, y, third) if axis is not None}
+    drawn = tuple(rows.read(places[both][kept].tolist(), keys))
     count = int(both.sum())
     said = (
         f"{len(drawn):,} of {count:,} variants with both numbers are drawn, so that single points can be seen: "
         "all that are certain or contested, unless these are thousands, and one of the others in each small area."
     )
-    front = tuple(field.read(_front(field, (x, y))))
+    front = tuple(field.read(_front(field, (x, y)), keys))
     return replace(view, field=front, rows=drawn), said if len(drawn) < count else ""
 
 

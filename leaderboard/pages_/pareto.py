@@ -58,7 +58,7 @@ def main() -> None:
             st.html(markup.box(f"{sentence}: the points are drawn, and none of them is judged."))
     ringed = _ringed(view, x, y)
     with st.spinner("Choosing what to draw …", show_time=True):
-        shown, thin = thinned(view, x, y, ringed)
+        shown, thin = thinned(view, x, y, ringed, overlays.third)
     if not points(shown.rows, x, y):
         st.html(markup.box("No variant has both numbers yet: choose other axes, or wait for the sweep."))
         return

@@ -10,6 +10,7 @@ from leaderboard.charts import figure
 from leaderboard.choices import Choice, View, look
 from leaderboard.rows import Axis, Board
 from leaderboard.thinning import chosen, thinned
+from leaderboard.where import kept_under
 
 NUMBERS = ("accuracy", "latency_ratio", "parameters")
 
@@ -87,3 +88,23 @@ def test_the_variant_of_a_link_is_drawn_however_many_there_are(large: Board, mon
     assert {row.recipe_id for row in again.rows} == shown | {away}
     assert said
     assert thinned(view, x, y, "f" * 64)[0].rows == first.rows  # one that is not there
+
+
+def test_what_is_drawn_has_the_numbers_of_the_plot_and_what_constraints_say_of_it(large: Board) -> None:
+    bounded = kept_under(large, ["size <= 1000 MB"])
+    view = look(bounded, Choice(), bounded.objectives, {})
+    x, y = (bounded.axes[key] for key in bounded.objectives[::-1])
+    third = next(axis for axis in bounded.axes.values() if axis.metric == "parameters")
+    some, _ = thinned(view, x, y, third=third)
+    for row in some.rows:
+        whole = view.find(row.recipe_id)
+        assert whole is not None
+        assert row.kept == whole.kept
+        assert [row.cells.get(axis.key) for axis in (x, y, third)] == [whole.cells.get(a.key) for a in (x, y, third)]
+        assert (row.name, row.verdict, row.share, row.stopped) == (
+            whole.name,
+            whole.verdict,
+            whole.share,
+            whole.stopped,
+        )
+    assert {len(row.cells) for row in some.rows} == {4}
