@@ -11,6 +11,7 @@ from scipy import stats
 from bench.statistics.intervals import Interval, block_median, exact_proportion, mean_t, median_order_statistic, wilson
 from bench.statistics.looks import look_level, planned_looks
 from bench.statistics.paired import difference, mcnemar_exact
+from bench.statistics.racing import Scored, race_looks
 from bench.statistics.resample import mean_draws
 from bench.store.quality import macro_f1
 from tests.bench.statistics.simulated_scores import confusion, counts, resampled
@@ -20,6 +21,7 @@ EXAMPLES = (200, 1000)
 DRAWS = 1000
 # The second of two variants is right this much less often, and mostly on the same examples.
 WORSE = 0.03
+WINDOWS = 32  # of a race
 
 # One data set of n examples at a true share p: whether its interval holds the truth.
 Trial = Callable[[int, float, np.random.Generator], bool]
@@ -135,6 +137,26 @@ def no_flips(n: int, p: float, rng: np.random.Generator) -> bool:
     return _mcnemar(int(wins), int(losses))
 
 
+def no_lead_bet(n: int, p: float, rng: np.random.Generator) -> bool:
+    """What a race bets on bounded scores of two equals, half of them the same: at 5% at every example."""
+    scores = rng.beta(4 * p, 4 * (1 - p), (2, n))
+    scores[1] = np.where(rng.random(n) < 0.5, scores[0], scores[1])
+    return bool(Scored(scores, 1.0, binary=False).p_values()[0, 1] > 0.05)
+
+
+def no_lead_counted(n: int, p: float, rng: np.random.Generator) -> bool:
+    """A race's sign test of two that are equally often right, at 5% over all of its looks."""
+    right = rng.random((2, n)) < p
+    scores = np.where(rng.random(n) < 0.5, right[0], right).astype(float)
+    looks = race_looks(WINDOWS)
+    level = 0.05 / len(looks)
+    return all(
+        Scored(scores[:, : n * look // WINDOWS], 1.0, binary=True).p_values()[0, 1] > level
+        for look in looks
+        if n * look // WINDOWS
+    )
+
+
 KINDS = (
     Kind("Wilson", "share right", False, share_right(wilson)),
     Kind("Student t", "mean score", False, mean_score),
@@ -145,6 +167,8 @@ KINDS = (
     Kind("BCa bootstrap", "macro F1", False, f1),
     Kind("Clopper-Pearson", "share right", True, share_right(exact_proportion)),
     Kind("exact McNemar", "no difference", True, no_flips),
+    Kind("a race's bettor, every example", "no lead in mean score", True, no_lead_bet),
+    Kind("a race's sign test, all looks", "no lead in share right", True, no_lead_counted),
 )
 # Nothing here is a share: one column is enough.
 WITHOUT_SHARE = (
