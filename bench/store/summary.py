@@ -106,7 +106,7 @@ def _latency(
     connection: duckdb.DuckDBPyConnection, sweep: Declaration, artefacts: Mapping[str, str], cache: Cache
 ) -> Numbers:
     mine = leases(connection, sweep)
-    planned = planned_leases(connection, sweep, artefacts)
+    planned = planned_leases(connection, sweep, artefacts, cache)
     key = ("latency", sweep["sweep_id"], tuple(record.identity for record in mine), tuple(sorted(planned.items())))
     if key not in cache:
         about = sweep["hardware_class"], sweep["leases"], planned
