@@ -146,8 +146,7 @@ def _list(loaded: Loaded) -> None:
         then = "for its shortlist" if mode() == "none" else "and open one"
         st.html(markup.box(f"There is no review in this store yet: state a question below {then}."))
         return
-    said = "Flagged here is what a review's own sweep says; its page asks other sweeps too."
-    st.html(markup.block(markup.heading("Reviews", 2), markup.line(markup.text(said), css="quiet small")))
+    st.html(markup.block(markup.heading("Reviews", 2)))
     if len(found) > LISTED:
         said = f"The newest {LISTED} of {len(found):,}; `paredown review --list` tells all."
         st.html(markup.block(markup.line(markup.text(said), css="quiet small")))
@@ -177,13 +176,12 @@ def _state(history: History, *, look: bool) -> str:
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={History: lambda h: h.hashes})
 def _flags(version: str, history: History) -> tuple[str, ...]:
-    """Why an approved review should be looked at again, as its own sweep says: what others say its page tells."""
-    del version
+    """Why an approved review should be looked at again."""
     if history.choice is None:
         return ()
-
     try:
-        return reasons_to_reopen(_case_of(history), history, Elsewhere())
+        case = _case_of(history)
+        return reasons_to_reopen(case, history, _elsewhere(version, case, history.choice.recipe_id))
     except StoreError as error:
         return (str(error),)
 

@@ -32,7 +32,10 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def written(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store that a test may write reviews into, on a page that signs locally."""
-    store = Path(shutil.copytree(before, tmp_path / "store"))
+    return signed_locally(Path(shutil.copytree(before, tmp_path / "store")), monkeypatch)
+
+
+def signed_locally(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(STORE, str(store))
     monkeypatch.setenv(SIGNING, "local")
     monkeypatch.setattr(signing, "_check_loopback", lambda: None)  # there is no server here
@@ -128,6 +131,19 @@ def test_a_review_from_question_to_decision(written: Path) -> None:
     assert {(event.person.name, event.person.how) for event in events} == {("Dora", "local")}
     press(page, "← All reviews")
     assert "approved · sample" in words(page)
+
+
+def test_the_list_flags_what_another_sweep_says_of_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = signed_locally(make_store(tmp_path / "store"), monkeypatch)
+    page = begin(on_review(where="size <= 600 MB"))
+    page.text_area[1].input("Fast enough")
+    press(page, "Approve")
+    press(page, "← All reviews")
+    assert "approved · sample" in words(page)
+    with sample.writing(store) as writer:  # recipes that are added to a sweep file make another sweep
+        writer.append([sample.declaration((*VARIANTS[:2], newer.BETTER), name="more recipes", day=22)])
+    newer.let_it_come(store)
+    assert "approved, flagged for reopening · sample" in words(page.run())
 
 
 def test_what_came_in_while_writing_is_looked_at_first(written: Path) -> None:
