@@ -22,6 +22,7 @@ from leaderboard.table import column_name
 
 REVIEW = "review"
 WROTE = "wrote"
+WRITTEN = "written"  # how many events this visitor wrote
 LISTED = 100  # reviews
 LOOKED_AT = 20  # reviews in the list that are held against the newest data
 Weights = tuple[tuple[str, float], ...]
@@ -234,15 +235,17 @@ def _one(chosen: str, loaded: Loaded) -> None:
     drawing.draw_shortlist(case)
     drawing.draw_sensitivity(case.found)
     row = drawing.choose_variant(case, subject(case, history), history.review)
+    shown = {}
     if row is not None:
+        shown[row.recipe_id] = _elsewhere(version(), case, row.recipe_id)
         with st.container(border=True):
-            drawing.draw_evidence(case, row, loaded, _elsewhere(version(), case, row.recipe_id))
+            drawing.draw_evidence(case, row, loaded, shown[row.recipe_id])
     if not history.problems:
         _write(case, history, row)
     drawing.draw_history(history)
     _exports(case, history, reasons)
     if mode() != "none":
-        writing.remember(case, history)
+        writing.remember(case, history, shown)
 
 
 def _write(case: Case, history: History, row: Row | None) -> None:
@@ -252,16 +255,19 @@ def _write(case: Case, history: History, row: Row | None) -> None:
     name = "no variant" if row is None else plain(row.name)
     # Buttons have keys: were they known by their words, a click while newer results come in would be lost unsaid.
     left, right = st.columns(2, gap="medium")
-    with left, st.form("comment", clear_on_submit=True):
-        text = st.text_area("Comment", max_chars=10_000, help="Shown to everyone as text. It cannot be changed later.")
-        about = row is not None and st.checkbox(f"About {markup.as_label(name)}", value=False)
+    nth = st.session_state.get(WRITTEN, 0)  # what was written clears the boxes, what was refused stays in them
+    with left, st.form("comment"):
+        said = "Shown to everyone as text. It cannot be changed later."
+        text = st.text_area("Comment", max_chars=10_000, help=said, key=f"comment {nth}")
+        about = row is not None and st.checkbox(f"About {markup.as_label(name)}", value=False, key=f"about {nth}")
         if st.form_submit_button("Comment"):
             _do(
                 lambda: writing.comment(case, history, text, row if about else None, drawing.typed()),
                 "Your comment is in.",
             )
-    with right, st.form("decide", clear_on_submit=True):
-        reason = st.text_area("Reason", max_chars=10_000, help="Required: why this variant, or why not.")
+    with right, st.form("decide"):
+        said = "Required: why this variant, or why not."
+        reason = st.text_area("Reason", max_chars=10_000, help=said, key=f"reason {nth}")
         with st.container(horizontal=True, gap="small"):
             yes = st.form_submit_button(
                 f"Approve {markup.as_label(name)}", type="primary", disabled=row is None, key="approve"
@@ -287,6 +293,7 @@ def _do(write: Callable[[], History], said: str, *, go: bool = False) -> None:
         st.html(markup.box(str(error)))
         return
     st.session_state[WROTE] = said
+    st.session_state[WRITTEN] = st.session_state.get(WRITTEN, 0) + 1
     if go:
         st.query_params[REVIEW] = history.review
     st.rerun()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
@@ -11,35 +12,44 @@ from bench.store.folder import open_folder
 from bench.store.reviews import History, append, open_review, read_review
 from leaderboard.held_back import contradicted
 from leaderboard.review.case import Case, constraints_that_are, figures, on_held_back
-from leaderboard.review.elsewhere import look_elsewhere
+from leaderboard.review.elsewhere import Elsewhere, look_elsewhere
 from leaderboard.rows import Row
 from leaderboard.signing import signer
 from leaderboard.source import ask, store_root
 
-ON_SCREEN = "review on screen"  # digest of the data that the visitor saw last, and number of the last event
+ON_SCREEN = "review on screen"
 NEWER = "Newer results came in while you were writing: look at them first, then sign. Nothing was written."
 
 
-def remember(case: Case, history: History | None) -> None:
+class OnScreen(NamedTuple):
+    """What the visitor saw last."""
+
+    digest: str = ""  # of the data
+    events: int = 0
+    elsewhere: Mapping[str, Elsewhere] = {}  # by recipe_id, what other sweeps say of it
+
+
+def remember(case: Case, history: History | None, elsewhere: Mapping[str, Elsewhere] | None = None) -> None:
     """Keep what is on the screen now: that is what a signature is under. Nothing is until its hash is known."""
     if not case.hashed:
         st.session_state.pop(ON_SCREEN, None)
         return
-    st.session_state[ON_SCREEN] = (case.seen.digest, len(history.events) if history else 0)
+    events = len(history.events) if history else 0
+    st.session_state[ON_SCREEN] = OnScreen(case.seen.digest, events, elsewhere or {})
 
 
-def _read_to(case: Case) -> int:
-    """Number of the last event on the screen. Raises BadInput where the data on it are older than the newest."""
-    digest, number = st.session_state.get(ON_SCREEN, ("", 0))
-    if digest != case.seen.digest:
+def _on_screen(case: Case) -> OnScreen:
+    """Raises BadInput where the data on it are older than the newest."""
+    found: OnScreen = st.session_state.get(ON_SCREEN, OnScreen())
+    if found.digest != case.seen.digest:
         raise BadInput(NEWER)
-    return int(number)
+    return found
 
 
 def begin(case: Case, title: str, typed: str = "") -> History:
     """Open a review of a question. Raises NotSignedIn, BadInput."""
     person = signer(typed)
-    _read_to(case)
+    _on_screen(case)
     asked = case.found.question
     return open_review(
         open_folder(store_root()),
@@ -69,6 +79,9 @@ def decide(
         raise BadInput(f"{row.name} is not on the shortlist: it does not keep the constraints, or others beat it.")
     asked = case.found.question
     elsewhere = ask(lambda snapshot: look_elsewhere(snapshot, case.board.sweep_id, asked, row.recipe_id))
+    # What is stored as known flags nothing later: nobody knows what came in meanwhile.
+    if not set(elsewhere.beaten) <= set(_on_screen(case).elsewhere.get(row.recipe_id, Elsewhere()).beaten):
+        raise BadInput(NEWER)
     return _append(
         case,
         history,
@@ -99,7 +112,7 @@ def reopen(case: Case, history: History, reason: str, typed: str = "") -> Histor
 
 def _append(case: Case, history: History, kind: Any, typed: str, **said: Any) -> History:
     person = signer(typed)
-    read_to = min(_read_to(case), len(history.events))
+    read_to = min(_on_screen(case).events, len(history.events))
     folder = open_folder(store_root())
     return append(folder, history.review, kind, person, case.seen, read_to=read_to, **said)
 

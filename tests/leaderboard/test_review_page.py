@@ -146,6 +146,24 @@ def test_the_list_flags_what_another_sweep_says_of_a_choice(tmp_path: Path, monk
     assert "approved, flagged for reopening · sample" in words(page.run())
 
 
+def test_what_another_sweep_says_meanwhile_is_not_signed_as_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = signed_locally(make_store(tmp_path / "store"), monkeypatch)
+    newer.let_it_come(store)  # to no sweep yet
+    page = begin(on_review(where="size <= 600 MB"))
+    with sample.writing(store) as writer:
+        writer.append([sample.declaration((*VARIANTS[:2], newer.BETTER), name="more recipes", day=22)])
+    page.text_area[1].input("Fast enough")
+    press(page, "Approve")
+    assert "Newer results came in while you were writing" in words(page)
+    assert "which has it too" in words(page)
+    press(page, "Approve")  # the reason has stayed
+    *_, event = list_reviews(open_folder(store))[0].events
+    assert event.kind == "approve"
+    assert len(event.beaten_in) == 1
+
+
 def test_what_came_in_while_writing_is_looked_at_first(written: Path) -> None:
     page = begin(on_review())
     newer.let_it_come(written)

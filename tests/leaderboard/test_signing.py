@@ -141,7 +141,7 @@ def test_what_writes_refuses_whoever_is_not_signed_in(
 ) -> None:
     """The buttons are not asked: the function itself is called."""
     monkeypatch.setenv(SIGNING, way)
-    st.session_state[writing.ON_SCREEN] = (case.seen.digest, 0)
+    st.session_state[writing.ON_SCREEN] = writing.OnScreen(case.seen.digest)
     with pytest.raises(NotSignedIn):
         writing.begin(case, "A phone", "Mallory")
     assert list_reviews(open_folder(store)) == []
