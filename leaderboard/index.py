@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 from bench.errors import BadInput
 from bench.store.folder import Folder
 from bench.store.reader import DECLARED, Snapshot, open_snapshot
-from leaderboard.index_writing import WIDTH, draws_of, quoted, rows_of
+from leaderboard.index_writing import WIDTH, quoted
 
 T = TypeVar("T")
 LARGE = 2000  # variants of a sweep
-LAYOUT = 4  # of the file; raised whenever it would hold something else
+LAYOUT = 5  # of the file; raised whenever it would hold something else
 STALE_SECONDS = 600.0  # after which the file of an earlier snapshot is removed, and a draft that nobody finished
 MEMORY = "256MB"  # that DuckDB may hold of snapshot and index together
 HEAD_START = 0.2  # seconds that a page has to draw what is there before work for it begins beside
@@ -76,11 +76,12 @@ class Index:
     """A snapshot with its index, open for reading. Cursors of it may be used by several threads at once."""
 
     def __init__(
-        self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, path: Path, large: dict[str, int]
+        self, snapshot: Snapshot, connection: duckdb.DuckDBPyConnection, beside: Path, large: dict[str, int]
     ) -> None:
         self._folder, self._name = snapshot.folder, snapshot.name
         self._connection = connection
-        self._draws, self._rows = draws_of(path).open("rb"), rows_of(path).open("rb")
+        ((draws, rows),) = connection.execute("select draws, rows from beside").fetchall()
+        self._draws, self._rows = (beside / draws).open("rb"), (beside / rows).open("rb")
         self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
         self._lock = Lock()
         self._workers = ThreadPoolExecutor(WORKERS)
@@ -205,7 +206,7 @@ def open_index(snapshot: Snapshot, tell: Callable[[str], None] = lambda _: None)
     path = found or _make(snapshot, near, name, list(large))
     connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY, "threads": 2})
     connection.execute(f"attach if not exists '{quoted(near)}' as snap (read_only)")
-    return Index(snapshot, connection, path, large)
+    return Index(snapshot, connection, path.parent, large)
 
 
 @cache
@@ -243,7 +244,13 @@ def _make(snapshot: Snapshot, near: Path, name: str, sweeps: list[str]) -> Path:
 
 
 def _tidy(folder: Path, current: str) -> None:
-    for path in (*folder.glob(".board-*.index*"), *folder.glob(".*.indexing*")):
+    """Remove indices of older snapshots, each with what lies beside it, and drafts that nobody finished."""
+    groups: dict[str, list[Path]] = {}
+    for path in folder.glob(".*.index*"):  # and *.indexing
+        if not path.name.startswith(current):
+            groups.setdefault(path.name.partition(".index")[0], []).append(path)
+    for paths in groups.values():
         with suppress(OSError):
-            if not path.name.startswith(current) and path.stat().st_mtime < time.time() - STALE_SECONDS:
-                path.unlink()
+            if max(path.stat().st_mtime for path in paths) < time.time() - STALE_SECONDS:
+                for path in paths:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

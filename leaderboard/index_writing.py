@@ -19,7 +19,7 @@ from leaderboard.rows import AS_BASE
 from leaderboard.undelivered import own_builds
 
 WIDTH = 4  # bytes of a resample
-BATCH = 2000  # variants whose resamples are looked at together
+BATCH = 2000  # variants whose resamples are looked at together, or whose rows are written together
 TABLES: tuple[str, ...] = ("info", "metrics", "variants", "numbers", "verdicts", "stops", "openings", "confirmations")
 TABLES += ("standings", "constraints", "hits", "draws", "claims", "fronts", "recipes")
 
@@ -27,9 +27,10 @@ TABLES += ("standings", "constraints", "hits", "draws", "claims", "fronts", "rec
 def write(asked: str) -> None:
     """Write an index, beside and then renamed: what a page that needs it runs."""
     told = json.loads(asked)
-    path = Path(told["path"])
-    draft = path.with_name(f".{uuid4().hex}.indexing")
-    draws, rows = draws_of(draft), rows_of(draft)
+    path, name = Path(told["path"]), uuid4().hex
+    draft = path.with_name(f".{name}.indexing")
+    # Beside it under names of their own: whoever else writes this index has others.
+    draws, rows = (path.with_name(f"{path.name}.{name}.{what}") for what in BESIDE)
     try:
         with duckdb.connect(str(draft), config={"memory_limit": "1GB", "threads": 2}) as connection:
             connection.execute("set preserve_insertion_order = false")
@@ -40,22 +41,17 @@ def write(asked: str) -> None:
             with rows.open("wb") as file:
                 for spots in _rows(connection, file):
                     _insert(connection, "spots", spots)
-        draws.replace(draws_of(path))  # first: an index without resamples is none
-        rows.replace(rows_of(path))
+            connection.execute("create table beside as select ? as draws, ? as rows", [draws.name, rows.name])
         draft.replace(path)
-    finally:
+    except BaseException:
         for each in (draft, draws, rows, draft.with_name(f"{draft.name}.wal")):
             each.unlink(missing_ok=True)
+        raise
 
 
-def draws_of(path: Path) -> Path:
-    """The file of an index's resamples, each where `spreads.nth` says: those far apart are read at once from it."""
-    return path.with_name(f"{path.name}.draws")
-
-
-def rows_of(path: Path) -> Path:
-    """The file of an index's rows, each whole where `spots` says: a page's lie far apart in every column of a table."""
-    return path.with_name(f"{path.name}.rows")
+# Files of an index that are read at places far apart: resamples, each where `spreads.nth` says, and rows, each whole
+# where `spots` says. In a table what a page needs lies far apart in every column.
+BESIDE = ("draws", "rows")
 
 
 def _undelivered(connection: duckdb.DuckDBPyConnection, segments: list[str]) -> pa.Table:
@@ -156,23 +152,22 @@ STATEMENTS = (
 # Everything that `rows.Row` holds, but for verdicts that are judged anew; arrays are in the order of its parts.
 WHOLE = """with
 numbered as (
-    select sweep_id, place, list(json_array(metric, scope, estimate, low, high, n, method, hardware_class, note,
+    select place, list(json_array(metric, scope, estimate, low, high, n, method, hardware_class, note,
         evidence, span, p, p_holm, extended)) as cells
-    from cells group by all),
+    from cells where sweep_id = $sweep and place between $first and $last group by all),
 placed as (
-    select sweep_id, place,
-        list(json_array(metric, scope, rank_low, rank_high, tie, relation, difference, low, high)) as stood
-    from stood group by all),
+    select place, list(json_array(metric, scope, rank_low, rank_high, tie, relation, difference, low, high)) as stood
+    from stood where sweep_id = $sweep and place between $first and $last group by all),
+these as (from rows where sweep_id = $sweep and place between $first and $last),
 required as (
-    select sweep_id, recipe_id, list(json_array(state, estimate, low, high) order by position) as kept
-    from snap.constraints group by all)
-select sweep_id, place, to_json(struct_pack(recipe_id, name, base, is_base, seed, recipe_group, steps := steps::json,
+    select recipe_id, list(json_array(state, estimate, low, high) order by position) as kept
+    from snap.constraints where sweep_id = $sweep and recipe_id in (select recipe_id from these) group by all)
+select place, to_json(struct_pack(recipe_id, name, base, is_base, seed, recipe_group, steps := steps::json,
     artefact_id, status, reason, verdict, share, verdict_reason, dominated_by, seeds, undelivered, as_base, cells,
     stood, kept, stopped := case when status = 'stopped' then objectives::json end)) as told
-from rows left join numbered using (sweep_id, place) left join placed using (sweep_id, place)
-left join required using (sweep_id, recipe_id)
-left join (select sweep_id, artefact_id, objectives from snap.stops) using (sweep_id, artefact_id)
-order by sweep_id, place"""
+from these left join numbered using (place) left join placed using (place) left join required using (recipe_id)
+left join (select artefact_id, objectives from snap.stops where sweep_id = $sweep) using (artefact_id)
+order by place"""
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, **same: str) -> None:
@@ -185,12 +180,20 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, *
 
 def _rows(connection: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
     """Where in a file each row is that this writes to it, compressed by itself."""
-    for batch in connection.cursor().sql(WHOLE).to_arrow_reader(BATCH):
-        rows = [zlib.compress(told.encode(), level=1) for told in batch["told"].to_pylist()]
-        sizes = np.array([len(row) for row in rows])
-        nth = file.tell() + np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        file.write(b"".join(rows))
-        yield pa.table({"sweep_id": batch["sweep_id"], "place": batch["place"], "nth": nth, "size": sizes})
+    for sweep, count in connection.execute(
+        "select sweep_id, max(place) from rows group by all order by all"
+    ).fetchall():
+        for first in range(1, count + 1, BATCH):
+            places = range(first, min(count, first + BATCH - 1) + 1)
+            asked = {"sweep": sweep, "first": places[0], "last": places[-1]}
+            found = connection.execute(WHOLE, asked).fetchall()
+            if [place for place, _ in found] != [*places]:  # readers find a row by where its place stands in order
+                raise ValueError(f"rows {places[0]} to {places[-1]} of {sweep} are not there, each once")
+            rows = [zlib.compress(told.encode(), level=1) for _, told in found]
+            sizes = np.array([len(row) for row in rows])
+            nth = file.tell() + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            file.write(b"".join(rows))
+            yield pa.table({"sweep_id": [sweep] * len(rows), "place": [*places], "nth": nth, "size": sizes})
 
 
 def _spreads(

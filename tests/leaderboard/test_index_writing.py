@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from leaderboard import index_writing
 from leaderboard.index_writing import WIDTH, _rows, _spreads
 
 RNG = np.random.default_rng(0)
@@ -57,7 +58,8 @@ def test_resamples_that_never_differ_have_no_spread_whatever_single_precision_ma
     assert found["deviation"][:2] == [0, 0]
 
 
-def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are() -> None:
+def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_writing, "BATCH", 1)
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as snap")
     name = 'a"\\\n\u202e</b>\x00'
@@ -92,16 +94,13 @@ def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are() -> None:
             'reason' as reason""",
             {},
         ),
-        ("create table spots (sweep_id varchar, place integer, nth bigint, size integer)", {}),
     ):
         connection.execute(statement, told)
     file = io.BytesIO()
-    (spots,) = _rows(connection, file)
+    spots = [row for table in _rows(connection, file) for row in table.to_pylist()]
+    assert [(spot["sweep_id"], spot["place"]) for spot in spots] == [("s", 1), ("s", 2)]
     whole = file.getvalue()
-    first, second = (
-        json.loads(zlib.decompress(whole[nth : nth + size]))
-        for nth, size in zip(*(spots[each].to_pylist() for each in ("nth", "size")), strict=True)
-    )
+    first, second = (json.loads(zlib.decompress(whole[s["nth"] : s["nth"] + s["size"]])) for s in spots)
     assert (first["name"], first["undelivered"], first["seed"], first["share"]) == (name, [name], None, 1.1)
     assert (first["steps"], first["stopped"]) == ([{"step": "cast"}], [["m", ""]])
     (cell,) = first["cells"]
@@ -111,3 +110,6 @@ def test_a_row_comes_back_whole_whatever_its_numbers_and_names_are() -> None:
     assert first["kept"] == [["open", 1, 0, 1], ["open", 2, 0, 1]]
     assert first["stood"] == [["m", "", 1, 2, "a,b", "better", 0.5, 0.25, 1]]
     assert (second["cells"], second["stood"], second["stopped"]) == (None, None, None)
+    connection.execute("delete from rows where place = 1")
+    with pytest.raises(ValueError, match="rows 1 to 1 of s are not there"):
+        [*_rows(connection, file)]

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from bench.errors import BadInput
 from bench.store.journal import Entry
 from bench.store.reader import Snapshot, open_snapshot
 from cluster.shown import shown
-from leaderboard import PAGE, against
+from leaderboard import against
 from leaderboard import index as index_module
 from leaderboard.choices import (
     Choice,
@@ -35,7 +34,6 @@ from leaderboard.large import board_in
 from leaderboard.listing import Listing
 from leaderboard.rows import Board, Draws, Key, Row, read_board, read_draws
 from leaderboard.running import bars, causes, work
-from leaderboard.source import STORE
 from leaderboard.table import payload, usual_columns
 from leaderboard.ties import ties_of, with_ties
 from leaderboard.where import kept_under
@@ -281,60 +279,6 @@ def test_variants_are_found_by_the_beginning_of_their_id(large: Board) -> None:
     base = view.base_of(outside)
     assert base is not None
     assert base.is_base
-
-
-def test_an_index_is_made_once_and_an_older_one_goes(
-    seeded: Path, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(index_module, "LARGE", 1)
-    folder = seeded / "published"
-    (made,) = folder.glob(".board-*.index")
-    before = made.stat().st_mtime_ns
-    with open_snapshot(seeded) as found:
-        assert open_index(found) is not None
-        assert made.stat().st_mtime_ns == before
-        monkeypatch.setattr(index_module, "LAYOUT", 99)
-        monkeypatch.setattr(index_module, "STALE_SECONDS", -1.0)
-        assert open_index(found) is not None
-    assert [path != made for path in folder.glob(".board-*.index")] == [True]
-    assert not list(folder.glob(".*.indexing*"))
-    assert len(look(board_of(index), Choice(), board_of(index).objectives, {}).rows) == 20  # still open, still there
-
-
-def board_of(index: Index) -> Board:
-    with index.snapshot() as found:
-        return board_in(found, None)
-
-
-def test_a_place_that_may_only_be_read_gets_a_temporary_folder(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "LARGE", 1)
-    monkeypatch.setattr(index_module, "LAYOUT", 98)
-    monkeypatch.setattr("os.access", lambda *_: False)
-    before = sorted((seeded / "published").iterdir())
-    with open_snapshot(seeded) as found:
-        assert open_index(found) is not None
-    assert sorted((seeded / "published").iterdir()) == before
-
-
-def test_an_index_that_cannot_be_written_is_a_sentence(
-    seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(index_module, "LARGE", 1)
-    monkeypatch.setattr(index_module, "LAYOUT", 97)
-    monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr(index_module, "_own_folder", lambda: tmp_path / "gone")
-    monkeypatch.setenv(STORE, str(seeded))
-    page = AppTest.from_file(PAGE, default_timeout=120).run()
-    text = "\n".join(e.proto.body for e in page.get("html"))
-    assert f"of the store {seeded.name} are read by could not be written: free space" in text
-    assert "Error" not in text
-    assert str(tmp_path) not in text
-    assert str(tmp_path / "gone") in caplog.text
-
-
-def test_a_small_store_needs_no_index(seeded: Path) -> None:
-    with open_snapshot(seeded) as found:
-        assert open_index(found) is None
 
 
 def test_what_ran_is_the_same_by_an_index(small: tuple[Snapshot, Board], index: Index) -> None:
