@@ -54,8 +54,10 @@ benchmark: $(VENV)/.test $(PEERS)/pipeline/.ready $(PEERS)/evaluator/.ready $(PE
 calibration: $(VENV)/.test
 	$(BIN)/python -m tests.calibration.measuring
 	$(BIN)/python -m tests.calibration.deciding
+	$(BIN)/python -m tests.calibration.deciding --alone --scale 4
 	$(BIN)/python -m tests.calibration.racing
 	$(BIN)/python -m tests.calibration.settling
+	$(BIN)/python -m tests.calibration.settling --ties 200
 	$(BIN)/python -m tests.calibration.confirming
 
 # Every page of a store at two widths, light and dark, to be looked at: make screenshots STORE=FOLDER OUT=FOLDER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from bench.errors import BadInput, unknown
+from bench.metrics import METRICS
 from leaderboard.rows import Board, Key
 
 
@@ -18,6 +19,11 @@ def find_axis(board: Board, asked: str) -> Key:
     found = [key for key in board.axes if key[0] == name and (scope in ("", key[1]) or key[1].startswith(f"{scope}, "))]
     scopes = {key[1] for key in found}
     found = [key for key in found if key[1].partition(" / ")[0] not in scopes - {key[1]}]
+    if not found and name in METRICS and not any(key[0] == name for key in board.axes):
+        raise BadInput(
+            f"No variant of this board has a {name}, which says: {METRICS[name].meaning} Measure what that takes, or "
+            f"name one of {', '.join(sorted({key[0] for key in board.axes}))}."
+        )
     if not found:
         raise unknown("metric on this board", asked, {f"{m}:{s}" if s else m for m, s in board.axes})
     if len(found) > 1:

@@ -66,7 +66,8 @@ def about_fronts(whole: Whole, names: Mapping[str, str]) -> list[str]:
     several = len(whole.fronts) > 1
     found = []
     for each in whole.fronts:
-        text = f"Frontier of estimates{' of ' + each['base'] if several else ''}: {each['size']} variants"
+        many = "s" * (each["size"] != 1)
+        text = f"Frontier of estimates{' of ' + each['base'] if several else ''}: {each['size']} variant{many}"
         if each["knee"] is not None:
             text += f", knee {names.get(each['knee'], each['knee'][:10])}"
         if each["hypervolume"] is not None:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.errors import BadInput
 from bench.methods import METHODS
+from bench.sweep import Sweep
 from cluster import cli
 from tests import tiny
 
@@ -279,6 +281,21 @@ def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess
         timeout=150,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("words", "on"), [((), True), (("--race",), True), (("--no-race",), False)])
+def test_racing_is_for_whoever_asks(
+    words: tuple[str, ...], on: bool, paredown: Call, sweep: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def ended(loaded: Sweep, *_: object, **__: object) -> None:
+        asked.append(loaded.file.race.on)
+        raise BadInput("That is all.")
+
+    monkeypatch.setattr("cluster.session.run_sweep", ended)
+    assert paredown("run", sweep, "--store", store, *words)[0] == 2
+    assert asked == [on]
 
 
 def test_from_a_shell(sweep: Path, store: Path) -> None:

@@ -36,6 +36,7 @@ LUCKY_OF, LUCKY_SWEEPS = 100, 200  # variants beside the base; sweeps of them
 # Upper ends of the bins of shares; 0 and 1 stand alone.
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 0.9999, 1.0)
 BIN_NAMES = ("0", "to 5%", "to 20%", "to 50%", "to 80%", "to 95%", "below 100%", "100%")
+ALONE, LUCKIEST = 6, 7  # seeds
 
 
 class Judged(NamedTuple):
@@ -51,7 +52,7 @@ class Judged(NamedTuple):
 
 def simulate(shape: Shape, variants: int, sweeps: int, objectives: int = 3) -> list[list[Judged]]:
     """The verdicts of so many sweeps, on the first of three objectives. Random shapes are drawn anew each time."""
-    rng = np.random.default_rng([SHAPES.index(shape) if objectives == 3 else len(SHAPES), variants])
+    rng = np.random.default_rng([SHAPES.index(shape) if objectives == 3 else ALONE, variants])
     out = []
     for _ in range(sweeps):
         truth = shape(variants, rng)
@@ -127,7 +128,7 @@ def luckiest(kept: int, sweeps: int) -> tuple[int, int]:
     First with the intervals that pairs have among all, as a board under a constraint does, then as if no others had
     been there.
     """
-    rng = np.random.default_rng([len(SHAPES) + 1, kept])
+    rng = np.random.default_rng([LUCKIEST, kept])
     wrong = [0, 0]
     for _ in range(sweeps):
         (every, *_) = sweep(all_equal(LUCKY_OF, rng), EXAMPLES, rng, DRAWS)

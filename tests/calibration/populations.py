@@ -37,6 +37,13 @@ def all_equal(size: int, rng: np.random.Generator) -> Truth:
     return np.full(size, 0.85), np.ones(size), np.full(size, 100.0)
 
 
+def equal_accuracy(size: int, rng: np.random.Generator) -> Truth:
+    """Time and size differ, and accuracy cannot tell anything apart."""
+    ratios = rng.uniform(0.4, 1.1, size)
+    ratios[0] = 1.0
+    return np.full(size, 0.85), ratios, rng.integers(20, 120, size).astype(np.float64)
+
+
 def heavy_ties(size: int, rng: np.random.Generator) -> Truth:
     """Three accuracies, three latencies and two sizes, in any combination."""
     ratios = rng.choice([0.6, 0.8, 1.0], size)
@@ -50,4 +57,4 @@ def by_a_hair(size: int, rng: np.random.Generator) -> Truth:
     return 0.85 - 0.0005 * step, 1 + 0.0005 * step, np.full(size, 100.0)
 
 
-SHAPES: tuple[Shape, ...] = (diffuse, trade_off, clusters, all_equal, heavy_ties, by_a_hair)
+SHAPES: tuple[Shape, ...] = (diffuse, trade_off, clusters, all_equal, heavy_ties, by_a_hair, equal_accuracy)

@@ -236,7 +236,7 @@ def replayed(store: Path) -> list[str]:
 def main() -> None:
     """Race and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--populations", type=int, default=40, help="of each shape and size")
+    parser.add_argument("--populations", type=int, default=75, help="of each shape and size")
     parser.add_argument("--store", type=Path, nargs="*", default=[], help="stores whose sweeps are raced anew")
     asked = parser.parse_args()
     populations = asked.populations

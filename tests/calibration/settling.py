@@ -226,7 +226,7 @@ def print_ties(sweeps: int) -> None:
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sweeps", type=int, default=30, help="of each shape")
+    parser.add_argument("--sweeps", type=int, default=20, help="of each shape")
     parser.add_argument("--ties", type=int, default=0, help="sweeps of ties to simulate, in place of all others")
     asked = parser.parse_args()
     if asked.ties:

@@ -215,6 +215,15 @@ def test_what_cannot_be_settled(store: Path) -> None:
             contests(snapshot, {**sweep, "body": {**sweep["body"], "questions": questions}})
 
 
+def test_a_store_without_a_sweep_is_a_sentence(tmp_path: Path) -> None:
+    from tests.leaderboard import sample
+
+    with sample.writing(tmp_path) as writer:
+        writer.report(sample.PROGRESS)
+    with pytest.raises(BadInput, match="holds no sweep yet: start one with `paredown run`"):
+        settle_within(60.0, None, Options(tmp_path, "local", workers=1), Console(file=io.StringIO()))
+
+
 def test_more_leases_count_as_many_and_are_told(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(store, "local", workers=1)
     with open_snapshot(store) as snapshot:

@@ -19,6 +19,15 @@ def test_axes_are_found_by_metric_or_scope(board: Board) -> None:
         find_axis(board, "acuracy")
 
 
+def test_a_metric_that_no_variant_has_a_number_for_says_what_it_takes(board: Board) -> None:
+    """Such as the one that the sentence on how to write a constraint names."""
+    axes = {key: axis for key, axis in board.axes.items() if key[0] != "latency_p95_ms"}
+    with pytest.raises(
+        BadInput, match=r"has a latency_p95_ms, which says: 95 of 100 .* only where at least 10 .* one of"
+    ):
+        find_axis(replace(board, axes=axes), "latency_p95_ms")
+
+
 def test_a_shape_may_be_short_and_a_whole_task_comes_before_its_parts(board: Board) -> None:
     assert find_axis(board, "latency_ratio:1x128") == RATIO
     with pytest.raises(BadInput, match="metric on this board called 'latency_ratio:8x128'"):
