@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from bench.methods.layer_copy import with_layers
 from bench.models import Loaded, load
+from bench.store.journal import parts, read_entries
 from bench.store.reader import Snapshot, open_snapshot
 from bench.store.verify import verify
 from bench.sweep import Sweep, load_sweep
@@ -21,6 +25,7 @@ from cluster.session import Options, machine_here, run_sweep
 from leaderboard.judging import with_objectives
 from leaderboard.rows import Board, read_board
 from tests import tiny
+from tests.cluster.processes import until
 
 EXAMPLES = 1100  # three windows: looks after 1, 2 and 3
 BROKEN = "fine-tuned"  # at a rate that leaves nothing of the model
@@ -89,11 +94,31 @@ def sweep(folder: Path, *overrides: str) -> Sweep:
     return load_sweep(str(folder / "sweep.yaml"), overrides)
 
 
-def finish(asked: Sweep, store: Path, stop_after: int | None = None) -> None:
-    records = run_sweep(asked, Options(store, "local", workers=1), lambda *_: {}, lambda *_: None)
-    for _ in islice(records, stop_after):
+def finish(asked: Sweep, store: Path) -> None:
+    for _ in run_sweep(asked, Options(store, "local", workers=1), lambda *_: {}, lambda *_: None):
         pass
-    records.close()  # type: ignore[attr-defined]
+
+
+def finished(store: Path) -> int:
+    """How many records a store's journal holds by now."""
+    journal = store / "journal"
+    return (
+        sum(entry == "record" for part in parts(journal) for entry, *_ in read_entries(part)) if journal.exists() else 0
+    )
+
+
+def kill_after(records: int, folder: Path, store: Path, environment: dict[str, str]) -> None:
+    """Run the sweep as a user does, and kill every process of it once so many records are acknowledged."""
+    command = [sys.executable, "-c", "from cluster.cli import main; main()", "run", str(folder / "sweep.yaml")]
+    command += ["--store", str(store), "--runner", "local", "--workers", "1"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as driver:
+        try:
+            assert until(lambda: finished(store) >= records, 300)
+        finally:
+            os.killpg(driver.pid, signal.SIGKILL)
+    assert driver.returncode == -signal.SIGKILL
 
 
 def board_and_stops(store: Path) -> tuple[Board, list[dict[str, Any]]]:
@@ -151,9 +176,13 @@ def test_a_raced_sweep_ends_with_an_audit_row_and_can_be_completed(folder: Path,
         assert raced_again(snapshot) == 1  # from what it had seen by then
 
 
-def test_a_driver_that_ended_early_is_followed_by_one_that_decides_the_same(folder: Path, tmp_path: Path) -> None:
-    finish(sweep(folder), tmp_path / "store", stop_after=6)
+def test_a_driver_that_is_killed_is_followed_by_one_that_decides_the_same(
+    folder: Path, tmp_path: Path, project_environment: dict[str, str]
+) -> None:
+    kill_after(6, folder, tmp_path / "store", project_environment)
+    before = finished(tmp_path / "store")
     finish(sweep(folder), tmp_path / "store")
+    assert finished(tmp_path / "store") > before
     _, (stop,) = board_and_stops(tmp_path / "store")
     known = known_without_writing(tmp_path / "store")
     planner = Planner(sweep(folder), machine_here(sweep(folder).file))
